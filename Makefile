@@ -1,0 +1,38 @@
+# Two commands: `make workbook` runs everything, `make test` checks everything.
+# Both make .venv from requirements.lock when it is missing or the lock has changed.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(SUPPORTED)' 2>&- && echo $$p && break; done)
+BIN := .venv/bin
+UV ?= uv
+
+.PHONY: help workbook test lock clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | expand -t 1 | sed 's/|/\t/' | expand -t 18
+
+workbook: .venv/fcnlib ## run every notebook into results/runs/quick; ARGS="--profile camvid ..." for others
+	$(BIN)/fcnlib run $(ARGS)
+
+test: .venv/fcnlib ## lint, format and the whole test suite; ARGS="-k metrics" for a part
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest $(ARGS)
+
+lock: ## rewrite requirements.lock and requirements.txt from the pins in pyproject.toml (needs uv)
+	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --fork-strategy fewest \
+		--custom-compile-command "make lock" --quiet --output-file requirements.lock
+	sed -e '/--hash=/d' -e 's/ \\$$//' requirements.lock > requirements.txt
+
+clean: ## remove the environment and the caches; data and results stay
+	rm -rf .venv .pytest_cache .ruff_cache fcnlib.egg-info
+
+.venv/locked: requirements.lock
+	@$(or $(PYTHON),false) -c '$(SUPPORTED)' 2>&- || { echo "make: needs Python 3.11, 3.12 or 3.13;" \
+		"install one or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r $<
+	@touch $@
+
+.venv/fcnlib: .venv/locked pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,130 @@
+"""Random scale, crop, flip and colour as TensorFlow ops, drawn from (seed, position) alone."""
+
+from __future__ import annotations
+
+from fcnlib.compat import tf
+from fcnlib.config import DataConfig
+from fcnlib.labels import VOID
+
+OBJECT_SCALES = (0.7, 1.4)
+OBJECT_JITTER = 0.2
+_GREY = 127.5  # 0 in [-1, 1]
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def augment(image, mask, seed: int, position, data: DataConfig) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scale, crop or pad, flip and recolour one pair.
+
+    The result is that of resizing the whole image (bilinear, antialiased when it shrinks; the mask
+    nearest, on the same pixel centres) and cutting the crop out; only the crop is computed.
+
+    Args:
+        image: uint8 [H, W, 3].
+        mask: uint8 [H, W].
+        seed: of the run.
+        position: int64 scalar, the sample's place in the run.
+        data: gives crop_size S, min_scale, max_scale, flip, colour_jitter.
+
+    Returns:
+        (image float32 [S, S, 3] in [-1, 1], 0 where padded; label uint8 [S, S], 255 where padded).
+    """
+    draws, crop = _draws(seed, position), data.crop_size
+    scale = _between(draws[0], data.min_scale, data.max_scale)
+    window = _place(tf.shape(mask), scale, crop, draws[1:3])
+    flip = draws[3] < (0.5 if data.flip else 0.0)
+    nearest, inside = _nearest(tf.shape(mask), *window, crop)
+    label = tf.gather(tf.gather(mask, nearest[0]), nearest[1], axis=1)
+    label = tf.where(inside, label, tf.constant(VOID, tf.uint8))
+    pixels = _recolour(_cut(image, *window, crop), inside, draws[4:7], data.colour_jitter)
+    pixels = tf.raw_ops.Reverse(tensor=pixels, dims=tf.stack([False, flip, False]))
+    label = tf.raw_ops.Reverse(tensor=label, dims=tf.stack([False, flip]))
+    return tf.ensure_shape(pixels, [crop, crop, 3]), tf.ensure_shape(label, [crop, crop])
+
+
+def augment_object(image, seed: int, position, crop: int) -> tf.Tensor:
+    """Scale, shift, turn by quarters, mirror and recolour the picture of a single object.
+
+    Args:
+        image: uint8 [H, W, 3].
+        seed: of the run.
+        position: int64 scalar, the sample's place in the run.
+        crop: side of the result, pixels.
+
+    Returns:
+        float32 [crop, crop, 3] in [-1, 1], 0 where padded.
+    """
+    draws = _draws(seed, position)
+    size, offset = _place(tf.shape(image)[:2], _between(draws[0], *OBJECT_SCALES), crop, draws[1:3])
+    inside = _nearest(tf.shape(image)[:2], size, offset, crop)[1]
+    pixels = _recolour(_cut(image, size, offset, crop), inside, draws[3:6], OBJECT_JITTER)
+    turned = tf.where(draws[6] < 0.5, tf.constant([1, 0, 2]), tf.constant([0, 1, 2]))
+    mirrored = tf.concat([draws[7:9] < 0.5, [False]], axis=0)
+    pixels = tf.raw_ops.Reverse(tensor=tf.transpose(pixels, turned), dims=mirrored)
+    return tf.ensure_shape(pixels, [crop, crop, 3])
+
+
+def centre_object(image, crop: int) -> tf.Tensor:
+    """Cut the middle out of the picture of a single object, without resizing.
+
+    Args:
+        image: uint8 [H, W, 3].
+        crop: side of the result, pixels.
+
+    Returns:
+        float32 [crop, crop, 3] in [-1, 1], 0 where padded.
+    """
+    size = tf.shape(image)[:2]
+    pixels = _cut(image, size, (size - crop) // 2, crop) / _GREY
+    return tf.ensure_shape(pixels, [crop, crop, 3])
+
+
+def _draws(seed: int, position) -> tf.Tensor:
+    # The generator by name: the default may differ between devices and releases.
+    numbers = tf.stack([tf.constant(seed, tf.int64), tf.cast(position, tf.int64)])
+    return tf.random.stateless_uniform([9], numbers, alg="philox")
+
+
+def _between(draw, low: float, high: float):
+    return low + (high - low) * draw
+
+
+def _place(shape, scale, crop: int, draws) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the scaled size and the crop's corner in it, int32 [2] each; negative = padding."""
+    size = tf.cast(tf.maximum(tf.round(tf.cast(shape, tf.float32) * scale), 1.0), tf.int32)
+    slack = size - crop
+    steps = tf.cast(draws * tf.cast(tf.abs(slack) + 1, tf.float32), tf.int32)
+    return size, tf.sign(slack) * tf.minimum(steps, tf.abs(slack))
+
+
+def _nearest(shape, size, offset, crop: int) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Return the source rows and columns nearest the crop's, and where the image is, [S, S]."""
+    # Pixel centres in whole numbers: a half pixel of the crop is (2i + 1) / 2, so no rounding errs.
+    places = 2 * tf.range(crop)[:, None] + 1 + 2 * offset
+    nearest = places * shape // (2 * size)
+    inside = (nearest >= 0) & (nearest < shape)
+    nearest = tf.clip_by_value(nearest, 0, shape - 1)
+    return tf.unstack(nearest, axis=1), inside[:, None, 0] & inside[None, :, 1]
+
+
+def _cut(image, size, offset, crop: int) -> tf.Tensor:
+    """Resize an image to `size` and cut the crop at `offset`: float32, -127.5..127.5, 0 outside."""
+    centred = tf.cast(image, tf.float32) - _GREY
+    scale = tf.cast(size, tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
+    return tf.raw_ops.ScaleAndTranslate(
+        images=centred[None],
+        size=[crop, crop],
+        scale=scale,
+        translation=-tf.cast(offset, tf.float32),
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
+
+
+def _recolour(pixels, inside, draws, jitter: float) -> tf.Tensor:
+    """Bring centred pixels to [-1, 1], changing brightness, contrast about grey, and saturation."""
+    bright, contrast, saturation = (_between(draws[i], 1 - jitter, 1 + jitter) for i in range(3))
+    # All three are linear: one 3x3 matrix, and a shift that padding must not get.
+    mix = saturation * tf.eye(3) + (1 - saturation) * tf.constant(_LUMA)[:, None]
+    mixed = tf.matmul(tf.reshape(pixels, [-1, 3]), mix * (bright * contrast / _GREY))
+    shift = tf.cast(inside, tf.float32)[..., None] * (contrast * (bright - 1))
+    return tf.clip_by_value(tf.reshape(mixed, tf.shape(pixels)) + shift, -1.0, 1.0)

@@ -1,0 +1,143 @@
+"""Backbones as tables of layers: what is built, checked and measured from one description.
+
+`backbone.py` turns a table into a network, `geometry.py` computes strides and receptive fields from the
+same table. Layer names are those of the released slim checkpoints, the odd ones included
+(`Conv_1_0c_5x5` in Mixed_5c, `Conv2d_0b_3x1` in Mixed_7b, the 3 x 3 `Conv2d_1a_1x1` in Mixed_6a).
+
+Source: Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2015,
+https://arxiv.org/abs/1512.00567; names and shapes from tf_slim.nets.inception_v3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution with batch norm and ReLU.
+
+    `trims` says that the classifier gives this layer no padding (VALID); all others keep their size.
+    """
+
+    name: str
+    depth: int
+    kernel: tuple[int, int]
+    stride: int = 1
+    trims: bool = False
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A max or average pooling; `trims` as in `Conv`."""
+
+    name: str
+    kernel: tuple[int, int] = (3, 3)
+    stride: int = 1
+    trims: bool = False
+    average: bool = False
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Layers side by side on one input, their outputs concatenated by channel."""
+
+    layers: tuple[Conv, ...]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """An Inception block: branches side by side, their outputs concatenated by channel."""
+
+    name: str
+    branches: tuple[tuple[Conv | Pool | Fork, ...], ...]
+
+
+Layer = Conv | Pool | Fork | Mixed
+Table = tuple[Layer, ...]
+
+
+def _conv(tail: str, depth: int, **more) -> Conv:
+    """Read the kernel from the name's end: "0b_1x7" is Conv2d_0b_1x7 with a 1 x 7 kernel."""
+    rows, columns = (int(n) for n in tail.rsplit("_", 1)[1].split("x"))
+    return Conv(**{"name": f"Conv2d_{tail}", "depth": depth, "kernel": (rows, columns), **more})
+
+
+_REDUCE = {"stride": 2, "trims": True}
+_MAX = (Pool("MaxPool_1a_3x3", **_REDUCE),)
+
+
+def _average(depth: int) -> tuple[Pool, Conv]:
+    return Pool("AvgPool_0a_3x3", average=True), _conv("0b_1x1", depth)
+
+
+def _mixed_5(name: str, pooled: int, odd_names: bool = False) -> Mixed:
+    five = (_conv("0a_1x1", 48), _conv("0b_5x5", 64))
+    if odd_names:
+        five = (_conv("0b_1x1", 48), _conv("0c_5x5", 64, name="Conv_1_0c_5x5"))
+    three = (_conv("0a_1x1", 64), _conv("0b_3x3", 96), _conv("0c_3x3", 96))
+    return Mixed(name, ((_conv("0a_1x1", 64),), five, three, _average(pooled)))
+
+
+def _mixed_6(name: str, depth: int) -> Mixed:
+    seven = (_conv("0a_1x1", depth), _conv("0b_1x7", depth), _conv("0c_7x1", 192))
+    twice = (
+        *(_conv(tail, depth) for tail in ("0a_1x1", "0b_7x1", "0c_1x7", "0d_7x1")),
+        _conv("0e_1x7", 192),
+    )
+    return Mixed(name, ((_conv("0a_1x1", 192),), seven, twice, _average(192)))
+
+
+def _mixed_7(name: str, second: str) -> Mixed:
+    wide = (_conv("0a_1x1", 384), Fork((_conv("0b_1x3", 384), _conv(second, 384))))
+    deep = (
+        _conv("0a_1x1", 448),
+        _conv("0b_3x3", 384),
+        Fork((_conv("0c_1x3", 384), _conv("0d_3x1", 384))),
+    )
+    return Mixed(name, ((_conv("0a_1x1", 320),), wide, deep, _average(192)))
+
+
+INCEPTION_V3: Table = (
+    _conv("1a_3x3", 32, **_REDUCE),
+    _conv("2a_3x3", 32, trims=True),
+    _conv("2b_3x3", 64),
+    Pool("MaxPool_3a_3x3", **_REDUCE),
+    _conv("3b_1x1", 80),
+    _conv("4a_3x3", 192, trims=True),
+    Pool("MaxPool_5a_3x3", **_REDUCE),
+    _mixed_5("Mixed_5b", 32),
+    _mixed_5("Mixed_5c", 64, odd_names=True),
+    _mixed_5("Mixed_5d", 64),
+    Mixed(
+        "Mixed_6a",
+        (
+            (_conv("1a_1x1", 384, kernel=(3, 3), **_REDUCE),),
+            (
+                _conv("0a_1x1", 64),
+                _conv("0b_3x3", 96),
+                _conv("1a_1x1", 96, kernel=(3, 3), **_REDUCE),
+            ),
+            _MAX,
+        ),
+    ),
+    _mixed_6("Mixed_6b", 128),
+    _mixed_6("Mixed_6c", 160),
+    _mixed_6("Mixed_6d", 160),
+    _mixed_6("Mixed_6e", 192),
+    Mixed(
+        "Mixed_7a",
+        (
+            (_conv("0a_1x1", 192), _conv("1a_3x3", 320, **_REDUCE)),
+            (
+                _conv("0a_1x1", 192),
+                _conv("0b_1x7", 192),
+                _conv("0c_7x1", 192),
+                _conv("1a_3x3", 192, **_REDUCE),
+            ),
+            _MAX,
+        ),
+    ),
+    _mixed_7("Mixed_7b", "0b_3x1"),
+    _mixed_7("Mixed_7c", "0c_3x1"),
+)

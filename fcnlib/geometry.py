@@ -1,0 +1,118 @@
+"""Where the units of a backbone look: stride, receptive field and first sample point of every end point.
+
+All of it is computed from the table of layers, for both paddings and any image size; nothing is typed in.
+
+Source: the recurrences of Dumoulin and Visin, A guide to convolution arithmetic for deep learning,
+https://arxiv.org/abs/1603.07285, sections 2 and 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from fcnlib.blocks import Conv, Fork, Layer, Mixed, Pool, Table
+
+GRID = 32  # pixels: the stride of the coarsest end point
+
+
+@dataclass(frozen=True)
+class Field:
+    """How one axis of an end point lies on the image, in pixels.
+
+    Unit i looks at pixels around `start + i * stride`, at `reach` pixels to either side of it at most
+    (`receptive_field` = 2 * reach + 1); there are `size` units. Parts beyond the image are padding.
+    """
+
+    size: int
+    stride: int = 1
+    start: float = 0.0
+    reach: float = 0.0
+
+    @property
+    def receptive_field(self) -> int:
+        """Pixels a unit can see along this axis."""
+        return round(2 * self.reach + 1)
+
+    def sample_points(self) -> list[float]:
+        """Return the pixel coordinate each unit is centred on, `size` of them."""
+        return [self.start + i * self.stride for i in range(self.size)]
+
+
+def fields(table: Table, size: int, padding: str, axis: int = 0) -> dict[str, Field]:
+    """Compute the geometry of every end point of a backbone along one axis.
+
+    Args:
+        table: the backbone's layers, such as `blocks.INCEPTION_V3`.
+        size: pixels of the image along the axis.
+        padding: "VALID" or "SAME", for the layers that trim.
+        axis: 0 for rows, 1 for columns.
+
+    Returns:
+        {end point: Field} in order of depth.
+
+    Raises:
+        ValueError: branches of a block do not meet on the same sample points, or the image is too
+            small for the padding.
+    """
+    result = {}
+    field = Field(size)
+    for layer in table:
+        field = result[layer.name] = _through(field, layer, padding, axis)
+    return result
+
+
+def _through(field: Field, layer: Layer, padding: str, axis: int) -> Field:
+    match layer:
+        case Conv() | Pool():
+            return _window(field, layer, padding if layer.trims else "SAME", axis)
+        case Fork():
+            return _join([_through(field, part, padding, axis) for part in layer.layers])
+        case Mixed():
+            ends = []
+            for branch in layer.branches:
+                end = field
+                for part in branch:
+                    end = _through(end, part, padding, axis)
+                ends.append(end)
+            return _join(ends, layer.name)
+
+
+def _window(field: Field, layer: Conv | Pool, padding: str, axis: int) -> Field:
+    kernel, stride = layer.kernel[axis], layer.stride
+    if padding == "SAME":
+        size = math.ceil(field.size / stride)
+        before = max((size - 1) * stride + kernel - field.size, 0) // 2
+    else:
+        size = (field.size - kernel) // stride + 1
+        before = 0
+    if size < 1:
+        raise ValueError(f"{layer.name}: an image this small leaves no unit with padding {padding}")
+    centre = (kernel - 1) / 2
+    return Field(
+        size=size,
+        stride=field.stride * stride,
+        start=field.start + (centre - before) * field.stride,
+        reach=field.reach + centre * field.stride,
+    )
+
+
+def _join(ends: list[Field], name: str = "fork") -> Field:
+    if len({(e.size, e.stride, e.start) for e in ends}) > 1:
+        raise ValueError(f"the branches of {name} do not meet on the same sample points: {ends}")
+    return max(ends, key=lambda e: e.reach)
+
+
+def grid_size(size: int) -> int:
+    """Return the least size of the form 32 k + 1 that holds `size` pixels.
+
+    On that grid every stride-2 stage with SAME padding pads one pixel on either side, so the end points
+    of stride s sample the image exactly at pixels 0, s, 2s, ... up to the last.
+
+    Args:
+        size: pixels, at least 1.
+
+    Returns:
+        The padded size in pixels, at least 33.
+    """
+    return max(math.ceil((size - 1) / GRID), 1) * GRID + 1

@@ -1,0 +1,130 @@
+"""Decoded images in memory, by index, as many as a number of bytes allows."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from fcnlib.compat import tf
+from fcnlib.datasets.records import Record, read_pair
+from fcnlib.errors import InputError
+from fcnlib.labels import LabelSet
+
+CACHE_BYTES = 2 << 30
+
+
+class Cache:
+    """Keep what `read(index)` returns, a tuple of arrays, until a number of bytes is reached.
+
+    Attributes:
+        bytes: how much is kept.
+        failure: the last InputError that `read` raised.
+    """
+
+    def __init__(self, read: Callable[[int], tuple[np.ndarray, ...]], limit: int = CACHE_BYTES):
+        """Start empty.
+
+        Args:
+            read: makes the arrays of an index.
+            limit: bytes to keep; what is beyond is read again every time.
+        """
+        self._read, self._limit = read, limit
+        self._kept: dict[int, tuple[np.ndarray, ...]] = {}
+        self._lock = threading.Lock()
+        self.bytes = 0
+        self.failure: InputError | None = None
+
+    def fetch(self, index: int) -> tuple[np.ndarray, ...]:
+        """Return what `read(index)` returns, from memory where it is kept."""
+        kept = self._kept.get(int(index))
+        if kept is not None:
+            return kept
+        try:
+            arrays = self._read(int(index))
+        except InputError as error:
+            self.failure = error
+            raise
+        size = sum(array.nbytes for array in arrays)
+        with self._lock:
+            if index not in self._kept and self.bytes + size <= self._limit:
+                self._kept[int(index)] = arrays
+                self.bytes += size
+        return arrays
+
+
+class ImageStore:
+    """The images and masks of a split by index, decoded once and kept in memory as far as it goes.
+
+    Attributes:
+        records: what to read; the place in the tuple is the index.
+        labels: the label set of the masks.
+        names: the records' names, by index.
+    """
+
+    def __init__(self, records: Sequence[Record], labels: LabelSet, limit: int = CACHE_BYTES):
+        """Hold records; nothing is read yet.
+
+        Args:
+            records: at least one, each with a mask.
+            labels: the label set of the masks.
+            limit: bytes of decoded pairs to keep; what is beyond is read again every time.
+
+        Raises:
+            InputError: there are no records.
+        """
+        if not records:
+            raise InputError(
+                "a split without images: nothing to read; look at the list of the split"
+            )
+        self.records, self.labels = tuple(records), labels
+        self.names = tuple(record.name for record in records)
+        self._cache = Cache(lambda index: read_pair(self.records[index], labels), limit)
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.records)
+
+    def fetch(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a pair, from memory or from disk; several threads may call this at once.
+
+        Args:
+            index: 0..len-1.
+
+        Returns:
+            (image uint8 [H, W, 3], mask uint8 [H, W] of 0..C-1 or 255), not to be written to.
+
+        Raises:
+            InputError: as `read_pair`.
+        """
+        return self._cache.fetch(index)
+
+    def class_pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Count the pixels of every class over all masks.
+
+        Returns:
+            (int64 [C], pixels of the class; int64 [C], labelled pixels of the images it occurs in).
+        """
+        classes = self.labels.num_classes
+        pixels, around = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+        for index in range(len(self)):
+            counts = np.bincount(self.fetch(index)[1].ravel(), minlength=256)[:classes]
+            pixels += counts
+            around += np.where(counts > 0, counts.sum(), 0)
+        return pixels, around
+
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Turn TensorFlow's error for a file that cannot be read back into the InputError it was.
+
+        Raises:
+            InputError: a file was refused while the block took batches of this store.
+        """
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if self._cache.failure is None:
+                raise
+            raise self._cache.failure from error

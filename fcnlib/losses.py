@@ -1,0 +1,54 @@
+"""The masked per-pixel cross-entropy, and weights for rare classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fcnlib.compat import tf
+from fcnlib.labels import VOID
+
+
+def pixel_cross_entropy(
+    logits: tf.Tensor, labels: tf.Tensor, class_weights: np.ndarray | None = None
+) -> tf.Tensor:
+    """Compute the mean cross-entropy over the labelled pixels of a batch.
+
+    Void pixels count neither in the sum nor in the number it is divided by. With weights the mean is the
+    weighted one: sum of w * loss over sum of w. (The reference code sums instead; its learning rate times
+    the number of labelled pixels is the one for this mean.)
+
+    Args:
+        logits: float32 [N, H, W, C].
+        labels: uint8 or int32 [N, H, W], 0..C-1 or 255 for void.
+        class_weights: float32 [C], or None for equal weights.
+
+    Returns:
+        float32 scalar, at least 0; 0 where every pixel is void.
+
+    Source: Long et al. 2015, section 4.3.
+    """
+    labels = tf.cast(labels, tf.int32)
+    counted = tf.not_equal(labels, VOID)
+    safe = tf.where(counted, labels, 0)
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe, logits=logits)
+    weight = tf.cast(counted, tf.float32)
+    if class_weights is not None:
+        weight = weight * tf.gather(tf.constant(class_weights, tf.float32), safe)
+    return tf.math.divide_no_nan(tf.reduce_sum(loss * weight), tf.reduce_sum(weight))
+
+
+def median_frequency_weights(pixels: np.ndarray, image_pixels: np.ndarray) -> np.ndarray:
+    """Compute weights that even out how often classes occur.
+
+    Args:
+        pixels: int64 [C], pixels of each class over the training set.
+        image_pixels: int64 [C], labelled pixels of the images in which the class occurs.
+
+    Returns:
+        float32 [C], median frequency over frequency; 0 for a class that never occurs.
+
+    Source: Eigen and Fergus 2015, section 6.3.2, https://arxiv.org/abs/1411.4734.
+    """
+    present = pixels > 0
+    frequency = np.where(present, pixels / np.maximum(image_pixels, 1), 1.0)
+    return np.where(present, np.median(frequency[present]) / frequency, 0).astype(np.float32)

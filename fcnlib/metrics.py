@@ -1,0 +1,163 @@
+"""The metrics of semantic segmentation, all computed from one confusion matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+def confusion_matrix(
+    truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int = 255
+) -> np.ndarray:
+    """Count how often each class was predicted where another was true.
+
+    Matrices of several images add up to the matrix of all of them.
+
+    Args:
+        truth: integers, any shape, 0..C-1 or void; uint8 is fastest.
+        prediction: integers, the shape of truth, 0..C-1; where truth is void, anything.
+        num_classes: C.
+        void: the value of pixels that do not count; none of 0..C-1.
+
+    Returns:
+        int64 [C, C]: row = true class, column = predicted class, unit pixels.
+
+    Raises:
+        ValueError: shapes differ, or a value that counts is no class; the message names the value.
+        TypeError: an array does not hold integers.
+    """
+    truth, prediction = np.asarray(truth), np.asarray(prediction)
+    _check_arrays(truth, prediction, num_classes, void)
+    if truth.dtype == prediction.dtype == np.uint8 and num_classes <= 256:
+        return _count_bytes(truth, prediction, num_classes, void)
+    counted = truth != void
+    truth, prediction = truth[counted], prediction[counted]
+    for name, values in (("truth", truth), ("prediction", prediction)):
+        wrong = (values < 0) | (values >= num_classes)
+        if wrong.any():
+            raise ValueError(_complaint(name, values[wrong][0], num_classes, void))
+    cells = truth.astype(np.int64) * num_classes + prediction.astype(np.int64)
+    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def _check_arrays(truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int) -> None:
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth has shape {truth.shape}, prediction {prediction.shape}")
+    for name, array in (("truth", truth), ("prediction", prediction)):
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name} holds {array.dtype}; class indices are integers")
+    if num_classes < 1 or 0 <= void < num_classes:
+        raise ValueError(f"void = {void} must lie outside the classes 0..{num_classes - 1}")
+
+
+def _count_bytes(
+    truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int
+) -> np.ndarray:
+    # Counting every pair of bytes needs neither a selection nor a look at each value: one pass, and
+    # whatever is no class shows as a filled cell outside the matrix.
+    pairs = truth.ravel().astype(np.uint16)
+    pairs <<= 8
+    pairs |= prediction.ravel()
+    counts = np.bincount(pairs, minlength=65536).reshape(256, 256)
+    wrong = counts[num_classes:].any(axis=1)
+    if 0 <= void < 256:
+        wrong[void - num_classes] = False
+    if wrong.any():
+        raise ValueError(_complaint("truth", num_classes + wrong.argmax(), num_classes, void))
+    wrong = counts[:num_classes, num_classes:].any(axis=0)
+    if wrong.any():
+        raise ValueError(_complaint("prediction", num_classes + wrong.argmax(), num_classes, void))
+    return counts[:num_classes, :num_classes].astype(np.int64)
+
+
+def _complaint(name: str, value: int, num_classes: int, void: int) -> str:
+    also = f" and not void ({void})" if name == "truth" else " where truth is not void"
+    return f"{name} holds {value}, which is no class (0..{num_classes - 1}){also}"
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The four metrics of Long et al. and their parts, all shares in 0..1.
+
+    Attributes:
+        pixel_accuracy: share of the pixels given their true class.
+        mean_accuracy: mean of `accuracy` over the classes that occur in the truth.
+        mean_iou: mean of `iou` over the classes that occur in truth or prediction.
+        frequency_weighted_iou: mean of `iou`, weighted with the true pixels of each class.
+        iou: float64 [C], intersection over union; NaN for a class in neither truth nor prediction.
+        accuracy: float64 [C], share of a class's true pixels found; NaN for one not in the truth.
+        num_absent: how many classes are in neither truth nor prediction.
+        num_pixels: how many pixels counted, void ones not among them.
+    """
+
+    pixel_accuracy: float
+    mean_accuracy: float
+    mean_iou: float
+    frequency_weighted_iou: float
+    iou: np.ndarray
+    accuracy: np.ndarray
+    num_absent: int
+    num_pixels: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all values under their names, ready for JSON: arrays as lists, NaN as None."""
+        values = {}
+        for name, value in vars(self).items():
+            if isinstance(value, int):
+                values[name] = value
+            elif isinstance(value, float):
+                values[name] = _or_none(value)
+            else:
+                values[name] = [_or_none(v) for v in value.tolist()]
+        return values
+
+
+def scores(matrix: np.ndarray) -> Scores:
+    """Compute the metrics from a confusion matrix.
+
+    Args:
+        matrix: counts [C, C], integers >= 0, row = true class, column = predicted class.
+
+    Returns:
+        The scores. What has nothing to count is NaN and left out of every mean: a class absent from
+        truth and prediction; a class absent from the truth in mean accuracy; all, without a pixel.
+
+    Raises:
+        ValueError: the matrix is not square or holds a negative count.
+
+    Source: Long, Shelhamer, Darrell 2015, section 5, "Metrics" (n_ij there = matrix[i, j] here).
+    """
+    matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or (matrix < 0).any():
+        raise ValueError(f"a confusion matrix is square, counts >= 0; got shape {matrix.shape}")
+    hits = matrix.diagonal()
+    true = matrix.sum(axis=1)
+    union = true + matrix.sum(axis=0) - hits
+    total = int(true.sum())
+    iou, accuracy = _ratio(hits, union), _ratio(hits, true)
+    return Scores(
+        pixel_accuracy=float(_ratio(hits.sum(), total)),
+        mean_accuracy=_mean(accuracy),
+        mean_iou=_mean(iou),
+        frequency_weighted_iou=float(_ratio(np.nansum(true * iou), total)),
+        iou=iou,
+        accuracy=accuracy,
+        num_absent=int((union == 0).sum()),
+        num_pixels=total,
+    )
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    nothing = np.full(np.shape(whole), np.nan)
+    return np.divide(part, whole, out=nothing, where=np.asarray(whole) > 0)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -1,0 +1,159 @@
+"""The notebooks as files: which there are, what parameters they take, how `--set` reaches them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from fcnlib.config import ROOT, keys, parse_setting
+from fcnlib.errors import InputError
+
+NOTEBOOKS = ROOT / "notebooks"
+INJECTED = ("profile", "overrides", "out")
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook of the workbook: file, number ("03"), name ("03_skip_fusion"), parameters, cells.
+
+    `parameters` maps the names in its `parameters` cell to their literal defaults.
+    """
+
+    path: Path
+    node: nbformat.NotebookNode
+    parameters: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Return the file name without its ending."""
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        """Return the digits that the name begins with."""
+        return self.name.partition("_")[0]
+
+
+def discover(folder: Path = NOTEBOOKS) -> tuple[Notebook, ...]:
+    """Read the notebooks of a folder.
+
+    Args:
+        folder: holds NN_name.ipynb.
+
+    Returns:
+        The notebooks in the order of their names.
+
+    Raises:
+        InputError: there is none, or one is no notebook or has no proper `parameters` cell.
+    """
+    found = tuple(read_notebook(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")))
+    if not found:
+        raise InputError(f"{folder}: holds no notebook named NN_name.ipynb")
+    return found
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Read one notebook and the literals of its `parameters` cell.
+
+    Args:
+        path: the .ipynb file.
+
+    Returns:
+        The notebook.
+
+    Raises:
+        InputError: it is unreadable, has not exactly one cell tagged `parameters`, or that cell
+            holds anything but `name = literal`, or lacks one of profile, overrides and out.
+    """
+    try:
+        node = nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        raise InputError(f"{path}: not a notebook: {str(error).splitlines()[0]}") from None
+    tagged = [c for c in node.cells if "parameters" in c.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise InputError(f"{path}: has {len(tagged)} cells tagged `parameters`; it must have one")
+    try:
+        parameters = _literals(tagged[0].source)
+    except (SyntaxError, ValueError):
+        raise InputError(f"{path}: its `parameters` cell may hold only `name = literal`") from None
+    missing = [name for name in INJECTED if name not in parameters]
+    if missing:
+        raise InputError(f"{path}: its `parameters` cell lacks {', '.join(missing)}")
+    return Notebook(path, node, parameters)
+
+
+def _literals(source: str) -> dict[str, Any]:
+    values = {}
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                values[name] = ast.literal_eval(value)
+            case _:
+                raise ValueError("not an assignment of a literal")
+    return values
+
+
+def choose(notebooks: Sequence[Notebook], only: Sequence[str]) -> tuple[Notebook, ...]:
+    """Return the notebooks that `--only` names by number or name; all of them for an empty list.
+
+    Raises:
+        InputError: a word names no notebook.
+    """
+    for word in only:
+        if not any(word in (n.number, n.name) for n in notebooks):
+            there = ", ".join(n.name for n in notebooks)
+            raise InputError(f"--only {word}: no such notebook; there are: {there}")
+    return tuple(n for n in notebooks if not only or n.number in only or n.name in only)
+
+
+def split_settings(
+    settings: Sequence[str], notebooks: Sequence[Notebook]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell the settings of the configuration from the notebooks' own parameters.
+
+    Args:
+        settings: `key=value` words.
+        notebooks: the chosen ones.
+
+    Returns:
+        (overrides of the configuration, values of parameters), each in the right type.
+
+    Raises:
+        InputError: a key is neither, or a value does not read as the type that is wanted.
+    """
+    own = {k: v for n in notebooks for k, v in n.parameters.items() if k not in INJECTED}
+    overrides, values = {}, {}
+    for text in settings:
+        key, _, raw = text.partition("=")
+        if key in INJECTED:
+            raise InputError(
+                f"--set {key}: use --profile NAME, --set key=value or --out DIR for it"
+            )
+        if key in own and key not in keys():
+            values[key] = _typed(key, raw, own[key])
+            continue
+        try:
+            overrides |= [parse_setting(text)]
+        except InputError as error:
+            more = f"; parameters of the notebooks: {', '.join(sorted(own))}" if own else ""
+            raise InputError(f"{error}{more if key not in keys() else ''}") from None
+    return overrides, values
+
+
+def _typed(key: str, raw: str, default: Any) -> Any:
+    if isinstance(default, str):
+        return raw
+    try:
+        value = ast.literal_eval({"true": "True", "false": "False"}.get(raw.lower(), raw))
+    except (ValueError, SyntaxError):
+        value = raw
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(default):
+        raise InputError(f"{key} = {raw!r} does not read as {type(default).__name__}")
+    return value

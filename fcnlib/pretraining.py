@@ -1,0 +1,131 @@
+"""The classifier of single shapes: where the default profile starts, as a user starts from ImageNet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcnlib import runrecord, weights
+from fcnlib.backbone import Classifier
+from fcnlib.compat import device_name, tf
+from fcnlib.config import ROOT, Config
+from fcnlib.datasets import shapes
+from fcnlib.errors import InputError
+from fcnlib.input_pipeline import class_batches, class_files
+from fcnlib.training import Stage, Trainer
+
+
+def build_classifier(config: Config, num_classes: int) -> Classifier:
+    """Build the classifier of a configuration, its variables created.
+
+    It is built with SAME padding, as the network that will start from it.
+
+    Args:
+        config: gives the width and the batch-norm decay.
+        num_classes: outputs.
+
+    Returns:
+        The classifier with freshly drawn weights.
+    """
+    classifier = Classifier(
+        num_classes,
+        padding="SAME",
+        depth_multiplier=config.network.depth_multiplier,
+        min_depth=config.network.min_depth,
+        batch_norm_decay=config.train.batch_norm_decay,
+    )
+    tf.random.set_seed(config.train.seed)
+    classifier(tf.zeros([1, 33, 33, 3]))
+    return classifier
+
+
+def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict[str, Any]]:
+    """Rebuild a classifier from its checkpoint alone.
+
+    Args:
+        path: a file written by `pretrain`.
+        padding: "SAME" as it was trained, or "VALID" as slim's classifier is.
+
+    Returns:
+        (classifier, what the checkpoint says of itself: classes, width, accuracy).
+
+    Raises:
+        InputError: no checkpoint there, or not one of a classifier.
+    """
+    arrays, meta = weights.load(path)
+    if meta.get("kind") != "classifier":
+        raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not a classifier")
+    width = {k: meta[k] for k in ("depth_multiplier", "min_depth")}
+    classifier = Classifier(len(meta["classes"]), padding=padding, **width)
+    classifier(tf.zeros([1, 107, 107, 3]))  # VALID needs 75 pixels or more
+    weights.transplant(arrays, classifier.named_variables(), source=str(path))
+    return classifier, meta
+
+
+def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
+    """Train the classifier on single shapes and write it as a small checkpoint.
+
+    Args:
+        config: the `pretrain` profile, or one like it.
+        out: the checkpoint to write, float16 weights; its record goes beside it as .json.
+        resume: continue an interrupted run.
+
+    Returns:
+        The record: accuracy on the validation objects, in [0, 1], settings, machine, seconds.
+
+    Raises:
+        InputError: the loss is no longer finite, or data are missing.
+    """
+    started = runrecord.start()
+    root = config.path("data_dir")
+    classes = shapes.ensure(root, config.shapes).labels.classes
+    classifier = build_classifier(config, len(classes))
+    paths, labels, _ = class_files(root / "objects/train")
+    settings, seed = config.pretrain, config.train.seed
+
+    def batches(first: int, steps: int):
+        size, crop = settings.pretrain_batch_size, settings.pretrain_crop
+        return class_batches(paths, labels, crop, size, seed, first, steps, training=True)
+
+    def loss(net, batch, stage, step):
+        logits = net(batch["image"], training=True, dropout_seed=tf.stack([seed, step]))
+        smooth = settings.label_smoothing
+        target = tf.one_hot(batch["label"], len(classes)) * (1 - smooth) + smooth / len(classes)
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+
+    held_out = class_files(root / "objects/val")[:2]
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 3])])
+    def classify(images):
+        return tf.argmax(classifier(images), axis=-1)
+
+    def accuracy() -> float:
+        right = [
+            classify(batch["image"]).numpy() == batch["label"].numpy()
+            for batch in class_batches(*held_out, settings.pretrain_crop, 64)
+        ]
+        return float(np.mean(np.concatenate(right)))
+
+    width = {k: getattr(config.network, k) for k in ("depth_multiplier", "min_depth")}
+    meta = {"kind": "classifier", "classes": list(classes), **width}
+    trainer = Trainer(
+        classifier,
+        [Stage("classify", settings.pretrain_steps, settings.pretrain_lr)],
+        batches,
+        loss,
+        config.train,
+        ROOT / "results/runs/pretrain",
+        meta=meta,
+        names=[path.name for path in paths],
+        evaluate=accuracy,
+        evaluate_every=config.train.val_every,
+    )
+    trainer.run("classifier of single shapes", resume=resume)
+    extra = {"accuracy": accuracy(), "objects": len(paths), "training_seconds": trainer.spent}
+    arrays = {name: v.numpy() for name, v in classifier.named_variables().items()}
+    weights.save(out, arrays, meta | {"accuracy": extra["accuracy"]}, half=True)
+    record = runrecord.capture(config, started=started, device=device_name(), extra=extra)
+    runrecord.write_json(out.with_suffix(".json"), record)
+    return record

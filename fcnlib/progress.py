@@ -1,0 +1,104 @@
+"""A progress bar for a person, plain lines for a log."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from tqdm.auto import tqdm
+
+QUIET_SECONDS = 15.0
+
+
+def bar(total: int, label: str, unit: str, initial: int = 0) -> Any:
+    """Return what fits the place: a live bar, lines in a log, or silence.
+
+    Use it as `with progress.bar(600, "FCN-32s", "step") as bar: bar.update(1, loss=0.31)`.
+
+    Args:
+        total: steps in all; 0 shows nothing.
+        label: what is going on, a few words.
+        unit: what one step is, singular.
+        initial: steps done before, in a resumed run.
+
+    Returns:
+        A context manager with `update(count, **values)`; the values are shown beside the count.
+    """
+    if total < 1:
+        return _Silent()
+    if _in_notebook() or sys.stderr.isatty():
+        return _Live(total, label, unit, initial)
+    return _Lines(total, label, unit, initial)
+
+
+def _in_notebook() -> bool:
+    """Return whether a person watches a notebook; papermill and tests set FCNLIB_HEADLESS."""
+    return "ipykernel" in sys.modules and not os.environ.get("FCNLIB_HEADLESS")
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as hours, minutes and seconds: "0:42", "12:05", "1:00:09"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class _Silent:
+    def __enter__(self) -> _Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, count: int = 1, **values: float) -> None:
+        pass
+
+
+class _Live(_Silent):
+    def __init__(self, total: int, label: str, unit: str, initial: int):
+        self._bar = tqdm(total=total, desc=label, unit=unit, initial=initial, leave=True)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def update(self, count: int = 1, **values: float) -> None:
+        if values:
+            self._bar.set_postfix_str(_shown(values), refresh=False)
+        self._bar.update(count)
+
+
+class _Lines(_Silent):
+    def __init__(self, total: int, label: str, unit: str, initial: int):
+        self._total, self._label, self._unit = total, label, unit
+        self._initial = self._done = initial
+        self._started = self._printed = time.monotonic()
+        self._values: dict[str, float] = {}
+
+    def __exit__(self, *_: object) -> None:
+        self._print(time.monotonic(), last=True)
+
+    def update(self, count: int = 1, **values: float) -> None:
+        self._done += count
+        self._values.update(values)
+        now = time.monotonic()
+        if now - self._printed >= QUIET_SECONDS and self._done < self._total:
+            self._print(now)
+
+    def _print(self, now: float, last: bool = False) -> None:
+        self._printed, elapsed = now, now - self._started
+        rate = (self._done - self._initial) / max(elapsed, 1e-9)
+        count = f"{self._label}: {self._done}/{self._total} {self._unit}s"
+        parts = [count, f"{rate:.3g}/s", duration(elapsed)]
+        if self._done < self._total and last:
+            parts.append("stopped")
+        elif rate and not last:
+            parts.append(f"{duration((self._total - self._done) / rate)} to go")
+        print(", ".join(filter(None, [*parts, _shown(self._values)])), file=sys.stderr, flush=True)
+
+
+def _shown(values: dict[str, float]) -> str:
+    return ", ".join(
+        f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()
+    )

@@ -1,0 +1,300 @@
+"""The stages put together: train a network from a start, the chain of networks, score what was trained."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fcnlib import losses, runrecord, weights
+from fcnlib.backbone import LOGITS
+from fcnlib.compat import device_name, tf
+from fcnlib.config import Config
+from fcnlib.datasets import Dataset, Record, open_dataset, shapes
+from fcnlib.errors import InputError
+from fcnlib.evaluation import Evaluation, evaluate, predictor
+from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
+from fcnlib.network import FCN
+from fcnlib.training import CHECKPOINT, Stage, Trainer
+
+# Settings that do not change what is learned: a run may be resumed with others.
+_FREE = {"data_dir", "val_limit", "eval_limit", "eval_split", "chain", "ablation_steps"}
+_FREE |= {"checkpoint_seconds", "eval_batch_size", "initial"}
+EVALUATION = "evaluation.npz"
+METRICS = "metrics.json"
+
+
+def prepare_data(config: Config, progress=None) -> Dataset:
+    """Open the data set of a configuration; the generated one is made first where it is missing.
+
+    Args:
+        config: gives dataset, data_dir and, for shapes, what to generate.
+        progress: called with (images done, images in all) while generating.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: the folder does not hold that data set.
+    """
+    root = config.path("data_dir")
+    if config.data.dataset == "shapes":
+        return shapes.ensure(root, config.shapes, progress)
+    return open_dataset(config.data.dataset, root)
+
+
+def records(dataset: Dataset, split: str, limit: int = 0) -> tuple[Record, ...]:
+    """Return the records of a split, the first `limit` of them unless that is 0."""
+    return dataset.records(split)[: limit or None]
+
+
+def build_fcn(config: Config, num_classes: int, stride: int) -> FCN:
+    """Build the network of a configuration, its variables created.
+
+    Args:
+        config: gives width, upsampling, dropout and batch-norm decay.
+        num_classes: C, background included.
+        stride: of the finest skip.
+
+    Returns:
+        The network with freshly drawn backbone and zero score layers.
+    """
+    network = FCN(
+        num_classes,
+        stride,
+        learned=config.network.upsampling == "learned",
+        dropout=config.network.dropout,
+        depth_multiplier=config.network.depth_multiplier,
+        min_depth=config.network.min_depth,
+        batch_norm_decay=config.train.batch_norm_decay,
+    )
+    tf.random.set_seed(config.train.seed)
+    network(tf.zeros([1, 33, 33, 3]))
+    return network
+
+
+def load_fcn(path: Path) -> tuple[FCN, dict[str, Any]]:
+    """Rebuild a trained network from its checkpoint alone.
+
+    Args:
+        path: a checkpoint, or the folder of a trained network.
+
+    Returns:
+        (network with its weights, what the checkpoint says of itself: settings, classes, stride).
+
+    Raises:
+        InputError: no checkpoint there, or not one of an FCN.
+    """
+    path = path / CHECKPOINT if path.is_dir() else path
+    arrays, meta = weights.load(path)
+    if meta.get("kind") != "fcn":
+        raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not an FCN")
+    known = {k: v for k, v in meta["settings"].items()}
+    network = build_fcn(Config().replace(**known), len(meta["classes"]), meta["stride"])
+    weights.transplant(
+        arrays, network.named_variables(), may_skip=("optimizer/",), source=str(path)
+    )
+    return network, meta
+
+
+def start_from(network: FCN, path: Path) -> weights.Transfer:
+    """Give a network the weights of a coarser one, or of a classifier.
+
+    Args:
+        network: a network fresh from `build_fcn`.
+        path: checkpoint of a classifier or of an FCN with the same classes.
+
+    Returns:
+        The account of all variables: new are score and upsampling layers, not used the classifier's.
+
+    Raises:
+        InputError: the checkpoint does not fit.
+    """
+    arrays, _ = weights.load(path)
+    skip = (LOGITS, "InceptionV3/AuxLogits", "optimizer/")
+    return weights.transplant(
+        arrays, network.named_variables(), may_miss=("FCN/",), may_skip=skip, source=str(path)
+    )
+
+
+def stages_of(config: Config, first: bool) -> tuple[Stage, ...]:
+    """Return the stages of a network's training.
+
+    Args:
+        config: gives steps and rates.
+        first: it is the coarsest of the chain: its new layers learn alone before everything does.
+
+    Returns:
+        Two stages for the first network, one for each later one (Long et al. 2015, section 4.3).
+    """
+    train = config.train
+    frozen = train.batch_norm == "frozen"
+    if not first:
+        return (Stage("all", train.skip_steps, train.skip_lr, frozen=frozen),)
+    return (
+        Stage("head", train.head_steps, train.head_lr, backbone=False, frozen=True),
+        Stage("all", train.coarse_steps, train.base_lr, frozen=frozen),
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train: its stride, where it starts, how, and its folder."""
+
+    stride: int
+    folder: Path
+    start: Path | None
+    stages: tuple[Stage, ...]
+
+
+def chain(config: Config, models: Path) -> list[Job]:
+    """List the networks of a configuration, coarse to fine, each starting from the one before.
+
+    Args:
+        config: gives chain, initial weights and stages.
+        models: folder of the networks; each gets `fcn-32s` and the like in it.
+
+    Returns:
+        The jobs in order.
+    """
+    jobs, start = [], config.path("initial") if config.network.initial else None
+    for number, stride in enumerate(config.network.chain):
+        folder = models / f"fcn-{stride}s"
+        jobs.append(Job(stride, folder, start, stages_of(config, first=number == 0)))
+        start = folder / CHECKPOINT
+    return jobs
+
+
+def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -> Path:
+    """Train one network, or finish what an interrupted run began, or find it done.
+
+    Args:
+        config: settings.
+        dataset: from `prepare_data`.
+        job: what to train; its start must be there.
+        resume: False trains anew.
+
+    Returns:
+        The network's folder with checkpoint.npz, log.csv and record.json.
+
+    Raises:
+        InputError: the start does not fit, the folder holds a network of other settings, or the loss
+            is no longer finite.
+    """
+    started = runrecord.start()
+    network = build_fcn(config, dataset.labels.num_classes, job.stride)
+    if job.start is not None:
+        start_from(network, job.start)
+    train = records(dataset, config.data.train_split, config.data.train_limit)
+    store = ImageStore(train, dataset.labels)
+    class_weights = None
+    if config.train.class_weights == "median_frequency":
+        class_weights = losses.median_frequency_weights(*store.class_pixels())
+
+    def loss(net, batch, stage, step):
+        seed = tf.stack([config.train.seed, step])
+        logits = net(batch["image"], training=True, frozen=stage.frozen, dropout_seed=seed)
+        return losses.pixel_cross_entropy(logits, batch["label"], class_weights)
+
+    def batches(first, steps):
+        size, seed = config.train.batch_size, config.train.seed
+        return train_batches(store, config.data, size, seed, first, steps)
+
+    trainer = Trainer(
+        network,
+        job.stages,
+        batches,
+        loss,
+        config.train,
+        job.folder,
+        meta=_meta(config, dataset, job),
+        names=[record.name for record in train],
+        evaluate=_validator(config, dataset, network),
+        evaluate_every=config.train.val_every,
+    )
+    with store.reporting():
+        trainer.run(f"FCN-{job.stride}s", resume=resume)
+    if trainer.step and not (resume and (job.folder / "record.json").exists()):
+        extra = {"stages": [s.name for s in job.stages], "training_seconds": trainer.spent}
+        device = device_name()
+        record = runrecord.capture(config, started=started, device=device, extra=extra)
+        runrecord.write_json(job.folder / "record.json", record)
+    return job.folder
+
+
+def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
+    flat = config.to_dict()
+    wanted = [k for part in (config.data, config.network, config.train) for k in vars(part)]
+    start = None
+    if job.start is not None:
+        start = hashlib.sha256(job.start.read_bytes()).hexdigest()[:16]
+    return {
+        "kind": "fcn",
+        "stride": job.stride,
+        "classes": list(dataset.labels.classes),
+        "settings": {k: flat[k] for k in wanted if k not in _FREE},
+        "start": start,
+    }
+
+
+def _validator(config: Config, dataset: Dataset, network: FCN):
+    chosen = records(dataset, config.data.val_split, config.data.val_limit)
+    store = ImageStore(chosen, dataset.labels)
+    predict = predictor(network)
+    names = tuple(record.name for record in chosen)
+
+    def validate() -> float:
+        batches = eval_batches(store, config.train.eval_batch_size)
+        return evaluate(predict, batches, names, dataset.labels.num_classes).scores.mean_iou
+
+    return validate
+
+
+def evaluate_fcn(config: Config, dataset: Dataset, folder: Path) -> Evaluation:
+    """Score a trained network on the evaluation split, or read the scores if they are there.
+
+    Args:
+        config: gives the split and the batch size.
+        dataset: from `prepare_data`.
+        folder: of the trained network; gets metrics.json and evaluation.npz.
+
+    Returns:
+        The confusion matrices, one an image.
+    """
+    chosen = records(dataset, config.data.eval_split, config.data.eval_limit)
+    names = tuple(record.name for record in chosen)
+    digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
+    wanted = {"checkpoint": digest, "split": config.data.eval_split, "names": list(names)}
+    if (folder / EVALUATION).exists():
+        arrays, meta = weights.load(folder / EVALUATION)
+        if meta == wanted:
+            return Evaluation(arrays["matrices"], names)
+    network, meta = load_fcn(folder)
+    store = ImageStore(chosen, dataset.labels)
+    batches = eval_batches(store, config.train.eval_batch_size)
+    label = f"FCN-{meta['stride']}s on {config.data.eval_split}"
+    found = evaluate(predictor(network), batches, names, dataset.labels.num_classes, label)
+    weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
+    summary = {"network": f"FCN-{meta['stride']}s", "split": config.data.eval_split}
+    summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
+    runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
+    return found
+
+
+def train_chain(config: Config, out: Path, resume: bool = False) -> dict[int, Evaluation]:
+    """Train and score every network of a configuration.
+
+    Args:
+        config: settings.
+        out: run folder; networks go to its `models`.
+        resume: continue an interrupted run; what is done is not done again.
+
+    Returns:
+        {stride: scores on the evaluation split}.
+    """
+    dataset = prepare_data(config)
+    results = {}
+    for job in chain(config, out / "models"):
+        results[job.stride] = evaluate_fcn(config, dataset, train_fcn(config, dataset, job, resume))
+    return results

@@ -1,0 +1,218 @@
+"""The folder of a run: whose it is, who writes into it now, what in it is finished and by what."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from fcnlib.config import ROOT, Config, is_path
+from fcnlib.errors import InputError
+from fcnlib.runrecord import read_json, write_json
+
+FOLDERS = ("notebooks", "figures", "tables", "models")
+FILES = ("index.html", "record.json")
+STAMPS = ".stamps"
+_MARK = "run.json"
+_LOCK = ".lock"
+_FAILED = ".failed.json"
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """That a notebook finished: the digest of all it depends on, an id of this very run, its time.
+
+    `files` names what it left in tables, models and figures, relative to the run folder.
+    """
+
+    digest: str
+    id: str
+    seconds: float
+    files: tuple[str, ...] = ()
+
+
+def claim(out: Path) -> None:
+    """Make a run folder, or make sure that an existing one is a run's.
+
+    Args:
+        out: the folder.
+
+    Raises:
+        InputError: it is a file, or holds something and no run's mark. Nothing in it is touched.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; give --out the name of a folder")
+    used = out.is_dir() and any(out.iterdir())
+    ours = (out / STAMPS / _MARK).is_file() or out.parent == ROOT / "results" / "runs"
+    if used and not ours:
+        raise InputError(
+            f"{out}: is not empty and no run made it; give --out a new or empty folder"
+        )
+    if not (out / STAMPS / _MARK).is_file():
+        write_json(out / STAMPS / _MARK, {"made_by": "fcnlib run"})
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the folder of a run, so that two runs never write into one.
+
+    Args:
+        out: a claimed folder.
+
+    Yields:
+        Nothing; the lock is dropped at the end, also when the process dies.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    with open(out / _LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"{out}: another run is writing into it; wait, or give --out"
+            ) from None
+        yield
+
+
+def clean(out: Path, names: Sequence[str] | None = None) -> None:
+    """Remove what earlier runs left, so that nothing stale is taken for new.
+
+    Args:
+        out: a claimed and locked folder; anything in it besides the known folders and files stays.
+        names: only what the notebooks of these names left; everything where None.
+    """
+    if names is None:
+        for name in FOLDERS:
+            _remove(out / name)
+        for name in FILES:
+            _remove(out / name)
+        for path in (out / STAMPS).iterdir():
+            if path.name != _MARK:  # without it the folder would be a stranger's
+                _remove(path)
+    for name in names or ():
+        for file in (f"{name}.json", f"{name}{_FAILED}"):
+            for made in _files(read_json(out / STAMPS / file)):
+                _remove(out / made)
+        for path in (out / "notebooks").glob(f"{glob.escape(name)}.*"):
+            _remove(path)
+        _remove(out / "figures" / name)
+        for path in (out / STAMPS).glob(f"{glob.escape(name)}.*"):
+            _remove(path)
+
+
+def _files(tree: Any) -> list[str]:
+    files = tree.get("files", []) if isinstance(tree, dict) else []
+    return [f for f in files if f.split("/")[0] in FOLDERS and ".." not in f.split("/")]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def snapshot(out: Path) -> dict[str, int]:
+    """Return {file relative to the run folder: time of its last change, ns} of its results."""
+    files = (p for name in FOLDERS[1:] for p in (out / name).rglob("*") if p.is_file())
+    return {p.relative_to(out).as_posix(): p.stat().st_mtime_ns for p in files}
+
+
+def read(out: Path, name: str, failed: bool = False) -> Stamp | None:
+    """Return the stamp of a notebook that finished, or None.
+
+    Args:
+        out: the run folder.
+        name: the notebook's file name without its ending.
+        failed: return instead what a run left that did not finish, or None.
+    """
+    tree = read_json(out / STAMPS / (f"{name}{_FAILED}" if failed else f"{name}.json"))
+    if not isinstance(tree, dict) or not {"digest", "id", "seconds"} <= set(tree):
+        return None
+    return Stamp(tree["digest"], tree["id"], tree["seconds"], tuple(_files(tree)))
+
+
+def write(
+    out: Path, name: str, digest: str, seconds: float, before: dict[str, int], finished: bool
+) -> None:
+    """Stamp a notebook that finished, or note what a failed one left.
+
+    Args:
+        out: the run folder.
+        name: the notebook's file name without its ending.
+        digest: of all it depends on.
+        seconds: how long it took.
+        before: the `snapshot` from before it ran; what is new since then is its own.
+        finished: False after a failure; then there is no stamp, only a note of the files.
+    """
+    made = {path for path, changed in snapshot(out).items() if before.get(path) != changed}
+    for earlier in (read(out, name), read(out, name, failed=True)):
+        made |= set(earlier.files) if earlier else set()
+    tree = {
+        "digest": digest,
+        "id": hashlib.sha256(f"{digest} {time.time_ns()}".encode()).hexdigest()[:16],
+        "seconds": round(seconds, 1),
+        "files": sorted(made),
+    }
+    ends = [f"{name}.json", f"{name}{_FAILED}"]
+    kept, dropped = ends if finished else reversed(ends)
+    write_json(out / STAMPS / kept, tree)
+    _remove(out / STAMPS / dropped)
+
+
+def source_digest(folder: Path = _PACKAGE) -> str:
+    """Return the digest of a package's Python files, comments included (64 hex digits)."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def notebook_digest(
+    notebook: nbformat.NotebookNode,
+    parameters: dict[str, Any],
+    config: Config,
+    upstream: Sequence[Stamp | None],
+    source: str,
+) -> str:
+    """Digest all that a notebook's results depend on.
+
+    Cell ids, outputs and metadata do not count, nor do a profile's name or comments: the settings
+    do, and the bytes of a checkpoint that a setting names.
+
+    Args:
+        notebook: as stored.
+        parameters: what will be injected.
+        config: the settings that these parameters mean.
+        upstream: the stamps of the notebooks before it, in order.
+        source: from `source_digest`.
+
+    Returns:
+        64 hex digits.
+    """
+    files = [config.path(key) for key in config.to_dict() if is_path(key)]
+    parts = {
+        "cells": [(cell.cell_type, cell.source) for cell in notebook.cells],
+        "parameters": {
+            k: v for k, v in parameters.items() if k not in ("profile", "overrides", "out")
+        },
+        "config": config.to_dict(),
+        "files": [hashlib.sha256(p.read_bytes()).hexdigest() for p in files if p.is_file()],
+        "upstream": [stamp.id if stamp else None for stamp in upstream],
+        "source": source,
+    }
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,254 @@
+"""The training loop: stages of steps, a log, checkpoints to resume from.
+
+The loop is handed its network, loss, batches and evaluation; it knows none of them. Batches and dropout
+are functions of the step, so a resumed run repeats what the undisturbed one would have done.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcnlib import progress, weights
+from fcnlib.backbone import SlimModule
+from fcnlib.compat import tf
+from fcnlib.config import TrainConfig
+from fcnlib.errors import InputError
+
+CHECKPOINT = "checkpoint.npz"
+LOG = "log.csv"
+LOG_FIELDS = ("step", "stage", "learning_rate", "loss", "images_per_second", "seconds", "mean_iou")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of steps in which the same variables learn at one learning-rate schedule."""
+
+    name: str
+    steps: int
+    learning_rate: float
+    backbone: bool = True  # the backbone learns too
+    frozen: bool = False  # its batch norm stays on the moving averages
+
+
+Batch = dict[str, tf.Tensor]
+LossFunction = Callable[[SlimModule, Batch, Stage, tf.Tensor], tf.Tensor]
+
+
+def learning_rate(stage: Stage, step: int, config: TrainConfig) -> float:
+    """Return the learning rate of a step.
+
+    Args:
+        stage: where the step is.
+        step: steps done in this stage, from 0.
+        config: gives schedule ("cosine" to 0, "poly" with power 0.9, "constant") and warm-up.
+
+    Returns:
+        The rate; it rises linearly over the warm-up steps of every stage.
+    """
+    done = step / max(stage.steps, 1)
+    shape = {
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "poly": (1 - done) ** 0.9,
+        "constant": 1.0,
+    }[config.schedule]
+    return stage.learning_rate * shape * min(1.0, (step + 1) / max(config.warmup_steps, 1))
+
+
+def make_optimizer(config: TrainConfig, variables: Sequence[tf.Variable]):
+    """Build the optimizer with its state for these variables.
+
+    Args:
+        config: gives the kind and the weight decay (decoupled; biases and batch norm have none).
+        variables: what will be trained, in a fixed order.
+
+    Returns:
+        A Keras optimizer.
+    """
+    kinds = {
+        "adam": lambda: tf.keras.optimizers.Adam(1e-3, weight_decay=config.weight_decay),
+        "sgd": lambda: tf.keras.optimizers.SGD(
+            1e-3, momentum=0.9, weight_decay=config.weight_decay
+        ),
+    }
+    optimizer = kinds[config.optimizer]()
+    optimizer.exclude_from_weight_decay(
+        var_list=[v for v in variables if not v.name.endswith("/weights:0")]
+    )
+    optimizer.build(variables)
+    return optimizer
+
+
+class Trainer:
+    """Runs the stages of one network and keeps its folder."""
+
+    def __init__(
+        self,
+        network: SlimModule,
+        stages: Sequence[Stage],
+        batches: Callable[[int, int], Iterable[Batch]],
+        loss: LossFunction,
+        config: TrainConfig,
+        folder: Path,
+        *,
+        meta: dict[str, Any],
+        names: Sequence[str] = (),
+        evaluate: Callable[[], float] | None = None,
+        evaluate_every: int = 0,
+    ):
+        """Set up; the network must have been called once so that its variables exist.
+
+        Args:
+            network: what to train.
+            stages: in order; their steps add up to the whole run.
+            batches: (first step, number of steps) -> batches, a pure function of the two.
+            loss: (network, batch, stage, step) -> scalar.
+            config: optimizer, schedule, checkpoint interval.
+            folder: gets checkpoint.npz and log.csv.
+            meta: JSON-able description stored in the checkpoint (settings, classes).
+            names: names of the training images by index, for error messages.
+            evaluate: returns the validation mean IoU, in [0, 1], of the network as it is.
+            evaluate_every: steps between evaluations; the end of a stage always is one. 0: only these.
+        """
+        self.network, self.stages, self.batches, self.loss = network, tuple(stages), batches, loss
+        self.config, self.folder, self.meta, self.names = config, folder, meta, names
+        self.evaluate, self.evaluate_every = evaluate, evaluate_every
+        self.step, self.rows, self.spent = 0, [], 0.0
+        self._optimizer = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+    def run(self, label: str, resume: bool = False) -> None:
+        """Train to the end, saving on the way and when interrupted.
+
+        Args:
+            label: what to call the run on the progress bar.
+            resume: continue from the folder's checkpoint if there is one.
+
+        Raises:
+            InputError: the loss is no longer finite, or the checkpoint is of another configuration.
+            KeyboardInterrupt: after saving, when the user stops the run.
+        """
+        arrays = self._read_checkpoint() if resume else None
+        if self.step >= self.total_steps:
+            return
+        with progress.bar(self.total_steps, label, "step", initial=self.step) as bar:
+            first = 0
+            for stage in self.stages:
+                last = first + stage.steps
+                if self.step < last:
+                    self._run_stage(stage, first, arrays, bar)
+                    arrays = None
+                first = last
+        self._save(finished=True)
+
+    def _run_stage(self, stage: Stage, first: int, arrays: dict | None, bar) -> None:
+        variables = list(self.network.trainable(backbone=stage.backbone, head=True).values())
+        self._optimizer = make_optimizer(self.config, variables)
+        if arrays is not None:
+            state = {f"optimizer/{i}": v for i, v in enumerate(self._optimizer.variables)}
+            if set(state) <= set(arrays):  # saved inside this stage, not at the end of the last
+                weights.transplant(arrays, state, may_skip=("",), source="optimizer state")
+        train_step = self._compile(stage, variables)
+        started = saved = tick = time.monotonic()
+        before, steps = self.spent, first + stage.steps - self.step
+        every = max(self.total_steps // 200, 1)
+        try:
+            for batch in self.batches(self.step, steps):
+                rate = learning_rate(stage, self.step - first, self.config)
+                value = float(train_step(batch, tf.constant(rate), tf.constant(self.step)))
+                self._check(value, batch)
+                self.step += 1
+                now = time.monotonic()
+                self.spent = before + now - started
+                bar.update(1, loss=value)
+                at_end = self.step == first + stage.steps
+                due = self.evaluate_every and self.step % self.evaluate_every == 0
+                score = self.evaluate() if self.evaluate and (at_end or due) else None
+                if self.step % every == 0 or score is not None:
+                    speed = batch["image"].shape[0] / max(now - tick, 1e-9)
+                    self._log(stage, rate, value, speed, score)
+                if now - saved > self.config.checkpoint_seconds and not at_end:
+                    self._save()
+                    saved = now
+                tick = time.monotonic()
+        except KeyboardInterrupt:
+            self._save()
+            raise
+
+    def _compile(self, stage: Stage, variables: list[tf.Variable]):
+        optimizer = self._optimizer
+
+        # Autograph finds nothing to rewrite and makes tracing five times as long.
+        @tf.function(autograph=False)
+        def train_step(batch, rate, step):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(variables)
+                loss = self.loss(self.network, batch, stage, step)
+            gradients = tape.gradient(loss, variables)
+            optimizer.learning_rate.assign(rate)
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            return loss
+
+        return train_step
+
+    def _check(self, loss: float, batch: Batch) -> None:
+        if math.isfinite(loss):
+            return
+        files = [self.names[i] for i in batch["index"].numpy() if i < len(self.names)]
+        raise InputError(
+            f"the loss is {loss} at step {self.step}, images {', '.join(files)}; "
+            "lower the learning rate, or look at these files with `fcnlib data check`"
+        )
+
+    def _log(self, stage: Stage, rate: float, loss: float, speed: float, score) -> None:
+        score = "" if score is None else f"{score:.5f}"
+        values = (f"{rate:.3e}", f"{loss:.5f}", f"{speed:.1f}", f"{self.spent:.1f}", score)
+        self.rows.append((self.step, stage.name, *values))
+        partial = self.folder / (LOG + ".partial")
+        with open(partial, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(LOG_FIELDS)
+            writer.writerows(self.rows)
+        os.replace(partial, self.folder / LOG)
+
+    def _save(self, finished: bool = False) -> None:
+        arrays = {n: v.numpy() for n, v in self.network.named_variables().items()}
+        if not finished:
+            state = enumerate(self._optimizer.variables)
+            arrays.update({f"optimizer/{i}": np.asarray(v) for i, v in state})
+        stages = [asdict(stage) for stage in self.stages]
+        position = {"step": self.step, "finished": finished, "seconds": self.spent, "rows": self.rows}
+        meta = {**self.meta, **position, "stages": stages}
+        weights.save(self.folder / CHECKPOINT, arrays, meta)
+
+    def _read_checkpoint(self) -> dict[str, np.ndarray] | None:
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return None
+        arrays, meta = weights.load(path)
+        expected = {**self.meta, "stages": [asdict(stage) for stage in self.stages]}
+        changed = [k for k, v in expected.items() if meta.get(k) != v]
+        if changed:
+            raise InputError(
+                f"{path}: made with other settings ({', '.join(changed)}); "
+                "train without --resume, or into another folder"
+            )
+        weights.transplant(
+            arrays, self.network.named_variables(), may_skip=("optimizer/",), source=str(path)
+        )
+        self.step, self.spent = meta["step"], meta["seconds"]
+        self.rows = [tuple(row) for row in meta["rows"]]
+        return arrays

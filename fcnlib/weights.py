@@ -1,0 +1,137 @@
+"""Weights on disk and from one network to the next, with an account of every variable.
+
+One file holds a checkpoint: a NumPy archive (.npz) of arrays by variable name and one JSON text of what
+they are. It is written whole or not at all, each array carries a CRC, and nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcnlib.errors import InputError
+
+_META = "meta.json"
+
+
+def save(
+    path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], half: bool = False
+) -> None:
+    """Write a checkpoint atomically.
+
+    Args:
+        path: file to write, by custom ending in .npz; an older one is replaced.
+        arrays: {name: array}.
+        meta: what JSON can hold; returned by `load`.
+        half: store convolution kernels as float16 and compress, for a file that travels.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    method = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
+    with zipfile.ZipFile(partial, "w", method) as archive:
+        archive.writestr(_META, json.dumps(dict(meta)))
+        for name, value in arrays.items():
+            array = np.asarray(value)
+            if half and name.endswith("/weights"):
+                array = array.astype(np.float16)
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, array, allow_pickle=False)
+            archive.writestr(f"{name}.npy", buffer.getvalue())
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a checkpoint.
+
+    Args:
+        path: a file written by `save`.
+
+    Returns:
+        ({name: array, half precision widened to float32}, meta).
+
+    Raises:
+        InputError: no such file, or one that is cut short, damaged or not a checkpoint.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            meta = json.loads(archive.read(_META))
+            arrays = {}
+            for entry in archive.namelist():
+                if entry != _META:
+                    data = io.BytesIO(archive.read(entry))
+                    array = np.lib.format.read_array(data, allow_pickle=False)
+                    wide = np.float32 if array.dtype == np.float16 else array.dtype
+                    arrays[entry.removesuffix(".npy")] = array.astype(wide, copy=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such checkpoint") from None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a whole checkpoint ({error}); make it again") from None
+    return arrays, meta
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What became of each variable: copied, left as it was (missing), or not wanted (skipped)."""
+
+    copied: tuple[str, ...]
+    missing: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.copied)} variables copied, {len(self.missing)} new, "
+            f"{len(self.skipped)} of the source not used"
+        )
+
+
+def transplant(
+    arrays: Mapping[str, np.ndarray],
+    variables: Mapping[str, Any],
+    *,
+    may_miss: Sequence[str] = (),
+    may_skip: Sequence[str] = (),
+    source: str = "the checkpoint",
+) -> Transfer:
+    """Copy arrays into variables of the same name; nothing is ignored in silence.
+
+    Args:
+        arrays: {name: array}.
+        variables: {name: tf.Variable}; assigned only if everything fits.
+        may_miss: name prefixes of variables that the source need not have (new layers).
+        may_skip: name prefixes of arrays that the network need not have (old heads).
+        source: what to call the arrays in an error.
+
+    Returns:
+        The account of all names.
+
+    Raises:
+        InputError: a variable is missing, an array is left over, has another shape or is not finite;
+            the first few are named.
+    """
+    missing = [n for n in variables if n not in arrays]
+    skipped = [n for n in arrays if n not in variables]
+    shared = [n for n in variables if n in arrays]
+    problems = [f"{n} is missing" for n in missing if not n.startswith(tuple(may_miss))]
+    problems += [f"{n} is not in the network" for n in skipped if not n.startswith(tuple(may_skip))]
+    for name in shared:
+        have, want = arrays[name].shape, tuple(variables[name].shape)
+        if have != want:
+            problems.append(f"{name} has shape {list(have)}, the network needs {list(want)}")
+        elif not np.all(np.isfinite(arrays[name])):
+            problems.append(f"{name} holds a NaN or an infinity")
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise InputError(f"{source} does not fit: {'; '.join(problems[:3])}{more}")
+    for name in shared:
+        variables[name].assign(arrays[name])
+    return Transfer(tuple(shared), tuple(missing), tuple(skipped))

@@ -1,0 +1,45 @@
+"""What every test shares: quiet TensorFlow, few threads, fixed seeds, a tiny data set."""
+
+from __future__ import annotations
+
+import os
+
+# Before TensorFlow or OpenMP is loaded; notebooks and subprocesses inherit them.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+
+import random
+import sys
+
+import numpy as np
+import pytest
+
+from fcnlib.config import ShapesConfig
+from fcnlib.datasets import shapes
+
+TINY_SHAPES = ShapesConfig(
+    train_images=12,  # one batch and a rest
+    val_images=5,  # does not divide by a batch, so padding of the last one shows
+    image_size=65,  # 2 * 32 + 1
+    objects_per_class=4,
+    objects_val_per_class=2,
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_shapes(tmp_path_factory):
+    """The folder of a tiny generated data set; tests read it and never write into it."""
+    root = tmp_path_factory.mktemp("data") / "shapes"
+    shapes.generate(root, TINY_SHAPES)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Start every test from the same random numbers, in whatever order tests run."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  (what old code of others draws from)
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].random.set_seed(0)
