@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -35,6 +35,7 @@ _profile = click.option("--profile", default="quick", show_default=True, metavar
 _settings = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."
 )
+_resume = click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 
 
 def _path(*words: str, **more: Any) -> Any:
@@ -67,22 +68,14 @@ def run(
     from fcnlib import workbook
 
     job = workbook.prepare(profile, settings, only, out, notebooks)
-    _exit_on_sigterm()
+    # An exception, so that the kernel is shut down and not left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         index = workbook.run(job, resume)
     except workbook.NotebookFailed as error:
         click.echo(f"fcnlib: {error}", err=True)
         sys.exit(1)
     click.echo(f"all notebooks ran; open {_short(index)}")
-
-
-def _exit_on_sigterm() -> None:
-    """Leave by an exception on SIGTERM too, so that the kernel is not left behind."""
-
-    def leave(*_: object) -> NoReturn:
-        sys.exit(128 + signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, leave)
 
 
 def _short(path: Path) -> Path:
@@ -111,17 +104,13 @@ def data_make(profile: str, settings: tuple[str, ...]) -> None:
     config = _config(profile, settings)
     if config.data.dataset != "shapes":
         raise InputError(f"profile {profile!r} uses {config.data.dataset}; only shapes can be made")
-    from tqdm import tqdm
-
     from fcnlib.datasets import shapes
 
-    with tqdm(unit="image", disable=None) as bar:
+    def progress(done: int, total: int) -> None:
+        if done == total or sys.stderr.isatty():
+            click.echo(f"\r{done} of {total} images", nl=done == total, err=True)
 
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        dataset = shapes.ensure(config.path("data_dir"), config.shapes, progress)
+    dataset = shapes.ensure(config.path("data_dir"), config.shapes, progress)
     counts = ", ".join(f"{len(records)} {split}" for split, records in dataset.splits.items())
     click.echo(f"{dataset.root}: {counts}")
 
@@ -130,7 +119,7 @@ def data_make(profile: str, settings: tuple[str, ...]) -> None:
 @click.option("--profile", default="pretrain", show_default=True, metavar="NAME")
 @_settings
 @_path("--out", help="The checkpoint; the profile's `initial` by default.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@_resume
 def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: bool) -> None:
     """Train the classifier that the default profile starts from."""
     config = _config(profile, settings)
@@ -145,7 +134,7 @@ def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: 
 @_profile
 @_settings
 @_path("--out", help="The run folder; results/runs/PROFILE by default.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@_resume
 def train(profile: str, settings: tuple[str, ...], out: Path | None, resume: bool) -> None:
     """Train the chain of networks of a profile, coarse to fine, and score them."""
     config = _config(profile, settings)
@@ -179,7 +168,7 @@ def evaluate(places: tuple[Path, ...], settings: tuple[str, ...]) -> None:
 
 
 def _trained(place: Path) -> list[Path]:
-    if place.is_file():
+    if place.is_file() and place.name == _CHECKPOINT:
         return [place.parent]
     folders = (place, *sorted(place.glob("models/*")))
     found = [folder for folder in folders if (folder / _CHECKPOINT).is_file()]

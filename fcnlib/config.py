@@ -78,6 +78,7 @@ class TrainConfig:
     batch_norm_decay: float = 0.95  # of the moving averages; slim's 0.9997 needs 10,000s of steps
     class_weights: str = _choice("none", "none", "median_frequency")
     checkpoint_seconds: int = 120
+    prove: bool = True  # claims about trained networks must hold; a smoke run trains too little
     eval_batch_size: int = 16
 
 

@@ -20,7 +20,7 @@ from fcnlib.training import CHECKPOINT, Stage, Trainer
 
 # Settings that do not change what is learned: a run may be resumed with others.
 _FREE = {"data_dir", "val_limit", "eval_limit", "eval_split", "chain", "ablation_steps"}
-_FREE |= {"checkpoint_seconds", "eval_batch_size", "initial"}
+_FREE |= {"checkpoint_seconds", "eval_batch_size", "initial", "prove"}
 EVALUATION = "evaluation.npz"
 METRICS = "metrics.json"
 

@@ -23,16 +23,8 @@ from fcnlib.config import ROOT, Config, is_path
 
 COMMAND_VARIABLE = "FCNLIB_COMMAND"
 _PACKAGES = (
-    "tensorflow",
-    "tf-slim",
-    "keras",
-    "numpy",
-    "pillow",
-    "pandas",
-    "matplotlib",
-    "ipywidgets",
-    "papermill",
-    "jupyterlab",
+    *("tensorflow", "tf-slim", "keras", "numpy", "pillow", "pandas", "matplotlib"),
+    *("ipywidgets", "papermill", "jupyterlab"),
 )
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 # What decides the numbers: an edited README or a new result does not make a run "dirty".

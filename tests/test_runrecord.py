@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fcnlib import runrecord
+from fcnlib.config import ROOT, Config
+
+
+def record(**changes):
+    config = Config().replace(seed=7, data_dir="/somewhere/far/camvid", **changes)
+    return runrecord.capture(config, started=runrecord.start(), device="CPU", extra={"note": "hi"})
+
+
+def test_a_record_tells_how_a_result_was_made():
+    found = record(base_lr=0.25)
+    assert found["config"]["base_lr"] == 0.25
+    assert found["config"]["chain"] == [32, 16, 8]
+    assert (found["seed"], found["device"], found["note"]) == (7, "CPU", "hi")
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["machine"]["cores"] == len(os.sched_getaffinity(0))
+    assert found["machine"]["memory_gib"] > 0.1
+    assert 0 <= found["wall_seconds"] < 60
+    assert 0 <= found["steal"] <= 1
+    assert found["started"].endswith("Z")
+
+
+def test_another_seed_than_the_configurations_can_be_named():
+    start = runrecord.start()
+    assert runrecord.capture(Config(), started=start, device="CPU", seed=0)["seed"] == 0
+
+
+def test_a_record_names_no_host_and_no_place(monkeypatch):
+    words = ["/x/bin/fcnlib", "run", "--set", f"data_dir={ROOT}/data/a b", "--out", "/somewhere/out"]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.delenv(runrecord.COMMAND_VARIABLE, raising=False)
+    found = record()
+    text = json.dumps(found)
+    assert socket.gethostname() not in text
+    assert str(ROOT) not in text
+    assert os.path.expanduser("~") + "/" not in text
+    assert found["command"].startswith("fcnlib run --set 'data_dir=data/a b' --out ..")
+    assert not found["config"]["data_dir"].startswith("/")
+    assert found["config"]["data_dir"].endswith("somewhere/far/camvid")
+
+
+def test_a_kernel_names_the_runners_command(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/x/ipykernel_launcher.py", "-f", "/tmp/kernel-1.json"])
+    monkeypatch.setenv(runrecord.COMMAND_VARIABLE, "fcnlib run")
+    assert runrecord.command() == "fcnlib run"
+    monkeypatch.delenv(runrecord.COMMAND_VARIABLE)
+    assert runrecord.command() == "jupyter lab"
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    command = ["git", "-C", str(folder), *identity, *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_state_of_a_checkout(tmp_path):
+    assert runrecord.git_state(tmp_path) == (None, None)
+    git(tmp_path, "init", "-q")
+    assert runrecord.git_state(tmp_path) == (None, None)  # no commit yet
+    (tmp_path / "fcnlib").mkdir()
+    (tmp_path / "fcnlib" / "a.py").write_text("a = 1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "one")
+    head = git(tmp_path, "rev-parse", "HEAD")
+    assert runrecord.git_state(tmp_path) == (head, False)
+    (tmp_path / "README.md").write_text("decides no number\n")
+    assert runrecord.git_state(tmp_path) == (head, False)
+    (tmp_path / "fcnlib" / "b.py").write_text("b = 1\n")
+    assert runrecord.git_state(tmp_path) == (head, True)
+    assert runrecord.git_state(tmp_path / "fcnlib") == (None, None)  # inside someone else's
+
+
+def test_steal_is_a_share_of_the_time_between(monkeypatch):
+    times = iter([["cpu  10 0 10 80 0 0 0 5 0 0"], ["cpu  30 0 30 120 0 0 0 25 0 0"]])
+    real = runrecord._lines
+    monkeypatch.setattr(
+        runrecord, "_lines", lambda path: next(times) if path == "/proc/stat" else real(path)
+    )
+    assert record()["steal"] == 0.2  # 20 of 100
+
+
+def test_steal_is_unknown_without_proc_stat(monkeypatch):
+    monkeypatch.setattr(runrecord, "_lines", lambda path: [])
+    assert record()["steal"] is None
+
+
+def test_json_has_numbers_for_arrays_and_null_for_nan(tmp_path):
+    value = {"iou": np.array([0.5, np.nan]), "n": np.int64(3), "inf": float("inf"), "t": (1, True)}
+    runrecord.write_json(tmp_path / "new" / "a.json", value)
+    text = (tmp_path / "new" / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"iou": [0.5, None], "n": 3, "inf": None, "t": [1, True]}
+
+
+@pytest.mark.parametrize("where", ["replace", "serialize"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_part(tmp_path, monkeypatch, where):
+    path = tmp_path / "a.json"
+    runrecord.write_json(path, {"a": 1})
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    if where == "replace":
+        monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises((OSError, TypeError)):
+        runrecord.write_json(path, {"a": object() if where == "serialize" else 2})
+    assert runrecord.read_json(path) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_reading_what_is_no_json_gives_none(tmp_path):
+    (tmp_path / "a.json").write_text("{half")
+    assert runrecord.read_json(tmp_path / "a.json") is None
+    assert runrecord.read_json(tmp_path / "missing.json") is None

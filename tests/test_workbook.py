@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from notebook_maker import PARAMETERS, write_notebook
+
+from fcnlib import notebook_files, stamps, workbook
+from fcnlib.config import ROOT, load_profile
+from fcnlib.errors import InputError
+from fcnlib.run_progress import RunProgress, Share
+
+
+@pytest.fixture(autouse=True)
+def still_sources(monkeypatch):
+    """Digest the sources once: what else works on them meanwhile is no reason to run again."""
+    monkeypatch.setattr(stamps, "source_digest", lambda: "sources")
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder for notebooks, a profile, a run folder with a name that is hard to format."""
+    (tmp_path / "small.toml").write_text("# Small.\n[train]\nhead_steps = 2\n")
+    return tmp_path
+
+
+def job(place: Path, settings=(), only=(), out=None):
+    out = out or place / "out {0} é"
+    return workbook.prepare(str(place / "small.toml"), settings, only, out, place / "nb")
+
+
+def run(place: Path, resume=False, **more):
+    """Run; return what was shown."""
+    stream = io.StringIO()
+    workbook.run(job(place, **more), resume, stream)
+    return stream.getvalue()
+
+
+def log_cell(place: Path, word: str) -> str:
+    return f"with open({str(place / 'log')!r}, 'a') as f:\n    f.write('{word} ')"
+
+
+def log(place: Path) -> list[str]:
+    words = (place / "log").read_text().split()
+    (place / "log").write_text("")
+    return words
+
+
+def two(place: Path, *cells: str) -> None:
+    made = "from pathlib import Path\nt = Path(out, 'tables')\nt.mkdir(exist_ok=True)\n"
+    first = f"{made}_ = (t / f'{{steps}}.csv').write_text('a,b\\n1,2.5\\n')"
+    parameters = f"{PARAMETERS}\nsteps = 3"
+    write_notebook(
+        place / "nb" / "00_a.ipynb", log_cell(place, "a"), first, *cells, parameters=parameters
+    )
+    write_notebook(place / "nb" / "01_b.ipynb", log_cell(place, "b"))
+
+
+def test_a_run_from_nothing_to_resumed_to_afresh(place):
+    see = "import os\nprint(profile, overrides, out, os.getcwd(), os.environ['FCNLIB_HEADLESS'])"
+    two(place, see, "import fcnlib\nprint(fcnlib.__file__)")
+    shown = run(place, settings=["seed=5", "steps=4"])
+    out = place / "out {0} é"
+    assert log(place) == ["a", "b"]
+    assert (out / "tables" / "4.csv").is_file()
+    executed = nbformat.read(out / "notebooks" / "00_a.ipynb", as_version=4)
+    text = "".join(o.text for c in executed.cells for o in c.get("outputs", []))
+    assert f"{place / 'small.toml'} {{'seed': 5}} {out} {place / 'nb'} 1" in text
+    assert str(ROOT / "fcnlib" / "__init__.py") in text
+    assert re.search(r"\[1/2\] 00_a: done .*\[2/2\] 01_b: done", shown, re.DOTALL)
+    record = json.loads((out / "record.json").read_text())
+    assert record["state"] == "finished"
+    assert record["config"]["seed"] == 5 and record["config"]["head_steps"] == 2
+    assert set(record["notebooks"]) == {"00_a", "01_b"}
+    assert (out / "notebooks" / "01_b.html").is_file()
+    assert "About 00_a &amp; more" in (out / "index.html").read_text(encoding="utf-8")
+    assert not list(out.rglob("*.partial"))
+
+    shown = run(place, resume=True, settings=["seed=5", "steps=4"])
+    assert log(place) == []
+    assert shown.count("unchanged") == 2
+
+    write_notebook(place / "nb" / "01_b.ipynb", log_cell(place, "b2"))
+    run(place, resume=True, settings=["seed=5", "steps=4"])
+    assert log(place) == ["b2"]
+
+    (out / "notes.txt").write_text("mine")
+    run(place, resume=True, settings=["seed=5", "steps=6"])
+    assert log(place) == ["a", "b2"]  # b too: what it builds on is new
+    assert [p.name for p in (out / "tables").iterdir()] == ["6.csv"]  # 4.csv was a's
+
+    run(place, only=["01"])
+    assert log(place) == ["b2"]
+    assert (out / "tables" / "6.csv").is_file()
+
+    (out / "tables" / "stale.csv").write_text("a\n1\n")
+    run(place)
+    assert log(place) == ["a", "b2"]
+    assert [p.name for p in (out / "tables").iterdir()] == ["3.csv"]
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def failure(place: Path, cell: str, **more) -> tuple[str, Path]:
+    two(place, cell)
+    with pytest.raises(workbook.NotebookFailed) as caught:
+        run(place, **more)
+    out = place / "out {0} é"
+    assert log(place) == ["a"]  # the notebook after it did not run
+    assert stamps.read(out, "00_a") is None
+    assert not (out / ".stamps" / "00_a.json").exists()
+    record = json.loads((out / "record.json").read_text())
+    assert (record["state"], record["failure"]) == ("failed", "00_a failed in cell 5 of 5")
+    assert "did not finish" in (out / "index.html").read_text(encoding="utf-8")
+    return str(caught.value), out
+
+
+def test_a_failing_cell_stops_the_run_and_is_named(place):
+    message, out = failure(place, "def f():\n    return 1 / 0\nf()")
+    assert message.startswith("00_a failed in cell 5 of 5\n")
+    assert "ZeroDivisionError: division by zero" in message
+    assert "\x1b" not in message
+    assert "ZeroDivisionError" in (out / "notebooks" / "00_a.html").read_text(encoding="utf-8")
+
+
+def test_a_killed_kernel_is_a_failure_and_the_notebook_says_so(place):
+    code = "import os, sys\nos.write(2, b'out of luck')\nprint('hi')\nos.kill(os.getpid(), 9)"
+    message, out = failure(place, code)
+    assert "The kernel died" in message
+    node = nbformat.read(out / "notebooks" / "00_a.ipynb", as_version=4)
+    dead = node.cells[5]  # the fifth of the source, after the injected one
+    assert "os.kill" in dead.source
+    assert dead.metadata.papermill["status"] == "failed"
+    assert dead.outputs[-1].output_type == "error"
+    assert node.metadata.papermill["exception"] is True
+    assert node.cells[4].metadata.papermill["status"] == "completed"
+
+
+def test_leaving_by_sys_exit_is_a_failure(place):
+    message, _ = failure(place, "import sys\nsys.exit()")
+    assert "sys.exit" in message
+
+
+def test_a_failed_notebook_is_taken_up_again_unless_something_changed(place):
+    flag = place / "flag"
+    half = "from pathlib import Path\nm = Path(out, 'models')\nm.mkdir(exist_ok=True)\n"
+    half += "n = open(m / 'half', 'a').write('x')\n"
+    _, out = failure(place, f"{half}assert Path({str(flag)!r}).exists()")
+    flag.touch()
+    run(place, resume=True)
+    assert (out / "models" / "half").read_text() == "xx"
+    assert log(place) == ["a", "b"]
+    run(place, resume=True, settings=["head_lr=0.5"])
+    assert (out / "models" / "half").read_text() == "x"
+
+
+def test_a_locked_folder_is_refused(place):
+    two(place)
+    out = place / "out {0} é"
+    stamps.claim(out)
+    with stamps.locked(out), pytest.raises(InputError, match="another run is writing"):
+        run(place)
+    assert not (place / "log").exists()
+    with stamps.locked(out):
+        pass  # the lock was given back
+
+
+def test_a_foreign_folder_is_refused_and_stays_as_it_is(place):
+    two(place)
+    theirs = place / "theirs"
+    (theirs / "models").mkdir(parents=True)
+    (theirs / "models" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="theirs: is not empty and no run made it"):
+        run(place, out=theirs)
+    assert [p.name for p in theirs.rglob("*")] == ["models", "thesis.txt"]
+    with pytest.raises(InputError, match="is a file"):
+        run(place, out=theirs / "models" / "thesis.txt")
+
+
+def test_cleaning_never_leaves_the_folder(place):
+    out = place / "out"
+    stamps.claim(out)
+    (place / "outside").write_text("mine")
+    tree = {"digest": "d", "id": "i", "seconds": 1, "files": ["tables/../../outside", "../outside"]}
+    (out / ".stamps" / "00_a.json").write_text(json.dumps(tree))
+    (place / "elsewhere").mkdir()
+    (place / "elsewhere" / "big").write_text("mine")
+    (out / "models").symlink_to(place / "elsewhere")
+    stamps.clean(out, ["00_a"])
+    stamps.clean(out)
+    assert (place / "outside").read_text() == "mine"
+    assert (place / "elsewhere" / "big").read_text() == "mine"
+    stamps.claim(out)  # still a run's
+
+
+BAD_SETTINGS = [
+    ("nonsense=1", "unknown setting 'nonsense'.*parameters of the notebooks: steps"),
+    ("base_lr", "has no '='"),
+    ("base_lr=fast", "base_lr = 'fast' does not read as float"),
+    ("steps=many", "steps = 'many' does not read as int"),
+    ("steps=1.5", "does not read as int"),
+    ("profile=camvid", "use --profile"),
+]
+
+
+@pytest.mark.parametrize(("setting", "complaint"), BAD_SETTINGS)
+def test_a_bad_setting_is_refused_before_anything_runs(place, setting, complaint):
+    two(place)
+    with pytest.raises(InputError, match=complaint):
+        job(place, settings=[setting])
+    assert not (place / "out {0} é").exists()
+
+
+def test_a_parameter_of_a_notebook_that_is_not_chosen_is_refused(place):
+    two(place)
+    assert job(place, settings=["steps=4"]).values == {"steps": 4}
+    with pytest.raises(InputError, match="unknown setting 'steps'"):
+        job(place, settings=["steps=4"], only=["01"])
+    with pytest.raises(InputError, match="--only 07: no such notebook; there are: 00_a, 01_b"):
+        job(place, only=["07"])
+
+
+def test_parameters_take_the_type_of_their_default():
+    typed = {"f": 1.0, "b": False, "s": "x", "l": [1], "i": 2}
+    book = notebook_files.Notebook(Path("00_a.ipynb"), nbformat.v4.new_notebook(), typed)
+    words = ["f=3", "b=true", "s=1", "l=[4, 5]", "i=-7"]
+    _, values = notebook_files.split_settings(words, [book])
+    assert values == {"f": 3.0, "b": True, "s": "1", "l": [4, 5], "i": -7}
+    assert type(values["f"]) is float
+
+
+BAD_CELLS = [
+    ("x = 1", "lacks profile, overrides, out"),
+    (f"{PARAMETERS}\nn = 2 * 3", "may hold only `name = literal`"),
+    (f"{PARAMETERS}\nimport os", "may hold only"),
+    (f"{PARAMETERS}\nx = ", "may hold only"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "complaint"), BAD_CELLS)
+def test_a_bad_parameters_cell_is_refused(place, parameters, complaint):
+    path = write_notebook(place / "nb" / "00_a.ipynb", parameters=parameters)
+    with pytest.raises(InputError, match=f"00_a.ipynb: .*{re.escape(complaint)}"):
+        notebook_files.read_notebook(path)
+
+
+def test_what_is_no_notebook_is_refused(place):
+    (place / "nb").mkdir()
+    with pytest.raises(InputError, match="holds no notebook"):
+        job(place)
+    path = place / "nb" / "00_a.ipynb"
+    path.write_text("{}")
+    with pytest.raises(InputError, match="00_a.ipynb: "):
+        job(place)
+    nbformat.write(nbformat.v4.new_notebook(), path)
+    with pytest.raises(InputError, match="has 0 cells tagged"):
+        job(place)
+
+
+def test_the_digest_follows_what_matters_and_nothing_else(place, tmp_path):
+    two(place)
+    start = tmp_path / "start.npz"
+    start.write_bytes(b"one")
+    book = notebook_files.read_notebook(place / "nb" / "00_a.ipynb")
+
+    def digest(node=book.node, steps=3, upstream=(), source="s", **settings):
+        config = load_profile(str(place / "small.toml"), {"initial": str(start), **settings})
+        return stamps.notebook_digest(node, {"out": "o", "steps": steps}, config, upstream, source)
+
+    first = digest()
+    other = nbformat.from_dict(book.node)
+    for cell in other.cells:
+        cell.id = cell.id[::-1]
+        cell.metadata["collapsed"] = True
+    other.cells[1].outputs = [nbformat.v4.new_output("stream", text="seen")]
+    assert digest(other) == first
+    stamp = stamps.Stamp("d", "i", 1.0)
+    changed = [digest(steps=4), digest(upstream=[stamp]), digest(source="t"), digest(seed=9)]
+    changed.append(digest(upstream=[stamps.Stamp("d", "j", 1.0)]))
+    other.cells[1].source += "\n"
+    changed.append(digest(other))
+    start.write_bytes(b"two")
+    changed.append(digest())
+    assert len({first, *changed}) == 8
+
+
+def test_the_digest_of_sources_sees_every_file(tmp_path):
+    (tmp_path / "a.py").write_text("a")
+    one = stamps.source_digest.__wrapped__ if hasattr(stamps.source_digest, "__wrapped__") else None
+    assert one is None  # the fixture's; the real one is below
+    from importlib import reload
+
+    real = reload(stamps).source_digest
+    first = real(tmp_path)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c.py").write_text("c")
+    second = real(tmp_path)
+    (tmp_path / "b" / "c.py").rename(tmp_path / "b" / "d.py")
+    assert len({first, second, real(tmp_path)}) == 3
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_bar_weighs_notebooks_by_their_last_time():
+    stream = Terminal()
+    with RunProgress([Share("00_a", 4, 30.0), Share("01_b", 4, 10.0)], stream) as progress:
+        progress.notebook(0)
+        progress.cell(cell_index=1)
+        progress.write("step 3/9\r step 4/9 loss 0.5\n")
+        assert progress.line().startswith("00_a: cell 2 of 4, 0:00 elapsed")
+        assert progress.line().endswith("| step 4/9 loss 0.5")
+        progress.finish("done", 29.0)
+        progress.notebook(1)
+    assert " 75%" in stream.getvalue()
+
+
+def test_a_log_gets_a_line_now_and_then():
+    stream = io.StringIO()
+    with RunProgress([Share("00_a", 4)], stream, quiet=0.0) as progress:
+        progress.notebook(0)
+        progress.cell(cell_index=2)
+        assert "00_a: cell 3 of 4, 0:00 elapsed, about" in stream.getvalue()
+    stream = io.StringIO()
+    with RunProgress([Share("00_a", 4)], stream) as progress:
+        progress.notebook(0)
+        progress.cell(cell_index=2)
+    assert stream.getvalue() == "[1/1] 00_a\n"
