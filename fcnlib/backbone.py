@@ -1,8 +1,8 @@
 """Inception-v3 from tf-slim layers, built from its table, and the classifier that it comes from.
 
-Variable names equal those of the released slim checkpoint (`InceptionV3/Mixed_5b/Branch_0/...`). With
-`padding="VALID"` the network is the classifier; with "SAME" its sample points fall on the grid that
-segmentation needs (see `geometry.py`).
+Variable names equal those of the released slim checkpoint (`InceptionV3/Mixed_5b/Branch_0/...`).
+With `padding="VALID"` the network is the classifier; with "SAME" its sample points fall on the
+grid that segmentation needs (see `geometry.py`).
 
 Source: https://arxiv.org/abs/1512.00567 and https://github.com/google-research/tf-slim.
 """
@@ -50,8 +50,8 @@ def inception_v3(
     names = [layer.name for layer in INCEPTION_V3]
     if padding not in ("VALID", "SAME") or depth_multiplier <= 0 or final_end_point not in names:
         raise ValueError(
-            f"padding {padding!r} must be VALID or SAME, depth_multiplier {depth_multiplier} above 0, "
-            f"final_end_point {final_end_point!r} one of {', '.join(names)}"
+            f"padding {padding!r} must be VALID or SAME, depth_multiplier {depth_multiplier} "
+            f"above 0, final_end_point {final_end_point!r} one of {', '.join(names)}"
         )
 
     def depth(channels: int) -> int:
@@ -173,12 +173,14 @@ class Classifier(SlimModule):
 
         super().__init__(build)
 
-    def score_map(self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)) -> tf.Tensor:
-        """Return the dense logits, float32 [N, h, w, num_classes], of images [N, H, W, 3] in [-1, 1]."""
+    def score_map(
+        self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)
+    ) -> tf.Tensor:
+        """Return the dense logits, float32 [N, h, w, num_classes]; arguments as for a call."""
         return self._template(images, training, dropout_seed)
 
     def __call__(self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)) -> tf.Tensor:
-        """Return the logits, float32 [N, num_classes], of images float32 [N, H, W, 3] in [-1, 1]."""
+        """Return the logits, float32 [N, num_classes], of images float32 [N, H, W, 3]."""
         return tf.reduce_mean(self.score_map(images, training, dropout_seed), axis=[1, 2])
 
 

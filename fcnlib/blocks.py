@@ -1,7 +1,7 @@
 """Backbones as tables of layers: what is built, checked and measured from one description.
 
-`backbone.py` turns a table into a network, `geometry.py` computes strides and receptive fields from the
-same table. Layer names are those of the released slim checkpoints, the odd ones included
+`backbone.py` turns a table into a network, `geometry.py` computes strides and receptive fields
+from the same table. Layer names are those of the released slim checkpoints, the odd ones included
 (`Conv_1_0c_5x5` in Mixed_5c, `Conv2d_0b_3x1` in Mixed_7b, the 3 x 3 `Conv2d_1a_1x1` in Mixed_6a).
 
 Source: Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2015,
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 class Conv:
     """A convolution with batch norm and ReLU.
 
-    `trims` says that the classifier gives this layer no padding (VALID); all others keep their size.
+    `trims` says that the classifier gives this layer no padding (VALID); all others keep their
+    size.
     """
 
     name: str

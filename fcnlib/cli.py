@@ -107,7 +107,7 @@ def data_make(profile: str, settings: tuple[str, ...]) -> None:
     from fcnlib.datasets import shapes
 
     def progress(done: int, total: int) -> None:
-        if done == total or sys.stderr.isatty():
+        if sys.stderr.isatty():
             click.echo(f"\r{done} of {total} images", nl=done == total, err=True)
 
     dataset = shapes.ensure(config.path("data_dir"), config.shapes, progress)
@@ -142,8 +142,8 @@ def train(profile: str, settings: tuple[str, ...], out: Path | None, resume: boo
     from fcnlib.config import ROOT
 
     folder = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
-    for stride, evaluation in recipe.train_chain(config, folder, resume).items():
-        _echo_scores(f"FCN-{stride}s", evaluation.scores)
+    for name, evaluation in recipe.train_chain(config, folder, resume).items():
+        _echo_scores(name, evaluation.scores)
 
 
 @main.command()

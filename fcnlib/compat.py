@@ -1,8 +1,8 @@
 """The few lines that make tf-slim 1.1.0 run on the TensorFlow in use, and nothing else.
 
-Import TensorFlow and slim from here: `from fcnlib.compat import slim, tf`. tf-slim 1.1.0 (2020) asks for
-`tensorflow.python.framework.ops.Tensor`, which newer releases removed, and warns at every layer that the
-v1 layer API is old. Both are settled here, before slim is imported.
+Import TensorFlow and slim from here: `from fcnlib.compat import slim, tf`. tf-slim 1.1.0 (2020)
+asks for `tensorflow.python.framework.ops.Tensor`, which newer releases removed, and warns at every
+layer that the v1 layer API is old. Both are settled here, before slim is imported.
 
 Source: https://github.com/google-research/tf-slim (README, issues 18 and 24).
 """
@@ -24,8 +24,8 @@ if not hasattr(_ops, "Tensor"):
 
 if tf.__version__.rsplit(".", 1)[0] != TESTED_TENSORFLOW:
     warnings.warn(
-        f"TensorFlow {tf.__version__}: tf-slim leans on layers inside TensorFlow that were tested with "
-        f"{TESTED_TENSORFLOW} only; install requirements.lock, or run the tests before you trust a number",
+        f"TensorFlow {tf.__version__}: tf-slim leans on layers inside TensorFlow that were tested "
+        f"with {TESTED_TENSORFLOW} only; install requirements.lock, or run the tests first",
         stacklevel=2,
     )
 
@@ -49,4 +49,6 @@ def device_name() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return "CPU"
-    return f"GPU: {tf.config.experimental.get_device_details(gpus[0]).get('device_name', 'unnamed')}"
+    return (
+        f"GPU: {tf.config.experimental.get_device_details(gpus[0]).get('device_name', 'unnamed')}"
+    )

@@ -1,8 +1,8 @@
 """Settings of a run: frozen dataclasses, their saved forms (`profiles/*.toml`) and overrides.
 
-Every key has one name in the whole configuration, so `--set base_lr=0.01` needs no section. A profile
-names only what differs from the defaults below; a key that does not exist, or a value of another type,
-is refused with the keys or the type that would do.
+Every key has one name in the whole configuration, so `--set base_lr=0.01` needs no section. A
+profile names only what differs from the defaults below; a key that does not exist, or a value of
+another type, is refused with the keys or the type that would do.
 """
 
 from __future__ import annotations
@@ -219,7 +219,9 @@ def parse_setting(text: str) -> tuple[str, Any]:
         else:
             value = kind(raw)
     except (ValueError, KeyError):
-        raise InputError(f"{key} = {raw!r} does not read as {getattr(kind, '__name__', kind)}") from None
+        raise InputError(
+            f"{key} = {raw!r} does not read as {getattr(kind, '__name__', kind)}"
+        ) from None
     if is_path(key):
         value = str(Path(raw).resolve()) if raw else ""
     return key, _checked(section, key, value)
@@ -256,6 +258,8 @@ def load_profile(name: str, overrides: dict[str, Any] | None = None) -> Config:
             raise InputError(f"{path}: unknown section [{section}]; use {', '.join(_SECTIONS)}")
         for key, value in entries.items():
             if key not in _FIELDS[section]:
-                raise InputError(f"{path}: no key {key!r} in [{section}]; it has {', '.join(_FIELDS[section])}")
+                raise InputError(
+                    f"{path}: no key {key!r} in [{section}]; it has {', '.join(_FIELDS[section])}"
+                )
             values[key] = value
     return Config().replace(**values).replace(**(overrides or {}))

@@ -23,7 +23,7 @@ from fcnlib.config import ROOT
 NEEDED_GIB = 2.0  # the generated data, checkpoints and pages of a run, with room to spare
 CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 _REINSTALL = "run `make workbook`, or: python -m pip install -r requirements.txt -e ."
-_PROBE_SECONDS = 120
+_PROBE_SECONDS = 240  # importing TensorFlow on a busy machine
 _TENSORFLOW = """
 import json, warnings
 warnings.simplefilter("ignore")

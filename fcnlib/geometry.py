@@ -1,6 +1,7 @@
-"""Where the units of a backbone look: stride, receptive field and first sample point of every end point.
+"""Where a backbone's units look: stride, receptive field, sample points of every end point.
 
-All of it is computed from the table of layers, for both paddings and any image size; nothing is typed in.
+All of it is computed from the table of layers, for both paddings and any image size; nothing is
+typed in.
 
 Source: the recurrences of Dumoulin and Visin, A guide to convolution arithmetic for deep learning,
 https://arxiv.org/abs/1603.07285, sections 2 and 3.
@@ -20,8 +21,9 @@ GRID = 32  # pixels: the stride of the coarsest end point
 class Field:
     """How one axis of an end point lies on the image, in pixels.
 
-    Unit i looks at pixels around `start + i * stride`, at `reach` pixels to either side of it at most
-    (`receptive_field` = 2 * reach + 1); there are `size` units. Parts beyond the image are padding.
+    Unit i looks at pixels around `start + i * stride`, at `reach` pixels to either side of it at
+    most (`receptive_field` = 2 * reach + 1); there are `size` units. Parts beyond the image are
+    padding.
     """
 
     size: int
@@ -106,8 +108,8 @@ def _join(ends: list[Field], name: str = "fork") -> Field:
 def grid_size(size: int) -> int:
     """Return the least size of the form 32 k + 1 that holds `size` pixels.
 
-    On that grid every stride-2 stage with SAME padding pads one pixel on either side, so the end points
-    of stride s sample the image exactly at pixels 0, s, 2s, ... up to the last.
+    On that grid every stride-2 stage with SAME padding pads one pixel on either side, so the end
+    points of stride s sample the image exactly at pixels 0, s, 2s, ... up to the last.
 
     Args:
         size: pixels, at least 1.

@@ -42,6 +42,8 @@ def kernel_manager(folder: Path, log: Path, command: str) -> type[AsyncKernelMan
     log.parent.mkdir(parents=True, exist_ok=True)
 
     class _Manager(AsyncKernelManager):
+        shutdown_wait_time = 2.0  # seconds; a kernel stopped amid a training does not answer
+
         @property
         def kernel_spec(self) -> KernelSpec:
             return spec

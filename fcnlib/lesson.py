@@ -1,4 +1,4 @@
-"""What every notebook begins and ends with: settings, the run folder, figures, tables, the record."""
+"""What every notebook begins and ends with: settings, run folder, figures, tables, record."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ class Lesson:
         )
         runrecord.write_json(self.out / "lessons" / f"{self.name}.json", record)
         versions = ", ".join(
-            f"{k} {v}" for k, v in record["versions"].items() if k in ("tensorflow", "tf-slim", "numpy")
+            f"{k} {v}"
+            for k, v in record["versions"].items()
+            if k in ("tensorflow", "tf-slim", "numpy")
         )
         print(
             f"{versions}; {device}; seed {record['seed']}; {record['wall_seconds']:.0f} s; "

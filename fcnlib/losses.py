@@ -13,9 +13,9 @@ def pixel_cross_entropy(
 ) -> tf.Tensor:
     """Compute the mean cross-entropy over the labelled pixels of a batch.
 
-    Void pixels count neither in the sum nor in the number it is divided by. With weights the mean is the
-    weighted one: sum of w * loss over sum of w. (The reference code sums instead; its learning rate times
-    the number of labelled pixels is the one for this mean.)
+    Void pixels count neither in the sum nor in the number it is divided by. With weights the mean
+    is the weighted one: sum of w * loss over sum of w. (The reference code sums instead; its
+    learning rate times the number of labelled pixels is the one for this mean.)
 
     Args:
         logits: float32 [N, H, W, C].

@@ -1,9 +1,9 @@
 """The fully convolutional network: FCN-32s, 16s, 8s and 4s from one table of skips.
 
 Each stride of the backbone gets a 1 x 1 score layer, started at zero; the coarsest map of scores is
-upsampled by two and the next finer one added, down to the network's stride; the rest of the way to pixels
-is fixed bilinear. On the 32 k + 1 grid all maps share their sample points, so nothing is cropped or
-shifted between them.
+upsampled by two and the next finer one added, down to the network's stride; the rest of the way to
+pixels is fixed bilinear. On the 32 k + 1 grid all maps share their sample points, so nothing is
+cropped or shifted between them.
 
 Source: Long et al. 2015, sections 4.2 and 4.3, figure 3.
 """
@@ -108,7 +108,9 @@ class FCN(SlimModule):
                     scores[s] = _score(net, num_classes, f"score_{s}")
                 kernels = {}
                 if learned:
-                    kernels = {s: learned_kernel(num_classes, 2, f"upscore_{s}") for s in self.strides[1:]}
+                    kernels = {
+                        s: learned_kernel(num_classes, 2, f"upscore_{s}") for s in self.strides[1:]
+                    }
             return scores, kernels
 
         super().__init__(build)

@@ -52,10 +52,13 @@ body.jp-Notebook { max-width: 62rem; margin: 0 auto; padding: 1rem; }
 
 
 def heading(path: Path) -> str:
-    """Return the first heading of a notebook, or its file name where it has none.
+    """Find the title of a notebook.
 
     Args:
         path: the .ipynb file; it need not be readable.
+
+    Returns:
+        Its first heading, or the file's name where it has none.
     """
     try:
         cells = nbformat.read(path, as_version=4).cells

@@ -1,4 +1,4 @@
-"""The classifier of single shapes: where the default profile starts, as a user starts from ImageNet."""
+"""The classifier of single shapes: the start of the default profile, in ImageNet's place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages put together: train a network from a start, the chain of networks, score what was trained."""
+"""The stages put together: train a network from a start, train the chain, score the results."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fcnlib import losses, runrecord, weights
-from fcnlib.backbone import LOGITS
+from fcnlib.checkpoints import build_fcn, load_fcn, start_from
 from fcnlib.compat import device_name, tf
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record, open_dataset, shapes
-from fcnlib.errors import InputError
 from fcnlib.evaluation import Evaluation, evaluate, predictor
 from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.network import FCN
@@ -49,75 +48,6 @@ def records(dataset: Dataset, split: str, limit: int = 0) -> tuple[Record, ...]:
     return dataset.records(split)[: limit or None]
 
 
-def build_fcn(config: Config, num_classes: int, stride: int) -> FCN:
-    """Build the network of a configuration, its variables created.
-
-    Args:
-        config: gives width, upsampling, dropout and batch-norm decay.
-        num_classes: C, background included.
-        stride: of the finest skip.
-
-    Returns:
-        The network with freshly drawn backbone and zero score layers.
-    """
-    network = FCN(
-        num_classes,
-        stride,
-        learned=config.network.upsampling == "learned",
-        dropout=config.network.dropout,
-        depth_multiplier=config.network.depth_multiplier,
-        min_depth=config.network.min_depth,
-        batch_norm_decay=config.train.batch_norm_decay,
-    )
-    tf.random.set_seed(config.train.seed)
-    network(tf.zeros([1, 33, 33, 3]))
-    return network
-
-
-def load_fcn(path: Path) -> tuple[FCN, dict[str, Any]]:
-    """Rebuild a trained network from its checkpoint alone.
-
-    Args:
-        path: a checkpoint, or the folder of a trained network.
-
-    Returns:
-        (network with its weights, what the checkpoint says of itself: settings, classes, stride).
-
-    Raises:
-        InputError: no checkpoint there, or not one of an FCN.
-    """
-    path = path / CHECKPOINT if path.is_dir() else path
-    arrays, meta = weights.load(path)
-    if meta.get("kind") != "fcn":
-        raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not an FCN")
-    known = {k: v for k, v in meta["settings"].items()}
-    network = build_fcn(Config().replace(**known), len(meta["classes"]), meta["stride"])
-    weights.transplant(
-        arrays, network.named_variables(), may_skip=("optimizer/",), source=str(path)
-    )
-    return network, meta
-
-
-def start_from(network: FCN, path: Path) -> weights.Transfer:
-    """Give a network the weights of a coarser one, or of a classifier.
-
-    Args:
-        network: a network fresh from `build_fcn`.
-        path: checkpoint of a classifier or of an FCN with the same classes.
-
-    Returns:
-        The account of all variables: new are score and upsampling layers, not used the classifier's.
-
-    Raises:
-        InputError: the checkpoint does not fit.
-    """
-    arrays, _ = weights.load(path)
-    skip = (LOGITS, "InceptionV3/AuxLogits", "optimizer/")
-    return weights.transplant(
-        arrays, network.named_variables(), may_miss=("FCN/",), may_skip=skip, source=str(path)
-    )
-
-
 def stages_of(config: Config, first: bool) -> tuple[Stage, ...]:
     """Return the stages of a network's training.
 
@@ -140,12 +70,18 @@ def stages_of(config: Config, first: bool) -> tuple[Stage, ...]:
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train: its stride, where it starts, how, and its folder."""
+    """One network to train: its stride, where it starts, how, its folder, and what to call it."""
 
     stride: int
     folder: Path
     start: Path | None
     stages: tuple[Stage, ...]
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """The title, or "FCN-8s" and the like."""
+        return self.title or f"FCN-{self.stride}s"
 
 
 def chain(config: Config, models: Path) -> list[Job]:
@@ -179,7 +115,7 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         The network's folder with checkpoint.npz, log.csv and record.json.
 
     Raises:
-        InputError: the start does not fit, the folder holds a network of other settings, or the loss
+        InputError: the start does not fit, the folder holds other settings, or the loss
             is no longer finite.
     """
     started = runrecord.start()
@@ -214,7 +150,7 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         evaluate_every=config.train.val_every,
     )
     with store.reporting():
-        trainer.run(f"FCN-{job.stride}s", resume=resume)
+        trainer.run(job.name, resume=resume)
     if trainer.step and not (resume and (job.folder / "record.json").exists()):
         extra = {"stages": [s.name for s in job.stages], "training_seconds": trainer.spent}
         device = device_name()
@@ -231,6 +167,7 @@ def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
         start = hashlib.sha256(job.start.read_bytes()).hexdigest()[:16]
     return {
         "kind": "fcn",
+        "name": job.name,
         "stride": job.stride,
         "classes": list(dataset.labels.classes),
         "settings": {k: flat[k] for k in wanted if k not in _FREE},
@@ -273,28 +210,52 @@ def evaluate_fcn(config: Config, dataset: Dataset, folder: Path) -> Evaluation:
     network, meta = load_fcn(folder)
     store = ImageStore(chosen, dataset.labels)
     batches = eval_batches(store, config.train.eval_batch_size)
-    label = f"FCN-{meta['stride']}s on {config.data.eval_split}"
+    label = f"{meta['name']} on {config.data.eval_split}"
     found = evaluate(predictor(network), batches, names, dataset.labels.num_classes, label)
     weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
-    summary = {"network": f"FCN-{meta['stride']}s", "split": config.data.eval_split}
+    summary = {"network": meta["name"], "split": config.data.eval_split}
     summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
     runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
     return found
 
 
-def train_chain(config: Config, out: Path, resume: bool = False) -> dict[int, Evaluation]:
+def longer_job(config: Config, models: Path) -> Job:
+    """Return the chain's control: the coarsest network, trained for as long as the finest was.
+
+    Args:
+        config: as for `chain`.
+        models: as for `chain`.
+
+    Returns:
+        The job, which starts from the chain's first network.
+    """
+    first = chain(config, models)[0]
+    steps = config.train.skip_steps * (len(config.network.chain) - 1)
+    stage = Stage("all", steps, config.train.skip_lr, frozen=config.train.batch_norm == "frozen")
+    folder = first.folder.with_name(first.folder.name + "-longer")
+    return Job(
+        first.stride, folder, first.folder / CHECKPOINT, (stage,), f"{first.name}, same steps"
+    )
+
+
+def train_chain(
+    config: Config, out: Path, resume: bool = False, control: bool = False
+) -> dict[str, Evaluation]:
     """Train and score every network of a configuration.
 
     Args:
         config: settings.
         out: run folder; networks go to its `models`.
         resume: continue an interrupted run; what is done is not done again.
+        control: train and score `longer_job` as well.
 
     Returns:
-        {stride: scores on the evaluation split}.
+        {name of the network: scores on the evaluation split}.
     """
     dataset = prepare_data(config)
-    results = {}
-    for job in chain(config, out / "models"):
-        results[job.stride] = evaluate_fcn(config, dataset, train_fcn(config, dataset, job, resume))
-    return results
+    jobs = chain(config, out / "models")
+    jobs += [longer_job(config, out / "models")] if control else []
+    return {
+        job.name: evaluate_fcn(config, dataset, train_fcn(config, dataset, job, resume))
+        for job in jobs
+    }

@@ -111,12 +111,17 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
             "processor",
             f"{machine['cpu']}, {machine.get('cores')} cores" if "cpu" in machine else "",
         ),
-        ("notebooks took", duration(seconds) if seconds else ""),
+        ("notebooks took", duration(seconds) + _stolen(record) if seconds else ""),
         ("seed", record.get("seed")),
         ("started", str(record.get("started", "")).replace("T", " ").replace("Z", " UTC")),
         ("commit", _commit(record)),
     ]
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
+
+
+def _stolen(record: dict[str, Any]) -> str:
+    share = record.get("steal") or 0.0
+    return f" ({share:.0%} stolen by other machines)" if share >= 0.01 else ""
 
 
 def _commit(record: dict[str, Any]) -> str:

@@ -59,8 +59,10 @@ class RunProgress:
         self._stop = threading.Event()
         self._bar = None
         if self.terminal:
-            form = "{desc} {bar} {percentage:3.0f}% {postfix}"
-            self._bar = tqdm(total=self._total(), file=self.stream, bar_format=form, ascii=" -#")
+            form = "{desc} {bar} {percentage:3.0f}%{postfix}"
+            self._bar = tqdm(
+                total=self._total(), file=self.stream, bar_format=form, ascii=" -#", leave=False
+            )
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> RunProgress:

@@ -131,12 +131,15 @@ def snapshot(out: Path) -> dict[str, int]:
 
 
 def read(out: Path, name: str, failed: bool = False) -> Stamp | None:
-    """Return the stamp of a notebook that finished, or None.
+    """Read the stamp of a notebook.
 
     Args:
         out: the run folder.
         name: the notebook's file name without its ending.
-        failed: return instead what a run left that did not finish, or None.
+        failed: read instead the note that a run left which did not finish.
+
+    Returns:
+        The stamp, or None where there is none.
     """
     tree = read_json(out / STAMPS / (f"{name}{_FAILED}" if failed else f"{name}.json"))
     if not isinstance(tree, dict) or not {"digest", "id", "seconds"} <= set(tree):

@@ -1,7 +1,8 @@
 """The training loop: stages of steps, a log, checkpoints to resume from.
 
-The loop is handed its network, loss, batches and evaluation; it knows none of them. Batches and dropout
-are functions of the step, so a resumed run repeats what the undisturbed one would have done.
+The loop is handed its network, loss, batches and evaluation; it knows none of them. Batches and
+dropout are functions of the step, so a resumed run repeats what the undisturbed one would have
+done.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ class Trainer:
             meta: JSON-able description stored in the checkpoint (settings, classes).
             names: names of the training images by index, for error messages.
             evaluate: returns the validation mean IoU, in [0, 1], of the network as it is.
-            evaluate_every: steps between evaluations; the end of a stage always is one. 0: only these.
+            evaluate_every: steps between evaluations; the end of a stage always is one. 0: only
+            these.
         """
         self.network, self.stages, self.batches, self.loss = network, tuple(stages), batches, loss
         self.config, self.folder, self.meta, self.names = config, folder, meta, names
@@ -230,7 +232,12 @@ class Trainer:
             state = enumerate(self._optimizer.variables)
             arrays.update({f"optimizer/{i}": np.asarray(v) for i, v in state})
         stages = [asdict(stage) for stage in self.stages]
-        position = {"step": self.step, "finished": finished, "seconds": self.spent, "rows": self.rows}
+        position = {
+            "step": self.step,
+            "finished": finished,
+            "seconds": self.spent,
+            "rows": self.rows,
+        }
         meta = {**self.meta, **position, "stages": stages}
         weights.save(self.folder / CHECKPOINT, arrays, meta)
 

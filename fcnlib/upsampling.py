@@ -1,8 +1,8 @@
 """From coarse scores to pixels: bilinear kernels, exact transposed convolution, the 32 k + 1 grid.
 
-With n coarse values at pixels 0, f, 2f, ... a transposed convolution with the odd bilinear kernel of
-2f - 1 taps gives (n - 1) f + 1 values: the coarse ones come back at their own pixels, the ones between are
-interpolated, a constant stays a constant. There is no offset to guess.
+With n coarse values at pixels 0, f, 2f, ... a transposed convolution with the odd bilinear kernel
+of 2f - 1 taps gives (n - 1) f + 1 values: the coarse ones come back at their own pixels, the ones
+between are interpolated, a constant stays a constant. There is no offset to guess.
 
 Source: Long et al. 2015, section 3.3; the kernel as in shelhamer/fcn.berkeleyvision.org surgery.py.
 """
@@ -33,8 +33,8 @@ def bilinear_kernel(size: int) -> np.ndarray:
 def upsample(scores: tf.Tensor, factor: int) -> tf.Tensor:
     """Interpolate score maps bilinearly so that coarse values keep their place.
 
-    The same numbers as `transposed` with the fixed kernel (a test holds them together), at a cost that
-    does not grow with the square of the classes.
+    The same numbers as `transposed` with the fixed kernel (a test holds them together), at a cost
+    that does not grow with the square of the classes.
 
     Args:
         scores: float [N, h, w, C].
@@ -110,9 +110,9 @@ def pad_to_grid(images: tf.Tensor) -> tf.Tensor:
         float32 [N, H', W', C] with H' = geometry.grid_size(H), W' likewise.
     """
     height, width = images.shape[1:3]
-    if height is not None and width is not None and height % GRID == width % GRID == 1:
-        if min(height, width) > GRID:
-            return images
+    known = height is not None and width is not None
+    if known and height % GRID == width % GRID == 1 and min(height, width) > GRID:
+        return images
     size = tf.shape(images)[1:3]
     target = tf.maximum(-(-(size - 1) // GRID), 1) * GRID + 1
     (bottom, right) = tf.unstack(target - size)

@@ -1,7 +1,8 @@
 """Weights on disk and from one network to the next, with an account of every variable.
 
-One file holds a checkpoint: a NumPy archive (.npz) of arrays by variable name and one JSON text of what
-they are. It is written whole or not at all, each array carries a CRC, and nothing in it is ever executed.
+One file holds a checkpoint: a NumPy archive (.npz) of arrays by variable name and one JSON text of
+what they are. It is written whole or not at all, each array carries a CRC, and nothing in it is
+ever executed.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ def transplant(
         The account of all names.
 
     Raises:
-        InputError: a variable is missing, an array is left over, has another shape or is not finite;
+        InputError: a variable is missing, an array is left over, has another shape or is not
+        finite;
             the first few are named.
     """
     missing = [n for n in variables if n not in arrays]

@@ -16,7 +16,7 @@ MAX_FILE, MAX_FUNCTION = 250, 60  # lines; more is two things
 # Lowest first. A module imports from the lines above its own only, so there can be no cycle.
 LAYERS = """
     __init__ errors
-    blocks config labels metrics progress
+    blocks borders config diagnosis labels metrics progress
     runrecord
     datasets.records datasets.shape_forms
     datasets.shape_scenes
@@ -33,12 +33,19 @@ LAYERS = """
     losses
     weights
     training
+    checkpoints
     evaluation
     pretraining recipe
+    experiments
+    canvas
+    pictures
     plotting
+    inspector
+    inspector_panel readings
+    lesson
     kernel notebook_files pages run_progress stamps
     run_contents
-    report
+    publish report
     widgets
     workbook
     doctor
@@ -62,8 +69,18 @@ LATE = {
 
 # What a reader, a table or a page needs must not wait for TensorFlow.
 LIGHT = (
-    *("errors", "config", "labels", "metrics", "datasets", "runrecord", "progress", "plotting"),
-    *("pages", "run_contents", "report", "notebook_files", "kernel", "run_progress", "stamps"),
+    *("errors", "config", "labels", "metrics", "borders", "diagnosis", "datasets", "runrecord"),
+    *("progress", "geometry", "canvas", "pictures", "plotting"),
+    *(
+        "pages",
+        "run_contents",
+        "publish",
+        "report",
+        "notebook_files",
+        "kernel",
+        "run_progress",
+        "stamps",
+    ),
     *("workbook", "doctor", "cli"),
 )
 
@@ -172,6 +189,23 @@ def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     return [n for n in names if n not in ("self", "cls")]
 
 
+def section_faults(node: ast.FunctionDef | ast.AsyncFunctionDef, text: str) -> list[str]:
+    """Return which of Returns and Raises a docstring lacks; a single line may say all in words."""
+    inner = {n for f in functions(node) if f is not node for n in ast.walk(f)}
+    own = [n for n in ast.walk(node) if n not in inner]
+    faults = []
+    gives = any(isinstance(n, ast.Return | ast.Yield) and n.value for n in own)
+    if gives and "Args:" in text and not re.search(r"^(Returns|Yields):", text, re.M):
+        faults.append("has no Returns section")
+    for raised in (
+        n.exc.func for n in own if isinstance(n, ast.Raise) and isinstance(n.exc, ast.Call)
+    ):
+        name = ast.unparse(raised)
+        if not re.search(rf"^Raises:\n(.*\n)*? +{re.escape(name)}:", text, re.M):
+            faults.append(f"raises {name} and does not say so")
+    return faults
+
+
 def is_command(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Tell a command of the command line: --help shows its docstring and documents its options."""
     calls = [d.func for d in node.decorator_list if isinstance(d, ast.Call)]
@@ -190,6 +224,8 @@ def docstring_faults(name: str, tree: ast.AST) -> list[str]:
                 faults.append(f"{where} takes {len(expected)} arguments and has no Args section")
             elif names is not None and names != expected:
                 faults.append(f"{where} documents {names}, takes {expected}")
+            if not is_command(node):
+                faults += [f"{where} {fault}" for fault in section_faults(node, text)]
     return faults
 
 
@@ -215,6 +251,7 @@ def test_the_table_of_layers_names_no_ghost():
 
 
 DOC = '"""A module."""\n'
+ABC = "a: one, such as {x: y}\n            More: of it.\n        b: 2\n        c: 3"
 THREE = DOC + 'def f(a, b, c=1):\n    """Do.\n\n    Args:\n        {}.\n    """\n'
 BAD = [  # (what is said, module, its source)
     ("imports upwards, from cli", "metrics", "from fcnlib import cli"),
@@ -232,6 +269,8 @@ BAD = [  # (what is said, module, its source)
     ("m has no docstring", "errors", 'class A:\n    """A."""\n    def m(self): pass'),
     ("no Args section", "errors", 'def f(a, b, c):\n    """Do."""'),
     ("f documents ['a', 'd', 'c']", "errors", THREE.format("a: 1\n        d: 2\n        c: 3")),
+    ("f has no Returns section", "errors", THREE.format(ABC) + "    return a"),
+    ("f raises E and does not", "errors", THREE.format(ABC) + "    raise E(a)"),
     ("f documents ['a', 'b']", "errors", THREE.format("a: 1\n        b: 2")),
 ]
 
@@ -254,9 +293,8 @@ def test_a_cycle_always_breaks_a_layer():
 
 
 def test_the_checker_passes_what_is_right():
-    right = THREE.format(
-        "a: one, such as {x: y}\n            More: of it.\n        b: 2\n        c: 3"
-    )
+    right = THREE.format(ABC + ".\n\n    Returns:\n        One.\n\n    Raises:\n        E: no a")
+    right += "    if a:\n        return 1\n    raise E(2)\n"
     late = DOC + 'def f():\n    """Do."""\n    from fcnlib.training import fit\n'
     assert violations({"cli": late, "training": DOC, "errors": right}) == []
 

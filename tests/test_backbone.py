@@ -15,9 +15,9 @@ def slim_module(training, **settings):
     from tf_slim.nets import inception_v3 as nets
 
     def build(images):
-        with slim.arg_scope(nets.inception_v3_arg_scope(updates_collections=None)):
-            with slim.arg_scope([slim.batch_norm], is_training=training):
-                return nets.inception_v3_base(images, **settings)[1]
+        scope = nets.inception_v3_arg_scope(updates_collections=None)
+        with slim.arg_scope(scope), slim.arg_scope([slim.batch_norm], is_training=training):
+            return nets.inception_v3_base(images, **settings)[1]
 
     return SlimModule(build)
 

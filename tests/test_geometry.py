@@ -34,35 +34,41 @@ def test_even_sizes_with_same_padding_are_off_by_half_a_stride():
     assert found.sample_points()[:2] == [31, 63]
 
 
-def network(padding, seed):
-    """A thin backbone in which every path is open: positive weights, no normalization to speak of."""
-    module = SlimModule(
-        lambda images: inception_v3(
-            images, training=False, padding=padding, depth_multiplier=0.01, min_depth=2
-        )
-    )
-    module._template(tf.zeros([1, 107, 107, 3]))
+@pytest.fixture(scope="module")
+def networks():
+    """A thin backbone for each padding, built once."""
+    built = {}
+    for padding in ("SAME", "VALID"):
+        thin = {"padding": padding, "depth_multiplier": 0.01, "min_depth": 2}
+        built[padding] = SlimModule(lambda x, thin=thin: inception_v3(x, training=False, **thin))
+        built[padding]._template(tf.zeros([1, 107, 107, 3]))
+    return built
+
+
+def open_every_path(module, seed):
+    """Positive weights: no ReLU closes, and only a max pool chooses."""
     rng = np.random.default_rng(seed)
     for name, variable in module.named_variables().items():
         if name.endswith("weights"):
             variable.assign(rng.uniform(0.5, 1, variable.shape) / np.prod(variable.shape[:3]))
-    return module
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("name", list(LAST.values()))
-def test_the_real_network_sees_just_the_computed_field(padding, name):
-    """The gradient of one unit reaches exactly the pixels of its field, and is centred on its point."""
-    height, width = (97, 1505) if name != "Mixed_7c" else (97, 2017)
+def test_the_real_network_sees_just_the_computed_field(networks, padding, name):
+    """The gradient of one unit reaches just the pixels of its field, centred on its point."""
+    height, width = {"Mixed_7c": (97, 2017), "Mixed_6e": (97, 1505)}.get(name, (97, 353))
     field = fields(INCEPTION_V3, width, padding, axis=1)[name]
     unit = field.size // 2
     touched = np.zeros(width, bool)
-    for seed in range(6):  # max pools pass on one pixel each: gather several draws
-        module = network(padding, seed)
+    for seed in range(3):  # max pools pass on one pixel each: gather several draws
+        module = networks[padding]
+        open_every_path(module, seed)
         images = tf.random.stateless_uniform([1, height, width, 3], [seed, 8], 0, 1)
         with tf.GradientTape() as tape:
             tape.watch(images)
-            value = tf.reduce_sum(module._template(images)[name][:, :, unit])
+            end_points = module._template(images)
+            value = tf.reduce_sum(end_points[name][:, :, unit])
         touched |= (np.abs(tape.gradient(value, images)) > 0).any(axis=(0, 1, 3))
     seen = np.flatnonzero(touched)
     centre = field.start + unit * field.stride
@@ -72,7 +78,8 @@ def test_the_real_network_sees_just_the_computed_field(padding, name):
 
 
 def test_branches_that_do_not_meet_are_refused():
-    skewed = Mixed("Skewed", ((Conv("a", 1, (3, 3), 2, True),), (Conv("b", 1, (1, 1), 2, True),)))
+    kernels = (3, 3), (1, 1)
+    skewed = Mixed("Skewed", tuple((Conv("a", 1, kernel, 2, True),) for kernel in kernels))
     with pytest.raises(ValueError, match="Skewed"):
         fields((skewed,), 33, "VALID")
 

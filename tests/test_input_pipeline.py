@@ -1,5 +1,6 @@
 """Batches: the same whatever the start and the threads, pairs that stay pairs, every image once."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from fcnlib.metrics import confusion_matrix
 
 STEP = 25  # in the images below a class differs from the next by this much in every channel
 DATA = DataConfig(crop_size=33, colour_jitter=0.0)
-SIZES = [(40, 51), (33, 33), (20, 60), (65, 47), (33, 33)]
+SIZES = [(33, 51), (33, 33), (20, 60), (65, 60), (33, 33)]
 
 
 def patchwork(rng, height, width):
@@ -90,6 +91,22 @@ def test_a_resumed_run_sees_the_very_same_batches(store, start):
     assert_same(whole[start:], batches(store, data, start=start, steps=6 - start))
 
 
+def test_a_slow_file_does_not_change_the_order(store, monkeypatch):
+    def evaluated():
+        return [list(batch["index"].numpy()) for batch in eval_batches(store, 4)]
+
+    expected, real, order_of_evaluation = batches(store), store.fetch, evaluated()
+
+    def slow(index):
+        time.sleep(0.1 if index == 1 else 0)
+        return real(index)
+
+    monkeypatch.setattr(store, "fetch", slow)
+    monkeypatch.setattr(input_pipeline, "_THREADS", 4)
+    assert_same(expected, batches(store))
+    assert evaluated() == order_of_evaluation
+
+
 @pytest.mark.parametrize("threads", [1, 5])
 def test_the_number_of_threads_changes_nothing(store, monkeypatch, threads):
     expected = batches(store)
@@ -110,6 +127,7 @@ def test_every_epoch_holds_every_image_once_in_an_order_of_its_own():
     sequence = order(7, seed=1, start=0, stop=35).reshape(5, 7)
     np.testing.assert_array_equal(np.sort(sequence, axis=1), np.tile(np.arange(7), (5, 1)))
     assert len({tuple(epoch) for epoch in sequence}) == 5
+    assert not np.array_equal(sequence[0], order(7, seed=2, start=0, stop=7))
     for start, stop in [(0, 1), (6, 8), (3, 3), (7, 14), (33, 35)]:
         part = order(7, 1, start, stop)
         np.testing.assert_array_equal(part, sequence.ravel()[start:stop])
@@ -175,6 +193,19 @@ def test_a_crop_is_what_resizing_the_whole_pair_and_cutting_gives(store, scales,
         np.testing.assert_array_equal(found[1], expected[1])
         np.testing.assert_allclose(found[0], expected[0], atol=2e-3)
     assert (seen_padding, seen_cut) == (pads, cuts)
+
+
+@pytest.mark.parametrize(("side", "low", "high"), [(36, 0, 3), (30, -3, 0), (33, 0, 0)])
+def test_every_place_of_the_crop_is_equally_likely(side, low, high):
+    corners = [
+        augmentation._place([side, side], 1.0, 33, augmentation._draws(1, p)[1:3])[1].numpy()
+        for p in range(200)
+    ]
+    values, counts = np.unique(corners, return_counts=True)
+    np.testing.assert_array_equal(values, np.arange(low, high + 1))
+    assert counts.min() > 400 / len(values) * 0.7
+    extreme = augmentation._place([side, side], 1.0, 33, tf.constant([1.0, 0.0]))[1].numpy()
+    assert list(np.abs(extreme)) == [high - low, 0]
 
 
 def test_image_and_label_move_together(store):
@@ -284,7 +315,7 @@ def test_evaluation_yields_every_image_once_at_its_native_size(store, batch_size
 
 def test_evaluation_batches_images_of_one_size_together(store):
     sizes = [tuple(b["label"].shape) for b in eval_batches(store, 4)]
-    assert sorted(sizes) == [(1, 20, 60), (1, 40, 51), (1, 65, 47), (2, 33, 33)]
+    assert sorted(sizes) == [(1, 20, 60), (1, 33, 51), (1, 65, 60), (2, 33, 33)]
     spec = eval_batches(store, 4).element_spec
     assert spec["image"] == tf.TensorSpec([None, None, None, 3], tf.float32)
     assert spec["label"] == tf.TensorSpec([None, None, None], tf.uint8)
@@ -311,6 +342,15 @@ def test_pairs_are_decoded_once_as_far_as_memory_goes(tmp_path, monkeypatch):
         assert reads == again
 
 
+def test_the_pixels_of_every_class_are_counted(store):
+    pixels, around = store.class_pixels()
+    masks = [store.fetch(i)[1] for i in range(len(store))]
+    for c in range(SHAPES.num_classes):
+        assert pixels[c] == sum((m == c).sum() for m in masks)
+        assert around[c] == sum((m != VOID).sum() for m in masks if (m == c).any())
+    assert pixels.sum() == sum((m != VOID).sum() for m in masks)
+
+
 def test_a_refused_file_is_reported_as_the_users_mistake(tmp_path):
     store = write_store(tmp_path)
     store.records[3].label_path.write_bytes(b"no image")
@@ -335,7 +375,7 @@ def objects(tmp_path_factory):
     rng = np.random.default_rng(5)
     for name in SHAPES.classes:
         (root / name).mkdir()
-        for number in range(2):
+        for number in (3, 1, 4, 0, 2):  # a folder lists its files in no order
             pixels = rng.integers(0, 256, (41, 41, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(root / name / f"{number:04d}.png")
     return root
@@ -345,7 +385,9 @@ def test_pictures_are_listed_by_class_index(objects):
     paths, labels, classes = class_files(objects)
     assert classes == SHAPES.classes and classes[0] == "background"
     assert [p.parent.name for p in paths] == [classes[c] for c in labels]
-    assert len(paths) == 18 and np.all(np.diff(labels) >= 0) and labels.dtype == np.int32
+    assert [p.name for p in paths[:5]] == [f"{n:04d}.png" for n in range(5)]
+    assert list(paths) == [p for c in classes for p in sorted((objects / c).iterdir())]
+    assert len(paths) == 45 and np.all(np.diff(labels) >= 0) and labels.dtype == np.int32
 
 
 def test_generated_objects_are_listed(tiny_shapes):
@@ -371,7 +413,7 @@ def objects_of(root, **settings):
 def test_the_classifier_is_tested_on_central_crops_once_each(objects):
     paths, labels, _ = class_files(objects)
     found = objects_of(objects)
-    np.testing.assert_array_equal(np.concatenate([b["index"] for b in found]), np.arange(18))
+    np.testing.assert_array_equal(np.concatenate([b["index"] for b in found]), np.arange(45))
     np.testing.assert_array_equal(np.concatenate([b["label"] for b in found]), labels)
     pixels = np.asarray(Image.open(paths[0]))[4:37, 4:37]
     np.testing.assert_allclose(found[0]["image"][0], pixels / 127.5 - 1, atol=1e-5)
@@ -388,7 +430,7 @@ def test_the_classifier_is_trained_on_resumable_varied_crops(objects):
     assert_same(whole[4:], objects_of(objects, seed=1, start_step=4, steps=6, training=True))
     assert differ(whole, objects_of(objects, seed=2, steps=10, training=True))
     indices = np.concatenate([b["index"] for b in whole])
-    np.testing.assert_array_equal(indices, order(18, 1, 0, 40))
+    np.testing.assert_array_equal(indices, order(45, 1, 0, 40))
     np.testing.assert_array_equal(np.concatenate([b["label"] for b in whole]), labels[indices])
     images = np.concatenate([b["image"] for b in whole])
     assert images.shape == (40, 33, 33, 3) and images.dtype == np.float32

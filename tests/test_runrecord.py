@@ -38,7 +38,14 @@ def test_another_seed_than_the_configurations_can_be_named():
 
 
 def test_a_record_names_no_host_and_no_place(monkeypatch):
-    words = ["/x/bin/fcnlib", "run", "--set", f"data_dir={ROOT}/data/a b", "--out", "/somewhere/out"]
+    words = [
+        "/x/bin/fcnlib",
+        "run",
+        "--set",
+        f"data_dir={ROOT}/data/a b",
+        "--out",
+        "/somewhere/out",
+    ]
     monkeypatch.setattr(sys, "argv", words)
     monkeypatch.delenv(runrecord.COMMAND_VARIABLE, raising=False)
     found = record()

@@ -1,0 +1,79 @@
+"""Errors by their distance from the borders between classes: the "trimap" evaluation.
+
+A band of width w holds the labelled pixels at most w pixels from a pixel of another value. Void
+strips along objects count as another value, so the band begins where the labels do.
+
+Source: in the manner of Krähenbühl and Koltun 2011, https://arxiv.org/abs/1210.5644.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def border_distance(truth: np.ndarray, reach: int) -> np.ndarray:
+    """Measure how far each pixel is from one of another value, diagonal steps counting as one.
+
+    Args:
+        truth: uint8 [H, W], class indices and void.
+        reach: the farthest to look, pixels, at least 1 and below 255.
+
+    Returns:
+        uint8 [H, W]: 1 beside another value, 2 behind that, ..., reach + 1 for all that is farther.
+    """
+    distance = np.full(truth.shape, reach + 1, np.uint8)
+    low = high = truth
+    for step in range(1, reach + 1):
+        low, high = _spread(low, np.minimum), _spread(high, np.maximum)
+        # A window holds two values exactly when its least and its greatest differ.
+        np.minimum(distance, np.where(low != high, step, reach + 1), out=distance, casting="unsafe")
+    return distance
+
+
+def _spread(values: np.ndarray, choose: np.ufunc) -> np.ndarray:
+    wide = values.copy()
+    choose(wide[1:], values[:-1], out=wide[1:])
+    choose(wide[:-1], values[1:], out=wide[:-1])
+    square = wide.copy()
+    choose(square[:, 1:], wide[:, :-1], out=square[:, 1:])
+    choose(square[:, :-1], wide[:, 1:], out=square[:, :-1])
+    return square
+
+
+def ring_matrices(
+    truth: np.ndarray, prediction: np.ndarray, num_classes: int, reach: int, void: int = 255
+) -> np.ndarray:
+    """Count a confusion matrix for every distance from a border.
+
+    The matrix of the band of width w is the sum of the first w; of everything, the sum of all.
+
+    Args:
+        truth: uint8 [H, W], 0..C-1 or void.
+        prediction: uint8 [H, W], 0..C-1.
+        num_classes: C.
+        reach: the greatest distance told apart, pixels.
+        void: the value of pixels that do not count.
+
+    Returns:
+        int64 [reach + 1, C, C]: rows truth; entry d counts the pixels at distance d + 1, the last
+        one all that are farther than reach.
+    """
+    ring = border_distance(truth, reach)[truth != void].astype(np.int64) - 1
+    true, predicted = truth[truth != void], prediction[truth != void]
+    cells = (ring * num_classes + true) * num_classes + predicted
+    shape = (reach + 1, num_classes, num_classes)
+    return np.bincount(cells, minlength=np.prod(shape)).reshape(shape)
+
+
+def error_rates(matrices: np.ndarray) -> np.ndarray:
+    """Return the share of wrong pixels of each confusion matrix.
+
+    Args:
+        matrices: int [..., C, C], rows truth.
+
+    Returns:
+        float64 [...], 0..1; NaN where a matrix counts nothing.
+    """
+    total = matrices.sum(axis=(-2, -1))
+    wrong = total - matrices.diagonal(axis1=-2, axis2=-1).sum(axis=-1)
+    return np.divide(wrong, total, out=np.full(total.shape, np.nan), where=total > 0)

@@ -1,0 +1,96 @@
+"""The look of every figure: style, title, and how one is written to disk."""
+
+from __future__ import annotations
+
+import io
+import os
+import textwrap
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from fcnlib import runrecord
+
+# Told apart with any colour vision. Source: Okabe and Ito, https://jfly.uni-koeln.de/color/
+LINE_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#F0E442",
+)
+DPI = 100
+INK, SOFT = "#222222", "#777777"
+STYLE = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": "#E6E6E6",
+    "svg.hashsalt": "fcnlib",  # the same figure gives the same file
+}
+_TITLE_SIZE = 12  # points
+_CHARACTERS = 8.9  # of a title, an inch
+
+
+def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
+    """Write a figure as .png and .svg, with its title and alternative text as .json beside them.
+
+    Args:
+        figure: drawn.
+        path: of the PNG, whatever its ending; the folder is made where it is missing.
+        title: the finding in a sentence.
+        alt: what the figure shows, for those who cannot see it.
+
+    Returns:
+        The path of the PNG.
+    """
+    png = Path(path).with_suffix(".png")
+    png.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(STYLE):
+        for ending, metadata in ((".svg", {"Date": None}), (".png", {})):
+            data = io.BytesIO()
+            figure.savefig(data, format=ending[1:], dpi=DPI, metadata=metadata)
+            part = png.with_name(f"{png.name}.{os.getpid()}.partial")
+            part.write_bytes(data.getvalue())
+            os.replace(part, png.with_suffix(ending))
+    runrecord.write_json(png.with_suffix(".json"), {"title": title, "alt": alt})
+    return png
+
+
+def blank_figure(width: float, height: float, title: str) -> Figure:
+    """Make an empty figure with a title, for drawings that no function here knows.
+
+    Args:
+        width: inches.
+        height: inches, the title's included.
+        title: wrapped to the width.
+
+    Returns:
+        The figure, its layout constrained: add axes with `subplots`.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    if title:
+        place = {"x": 0.1 / width, "y": 1 - 0.08 / height, "ha": "left", "va": "top"}
+        figure.suptitle(_wrapped(title, width), size=_TITLE_SIZE, weight="bold", **place)
+    return figure
+
+
+def title_height(title: str, width: float) -> float:
+    """Return the inches that a title takes at the top of a figure so many inches wide."""
+    return 0.12 + 0.205 * len(_wrapped(title, width).split("\n")) if title else 0.08
+
+
+def _wrapped(title: str, width: float) -> str:
+    return textwrap.fill(title, max(int(width * _CHARACTERS), 20))

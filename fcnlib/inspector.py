@@ -1,0 +1,176 @@
+"""Look into a trained network: run it once on an image, then fuse its score maps again and again.
+
+A slider that weighs a skip needs no network: the score maps of one run are kept, and `network.fuse`
+adds them up with other weights in milliseconds.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fcnlib import geometry
+from fcnlib.blocks import INCEPTION_V3
+from fcnlib.compat import tf
+from fcnlib.network import FCN, SKIPS, fuse
+from fcnlib.upsampling import upsample
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a network says about one image, before fusion.
+
+    Attributes:
+        image: uint8 [H, W, 3].
+        truth: uint8 [H, W], 0..C-1 or 255; None where it is not known.
+        scores: {stride: float32 [h, w, C]}, coarse to fine, as `FCN.score_maps` gives them.
+        kernels: {stride: float32 [3, 3, C, C]} of the learned upsampling.
+        parts: {stride: float32 [h, w, C]}: each score map brought to the finest stride alone.
+            Fusion is linear, so these add up to the fused scores.
+    """
+
+    image: np.ndarray
+    truth: np.ndarray | None
+    scores: dict[int, np.ndarray]
+    kernels: dict[int, np.ndarray]
+    parts: dict[int, np.ndarray]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The strides that are fused, coarse to fine."""
+        return tuple(self.scores)
+
+
+def read(network: FCN, image: np.ndarray, truth: np.ndarray | None = None) -> Reading:
+    """Run a network once on an image.
+
+    Args:
+        network: a trained one.
+        image: uint8 [H, W, 3].
+        truth: uint8 [H, W] where it is known.
+
+    Returns:
+        Everything that fusing again needs.
+    """
+    scores, kernels = network.score_maps(tf.constant(image, tf.float32)[None] / 127.5 - 1.0)
+    parts = {s: fuse(scores, kernels, {t: float(t == s) for t in scores}) for s in scores}
+    return Reading(
+        image,
+        truth,
+        scores={s: m[0].numpy() for s, m in scores.items()},
+        kernels={s: k.numpy() for s, k in kernels.items()},
+        parts={s: m[0].numpy() for s, m in parts.items()},
+    )
+
+
+def fused(
+    reading: Reading, weights: Mapping[int, float] | None = None, down_to: int | None = None
+) -> np.ndarray:
+    """Fuse the score maps of a reading and bring them to pixels.
+
+    Args:
+        reading: from `read`.
+        weights: {stride: factor on its score map}; 1 where absent. With all at 1 the result is the
+            network's own, bit for bit.
+        down_to: leave out the skips finer than this stride.
+
+    Returns:
+        Logits, float32 [H, W, C].
+    """
+    scores = {s: m[None] for s, m in reading.scores.items() if s >= (down_to or 0)}
+    height, width = reading.image.shape[:2]
+    coarse = fuse(scores, reading.kernels, weights)
+    return upsample(coarse, min(scores))[0, :height, :width].numpy()
+
+
+def answer(
+    reading: Reading, weights: Mapping[int, float] | None = None, down_to: int | None = None
+) -> np.ndarray:
+    """Return the class of every pixel, uint8 [H, W], for the arguments of `fused`."""
+    return tf.argmax(fused(reading, weights, down_to), axis=-1).numpy().astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """One pixel: what each skip says there, and what comes of it.
+
+    Attributes:
+        row: of the pixel.
+        column: of the pixel.
+        contributions: {stride: float32 [C]}, what a skip adds to the logit of every class.
+        probabilities: float32 [C], softmax of their sum.
+    """
+
+    row: int
+    column: int
+    contributions: dict[int, np.ndarray]
+    probabilities: np.ndarray
+
+
+def probe(reading: Reading, weights: Mapping[int, float], row: int, column: int) -> Probe:
+    """Take the scores of one pixel apart.
+
+    Args:
+        reading: from `read`.
+        weights: {stride: factor}; 1 where absent.
+        row: of the pixel, 0..H-1.
+        column: of the pixel, 0..W-1.
+
+    Returns:
+        Contributions that add up to the pixel's logits (but for rounding), and the probabilities.
+    """
+    stride = min(reading.parts)
+    found = {
+        s: _between(part, row / stride, column / stride) * np.float32(weights.get(s, 1.0))
+        for s, part in reading.parts.items()
+    }
+    logits = sum(found.values())
+    odds = np.exp(logits - logits.max())
+    return Probe(row, column, found, odds / odds.sum())
+
+
+def _between(values: np.ndarray, row: float, column: float) -> np.ndarray:
+    """Interpolate [h, w, C] bilinearly at a place that need not be whole."""
+    top, left = int(row), int(column)
+    down, right = np.float32(row - top), np.float32(column - left)
+    bottom, beyond = min(top + 1, values.shape[0] - 1), min(left + 1, values.shape[1] - 1)
+    above = values[top, left] * (1 - right) + values[top, beyond] * right
+    below = values[bottom, left] * (1 - right) + values[bottom, beyond] * right
+    return above * (1 - down) + below * down
+
+
+def receptive_fields(
+    reading: Reading, row: int, column: int
+) -> dict[int, tuple[int, int, int, int]]:
+    """Find what the unit nearest to a pixel can see, for every stride.
+
+    Args:
+        reading: from `read`.
+        row: of the pixel.
+        column: of the pixel.
+
+    Returns:
+        {stride: (top, left, bottom, right)}, first and last pixel, beyond the image's border where
+        the field is.
+    """
+    height, width = reading.image.shape[:2]
+    boxes = {}
+    for stride in reading.strides:
+        top, bottom = _seen(height, 0, stride, row)
+        left, right = _seen(width, 1, stride, column)
+        boxes[stride] = (top, left, bottom, right)
+    return boxes
+
+
+def _seen(size: int, axis: int, stride: int, place: int) -> tuple[int, int]:
+    field = _fields(geometry.grid_size(size), axis)[SKIPS[stride]]
+    centre = field.start + round((place - field.start) / stride) * stride
+    return round(centre - field.reach), round(centre + field.reach)
+
+
+@functools.lru_cache(maxsize=64)
+def _fields(size: int, axis: int) -> dict[str, geometry.Field]:
+    return geometry.fields(INCEPTION_V3, size, "SAME", axis)

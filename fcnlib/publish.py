@@ -1,0 +1,92 @@
+"""From runs to the results that the project keeps: numbers and curves, no pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fcnlib.errors import InputError
+from fcnlib.runrecord import read_json, write_json, write_text
+
+METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+
+
+def publish(runs: Sequence[Path], target: Path, command: str) -> pd.DataFrame:
+    """Gather the scores and curves of runs that differ in their seed only.
+
+    Writes summary.json (a row a network: mean and standard deviation over the runs), runs.csv (a
+    row a network and seed), classes.csv (IoU a class, mean over the runs), curves.csv (the
+    training logs) and record.json (the run records, one a network and seed).
+
+    Args:
+        runs: run folders with models/*/{metrics.json, record.json, log.csv}, the same networks in
+        each.
+        target: folder of the results, such as results/shapes.
+        command: what repeats them, for the table.
+
+    Returns:
+        The rows of runs.csv.
+
+    Raises:
+        InputError: a run lacks a network that another has, or a network its scores.
+    """
+    rows, classes, curves, records = [], [], [], []
+    for run in runs:
+        for folder in sorted((run / "models").glob("fcn-*")):
+            scores, record = (_read(folder / f"{n}.json") for n in ("metrics", "record"))
+            name, seed = scores["network"], record["seed"]
+            rows.append(
+                {"network": name, "seed": seed, "images": scores["images"]}
+                | {key: scores[key] for key in METRICS}
+                | {"training_seconds": record["training_seconds"]}
+            )
+            classes += [
+                {"network": name, "class": c, "iou": v}
+                for c, v in zip(scores["classes"], scores["iou"], strict=True)
+            ]
+            log = pd.read_csv(folder / "log.csv")
+            curves.append(log.assign(network=name, seed=seed))
+            records.append({"network": name} | record)
+    frame = pd.DataFrame(rows)
+    counts = frame.groupby("network", sort=False).size()
+    if counts.min() != len(runs):
+        raise InputError(f"{runs[0]} ...: {counts.idxmin()} is not in every run; finish them first")
+    write_json(target / "summary.json", [_summary(g, records, command) for g in _groups(frame)])
+    by_class = pd.DataFrame(classes).groupby(["network", "class"], sort=False)["iou"]
+    tables = {"runs": frame, "classes": by_class.mean().unstack(0).reset_index()}
+    for name, table in {**tables, "curves": pd.concat(curves)}.items():
+        write_text(target / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_json(target / "record.json", records)
+    return frame
+
+
+def _read(path: Path) -> dict[str, Any]:
+    tree = read_json(path)
+    if not isinstance(tree, dict):
+        raise InputError(f"{path} is missing or unreadable; finish the run with --resume")
+    return tree
+
+
+def _groups(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    groups = [group for _, group in frame.groupby("network", sort=False)]
+    return sorted(groups, key=lambda g: g["mean_iou"].mean())
+
+
+def _summary(group: pd.DataFrame, records: list[dict], command: str) -> dict[str, Any]:
+    record = next(r for r in records if r["network"] == group["network"].iloc[0])
+    machine = record["machine"]
+    spread = float(group["mean_iou"].std()) if len(group) > 1 else None
+    return {
+        "network": group["network"].iloc[0],
+        **{key: float(group[key].mean()) for key in METRICS},
+        "mean_iou_spread": spread,
+        "seeds": len(group),
+        "images": int(group["images"].iloc[0]),
+        "training_seconds": float(group["training_seconds"].median()),
+        "command": command,
+        "machine": f"{machine['cpu']}, {machine['cores']} cores",
+        "commit": record["commit"],
+    }

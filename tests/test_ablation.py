@@ -1,0 +1,70 @@
+"""The variants of training differ in one thing each; what they changed is counted and measured."""
+
+import numpy as np
+import pytest
+
+from fcnlib import ablation, weights
+from fcnlib.compat import tf
+from fcnlib.config import Config
+from fcnlib.recipe import Job, build_fcn
+from fcnlib.training import Stage
+
+SMALL = {"depth_multiplier": 0.1, "min_depth": 4, "ablation_steps": 7}
+CONFIG = Config().replace(**SMALL, initial="weights.npz")
+
+
+def test_the_variants_differ_in_one_thing_each(tmp_path):
+    found = {v.name: v for v in ablation.variants(CONFIG, tmp_path)}
+    assert list(found) == ["head", "all", "frozen", "scratch"]
+    steps = {sum(s.steps for s in v.job.stages) for v in found.values()}
+    assert steps == {7}
+    stages = {name: v.job.stages[0] for name, v in found.items()}
+    assert (stages["head"].backbone, stages["head"].frozen) == (False, True)
+    assert stages["frozen"] == Stage("all", 7, CONFIG.train.base_lr, frozen=True)
+    assert stages["all"] == stages["scratch"] == Stage("all", 7, CONFIG.train.base_lr)
+    assert found["scratch"].job.start is None
+    assert found["all"].job.start == found["head"].job.start == CONFIG.path("initial")
+    assert len({v.job.folder for v in found.values()}) == 4
+    # A report lists the networks of models/*; these are no rungs of the chain.
+    assert all(v.job.folder.parent.parent == tmp_path for v in found.values())
+
+
+def test_without_a_classifier_nothing_starts_from_it(tmp_path):
+    found = ablation.variants(CONFIG.replace(initial=""), tmp_path)
+    assert [(v.name, v.job.start) for v in found] == [("head", None), ("all", None)]
+
+
+@pytest.mark.parametrize(("steps", "decay"), [(3, 0.5), (7, 2 / 7), (100, 0.95), (2000, 0.95)])
+def test_the_averages_forget_within_the_budget(tmp_path, steps, decay):
+    config = CONFIG.replace(ablation_steps=steps, batch_norm_decay=0.95)
+    (variant, *_) = ablation.variants(config, tmp_path)
+    assert variant.config.train.batch_norm_decay == pytest.approx(max(decay, 0.5))
+
+
+def test_what_was_trained_is_counted(tmp_path):
+    network = build_fcn(CONFIG, 3, 16)
+    values = {name: v.numpy() for name, v in network.named_variables().items()}
+    weights.save(tmp_path / "checkpoint.npz", values, {})
+    head, everything = Stage("head", 1, 1.0, backbone=False), Stage("all", 1, 1.0)
+    for stages in ((head,), (everything,), (head, everything)):
+        trained = network.trainable(backbone=everything in stages, head=True)
+        expected = sum(int(tf.size(v)) for v in trained.values())
+        assert ablation.trained_values(Job(16, tmp_path, None, stages)) == expected
+
+
+def test_what_moved_is_measured(tmp_path):
+    before = {
+        "InceptionV3/Conv2d_1a_3x3/weights": np.array([3.0, 4.0], np.float32),
+        "InceptionV3/Conv2d_1a_3x3/BatchNorm/moving_mean": np.zeros(2, np.float32),
+        "InceptionV3/Mixed_7c/Branch_0/Conv2d_0a_1x1/weights": np.ones(4, np.float32),
+        "InceptionV3/Logits/Conv2d_1c_1x1/weights": np.ones(3, np.float32),
+    }
+    after = {name: value for name, value in before.items() if "Logits" not in name}
+    after["InceptionV3/Conv2d_1a_3x3/weights"] = np.array([3.0, 4.5], np.float32)
+    after["FCN/score_32/weights"] = np.ones(2, np.float32)
+    weights.save(tmp_path / "start.npz", before, {})
+    weights.save(tmp_path / "net" / "checkpoint.npz", after, {})
+    job = Job(32, tmp_path / "net", tmp_path / "start.npz", ())
+    assert ablation.moved(job) == {"Conv2d_1a_3x3": pytest.approx(0.1), "Mixed_7c": 0.0}
+    assert ablation.changed(job) == 1
+    assert ablation.changed(job, "/moving_mean", "/moving_variance") == 0

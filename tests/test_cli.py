@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+from notebook_maker import write_notebook
+
+import fcnlib
+from fcnlib import cli, config, runrecord
+from fcnlib.config import ROOT
+from fcnlib.run_contents import METRICS
+
+
+def call(*words: str):
+    return CliRunner().invoke(cli.main, list(words), prog_name="fcnlib")
+
+
+def test_help_names_every_command():
+    found = call("--help")
+    assert found.exit_code == 0
+    commands = ["run", "report", "data", "pretrain", "train", "evaluate", "doctor"]
+    for name in [*commands, "profiles", "settings", "readme"]:
+        assert f"\n  {name} " in found.output
+        assert call(name, "--help").exit_code == 0
+
+
+MISTAKES = [
+    (["run", "--profile", "nosuch"], "no profile 'nosuch'"),
+    (["run", "--set", "base_lr=fast"], "base_lr = 'fast'"),
+    (["train", "--set", "bas_lr=1"], "did you mean base_lr"),
+    (["settings", "--profile", "nosuch"], "no profile"),
+    (["report", "/no/such/folder"], "/no/such/folder: no such folder"),
+    (["evaluate", "/no/such/folder"], "holds no checkpoint.npz"),
+    (["data", "make", "--set", "dataset=camvid"], "only shapes can be made"),
+]
+
+
+@pytest.mark.parametrize(("words", "complaint"), MISTAKES)
+def test_a_mistake_is_one_line_and_status_2(words, complaint, tmp_path):
+    if words[0] == "run":
+        write_notebook(tmp_path / "00_a.ipynb", "1")
+        words = [*words, "--notebooks", str(tmp_path)]
+    found = call(*words)
+    assert found.exit_code == 2
+    assert found.stderr.startswith("fcnlib: error: ")
+    assert complaint in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+def test_profiles_and_settings_are_listed(tmp_path, monkeypatch):
+    (tmp_path / "tiny.toml").write_text("# Seconds only.\n[train]\nhead_steps = 3\n")
+    monkeypatch.setattr(config, "PROFILES", tmp_path)
+    assert call("profiles").output == "tiny         Seconds only.\n"
+    lines = call("settings", "--profile", "tiny").output.splitlines()
+    assert {line.split()[0] for line in lines if line.startswith("  ")} == set(config.keys())
+    values = {line.split()[0]: line.split()[1:] for line in lines}
+    assert values["head_steps"] == ["3", "int"]
+    assert values["chain"] == ["32,16,8", "int,int,..."]
+    assert values["optimizer"] == ["adam", "adam|sgd"]
+
+
+def test_readme_check_fails_on_drift_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    (tmp_path / "README.md").write_text("<!-- results:begin --><!-- results:end -->")
+    row = dict.fromkeys((*METRICS, "mean_iou_spread"), 0.5) | {
+        "network": "FCN-8s",
+        "seeds": 2,
+        "images": 1,
+    }
+    row |= {"command": "c", "machine": "m", "commit": "f" * 40}
+    runrecord.write_json(tmp_path / "results" / "shapes" / "summary.json", [row])
+    assert call("readme", "--check").exit_code == 1
+    assert call("readme").exit_code == 0
+    assert "| shapes | FCN-8s |" in (tmp_path / "README.md").read_text()
+    assert call("readme", "--check").exit_code == 0
+
+
+@pytest.fixture
+def stages(monkeypatch):
+    """Stand-ins for the modules that train, and what they were called with."""
+    calls = []
+    scored = SimpleNamespace(scores=SimpleNamespace(**dict.fromkeys(METRICS, 0.5)))
+
+    def note(result):
+        return lambda *arguments: calls.append(arguments) or result
+
+    recipe = SimpleNamespace(
+        train_chain=note({"fcn-32s": scored, "fcn-8s": scored}),
+        prepare_data=lambda settings: settings.data.dataset,
+        evaluate_fcn=note(scored),
+    )
+    pretraining = SimpleNamespace(pretrain=note({"accuracy": 0.931}))
+    for name, module in (("recipe", recipe), ("pretraining", pretraining)):
+        monkeypatch.setitem(sys.modules, f"fcnlib.{name}", module)
+        monkeypatch.setattr(fcnlib, name, module, raising=False)
+    return calls
+
+
+def test_train_gives_settings_and_folder(stages, tmp_path):
+    found = call("train", "--set", "seed=4", "--out", str(tmp_path / "x"), "--resume")
+    assert found.output.splitlines()[1].startswith("fcn-8s: pixel accuracy 50.0, mean acc")
+    ((settings, folder, resume),) = stages
+    assert (settings.train.seed, folder, resume) == (4, tmp_path / "x", True)
+
+
+def test_pretrain_writes_where_the_profile_starts(stages):
+    found = call("pretrain", "--profile", "quick")
+    assert found.exit_code == 0 and "93.1 %" in found.output
+    ((settings, target, resume),) = stages
+    assert (target, resume) == (settings.path("initial"), False)
+
+
+def test_evaluate_takes_a_run_and_reads_its_settings(stages, tmp_path):
+    for name in ("fcn-32s", "fcn-8s"):
+        folder = tmp_path / "models" / name
+        runrecord.write_json(folder / "record.json", {"config": {"dataset": "camvid"}})
+        (folder / "checkpoint.npz").touch()
+    assert call("evaluate", str(tmp_path), "--set", "eval_limit=3").exit_code == 0
+    assert [folder.name for _, _, folder in stages] == ["fcn-32s", "fcn-8s"]
+    assert stages[0][0].data.eval_limit == 3 and stages[0][1] == "camvid"
+    stages.clear()
+    assert call("evaluate", str(folder / "checkpoint.npz")).exit_code == 0
+    assert [folder.name for _, _, folder in stages] == ["fcn-8s"]
+    (folder / "record.json").unlink()
+    assert call("evaluate", str(folder)).exit_code == 2
+
+
+def test_data_make_generates_shapes(tmp_path):
+    sizes = ["train_images=2", "val_images=1", "image_size=65"]
+    sizes += ["objects_per_class=1", "objects_val_per_class=1", f"data_dir={tmp_path / 'shapes'}"]
+    words = [word for size in sizes for word in ("--set", size)]
+    found = call("data", "make", *words)
+    assert found.exit_code == 0, found.output
+    assert "2 train, 3 trainval, 1 val" in found.output
+    assert len(list((tmp_path / "shapes" / "JPEGImages").iterdir())) == 3
+
+
+def test_the_status_of_doctor_is_passed_on(monkeypatch):
+    doctor = SimpleNamespace(main=lambda: 1)
+    monkeypatch.setitem(sys.modules, "fcnlib.doctor", doctor)
+    monkeypatch.setattr(fcnlib, "doctor", doctor, raising=False)
+    assert call("doctor").exit_code == 1
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen:
+    """Start `fcnlib run` on the notebooks of a folder, as a shell would."""
+    profile = folder / "small.toml"
+    profile.write_text("[train]\nhead_steps = 2\n")
+    command = [sys.executable, "-m", "fcnlib", "run", "--profile", str(profile)]
+    command += ["--notebooks", str(folder), "--out", str(folder / "out"), *words]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def test_a_failing_notebook_gives_status_1_and_the_traceback(tmp_path):
+    write_notebook(tmp_path / "00_a.ipynb", "assert 1 > 2, 'the claim'")
+    process = start(tmp_path)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "fcnlib: 00_a failed in cell 3 of 3" in shown
+    assert "AssertionError: the claim" in shown
+    assert "NotebookFailed" not in shown  # of the runner's own traceback there is none
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_keeps_what_finished_and_leaves_no_kernel(tmp_path, number, status):
+    write_notebook(tmp_path / "00_a.ipynb", "1")
+    wait = "import os, time\nfrom pathlib import Path\n"
+    wait += "_ = Path(out, 'pid').write_text(str(os.getpid()))\ntime.sleep(60)"
+    write_notebook(tmp_path / "01_b.ipynb", wait)
+    process = start(tmp_path)
+    pid, late = tmp_path / "out" / "pid", time.monotonic() + 60
+    while not (pid.is_file() and pid.read_text()) and time.monotonic() < late:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == status, shown
+    assert "Traceback" not in shown
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    assert (tmp_path / "out" / ".stamps" / "00_a.json").is_file()
+    assert not (tmp_path / "out" / ".stamps" / "01_b.json").exists()
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    assert record["state"] == "interrupted"
+    assert record["command"].startswith("fcnlib run --profile ")

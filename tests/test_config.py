@@ -1,0 +1,108 @@
+"""Settings: profiles load, overrides win, and every mistake is answered by name."""
+
+import dataclasses
+import json
+
+import pytest
+
+from fcnlib import config
+from fcnlib.config import Config, load_profile, parse_setting
+from fcnlib.errors import InputError
+
+
+@pytest.mark.parametrize("name", config.profiles())
+def test_every_profile_loads_and_survives_json(name):
+    loaded = load_profile(name)
+    flat = json.loads(json.dumps(loaded.to_dict()))
+    assert set(flat) == set(config.keys())
+    assert Config().replace(**flat) == loaded
+
+
+def test_the_profiles_of_the_issue_exist():
+    assert {"smoke", "quick", "camvid", "voc2012"} <= set(config.profiles())
+
+
+def test_keys_are_unique_over_all_sections():
+    sections = [f.default_factory for f in dataclasses.fields(Config)]
+    names = [f.name for section in sections for f in dataclasses.fields(section)]
+    assert len(names) == len(set(names)) == len(config.keys())
+
+
+def test_overrides_win_over_the_profile():
+    assert load_profile("smoke").train.head_steps == 3
+    assert load_profile("smoke", {"head_steps": 7}).train.head_steps == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("base_lr=0.01", "base_lr", 0.01),
+        ("base_lr=1", "base_lr", 1.0),
+        ("chain=32,16", "chain", (32, 16)),
+        ("flip=false", "flip", False),
+        ("train_split=a=b", "train_split", "a=b"),
+    ],
+)
+def test_settings_read_as_the_keys_type(text, key, value):
+    found = parse_setting(text)
+    assert found == (key, value) and type(found[1]) is type(value)
+
+
+def test_a_relative_path_counts_from_where_the_user_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    key, value = parse_setting("data_dir=./some/where")
+    assert value == str(tmp_path / "some/where")
+    assert Config().replace(**{key: value}).path(key) == tmp_path / "some/where"
+
+
+def test_a_relative_path_of_a_profile_counts_from_the_project():
+    assert Config().path("data_dir") == config.ROOT / "data/shapes"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("base_lr", ["base_lr", "key=value"]),
+        ("base_rl=1", ["base_rl", "base_lr"]),
+        ("head_steps=1.5", ["head_steps", "1.5", "int"]),
+        ("flip=maybe", ["flip", "maybe", "bool"]),
+        ("optimizer=lion", ["optimizer", "lion", "adam, sgd"]),
+        ("chain=", ["chain"]),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name_and_value(text, words):
+    with pytest.raises(InputError) as caught:
+        parse_setting(text)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [{"head_steps": True}, {"flip": 1}, {"chain": []}])
+def test_a_value_of_another_type_is_refused(values):
+    with pytest.raises(InputError, match=next(iter(values))):
+        Config().replace(**values)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[train\n", ["not a TOML"]),
+        ("[training]\nbase_lr=1\n", ["[training]", "train"]),
+        ("[data]\nbase_lr=1.0\n", ["base_lr", "[data]", "crop_size"]),
+        ("base_lr=1.0\n", ["base_lr"]),
+        ("[train]\nseed='a'\n", ["seed", "'a'", "int"]),
+    ],
+)
+def test_a_broken_profile_is_refused_by_name(tmp_path, text, words):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_profile(str(path))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_an_unknown_profile_lists_those_there_are():
+    with pytest.raises(InputError, match="quick"):
+        load_profile("qiuck")

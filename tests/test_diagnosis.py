@@ -1,0 +1,151 @@
+"""Diagnosis: hand-worked cases, and intervals that cover as often as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import jaccard_score
+
+from fcnlib import diagnosis, metrics
+
+# Two images of two classes; in the second, class 1 is predicted and nowhere true.
+FIRST, SECOND = [[4, 1], [1, 2]], [[6, 2], [0, 0]]
+HAND = np.array([FIRST, SECOND])
+
+
+def some_matrices(count: int, classes: int = 4, seed: int = 0) -> np.ndarray:
+    """Make images that differ: each has some of the classes, and its own share of mistakes."""
+    random = np.random.default_rng(seed)
+    matrices = np.zeros((count, classes, classes), int)
+    for matrix in matrices:
+        right = random.beta(4, 2)
+        for c in range(classes):
+            if c == 0 or random.random() < 0.6:
+                chance = np.full(classes, (1 - right) / (classes - 1))
+                chance[c] = right
+                matrix[c] = random.multinomial(random.integers(20, 400), chance)
+    return matrices
+
+
+def test_two_images_drawn_again_by_hand():
+    right, wrong = np.diag([5, 5]), np.array([[0, 5], [5, 0]])
+    found = diagnosis.bootstrap(np.array([right, wrong]), draws=4000, seed=1)
+    # twice the right one: 1; each once: 5 / 15; twice the wrong one: 0
+    values, counts = np.unique(found.mean_iou.round(6), return_counts=True)
+    np.testing.assert_allclose(values, [0, 1 / 3, 1], atol=1e-6)
+    np.testing.assert_allclose(counts / 4000, [0.25, 0.5, 0.25], atol=0.03)  # 4 standard errors
+    assert found.iou.shape == (4000, 2)
+
+
+def test_equal_images_have_no_spread():
+    found = diagnosis.bootstrap(np.array([FIRST] * 7), draws=50)
+    expected = metrics.scores(np.array(FIRST))
+    np.testing.assert_allclose(found.mean_iou, expected.mean_iou)
+    np.testing.assert_allclose(found.iou, np.broadcast_to(expected.iou, (50, 2)))
+
+
+def test_one_seed_draws_the_same_images_for_every_network():
+    one, other = some_matrices(9, seed=1), some_matrices(9, seed=2)
+    assert np.array_equal(diagnosis.bootstrap(one).iou, diagnosis.bootstrap(one).iou)
+    together = diagnosis.bootstrap(np.concatenate([one, other], axis=2)[:, :, :4])
+    assert np.array_equal(together.iou, diagnosis.bootstrap(one).iou)
+    assert not np.array_equal(diagnosis.bootstrap(one, seed=3).iou, diagnosis.bootstrap(one).iou)
+
+
+def test_intervals_cover():
+    everything = some_matrices(4000, seed=5)
+    truth = metrics.scores(everything.sum(axis=0)).mean_iou
+    random = np.random.default_rng(6)
+    covered = 0
+    for trial in range(200):
+        sample = everything[random.integers(0, len(everything), 60)]
+        low, high = diagnosis.interval(diagnosis.bootstrap(sample, 400, seed=trial).mean_iou)
+        covered += low <= truth <= high
+    # of 200 intervals of 95 %, 190 +- 9 (3 standard deviations); percentiles of 60 images run short
+    assert 176 <= covered <= 199
+
+
+def test_an_interval_leaves_out_draws_without_a_score():
+    draws = np.array([[0.0, np.nan], [1.0, np.nan], [np.nan, np.nan], [0.5, np.nan]])
+    low, high = diagnosis.interval(draws, level=1.0)
+    np.testing.assert_array_equal(low, [0, np.nan])
+    np.testing.assert_array_equal(high, [1, np.nan])
+    np.testing.assert_allclose(diagnosis.interval(np.arange(101.0), level=0.9), [5, 95])
+
+
+def test_a_class_that_is_nowhere_stays_nan():
+    matrices = np.zeros((3, 3, 3), int)
+    matrices[:, :2, :2] = FIRST
+    found = diagnosis.bootstrap(matrices, draws=10)
+    assert np.isnan(found.iou[:, 2]).all()
+    np.testing.assert_allclose(found.mean_iou, metrics.scores(np.array(FIRST)).mean_iou)
+
+
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="without images"):
+        diagnosis.bootstrap(np.zeros((0, 2, 2), int))
+
+
+def test_objects_by_size_by_hand():
+    # objects (pixels, IoU): class 0: (5, 4/6), (6 + 2, 6/8); class 1: (3, 2/4)
+    edges = diagnosis.size_edges(HAND, 2)
+    np.testing.assert_allclose(edges, [3, 5, 8])
+    found = diagnosis.iou_by_size(HAND, edges)
+    np.testing.assert_allclose(found.iou, [2 / 4, (4 / 6 + 6 / 8) / 2])
+    assert found.count.tolist() == [1, 2]
+    assert found.size.tolist() == [3, 6.5]
+
+
+def test_classes_left_out_and_empty_bins():
+    found = diagnosis.iou_by_size(HAND, np.array([0, 4, 100]), leave_out=(0,))
+    assert found.count.tolist() == [1, 0]
+    assert found.iou[0] == 0.5
+    assert np.isnan(found.iou[1])
+    assert np.isnan(found.size[1])
+
+
+def test_every_object_is_in_one_bin():
+    matrices = some_matrices(40)
+    found = diagnosis.iou_by_size(matrices, diagnosis.size_edges(matrices, 5))
+    assert found.count.sum() == (matrices.sum(axis=2) > 0).sum()
+    assert found.count.max() - found.count.min() <= 5  # sizes that tie cannot be split
+
+
+def test_the_metric_of_2017_by_hand():
+    # rightly: 10 / (13 + 11 - 10) = 10/14 and 2 / (3 + 5 - 2) = 2/6
+    right = diagnosis.mean_iou_2017(HAND, forgets=False, divides_by_all=False)
+    assert right == pytest.approx((10 / 14 + 2 / 6) / 2)
+    # the two pixels of class 1 in the second image are forgotten: 2 / (3 + 3 - 2)
+    forgets = diagnosis.mean_iou_2017(HAND, divides_by_all=False)
+    assert forgets == pytest.approx((10 / 14 + 2 / 4) / 2)
+    divides = diagnosis.mean_iou_2017(HAND, forgets=False)
+    assert divides == pytest.approx((10 / 14 + 2 / 6) / 3)
+    assert diagnosis.mean_iou_2017(HAND) == pytest.approx((10 / 14 + 2 / 4) / 3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_fault_of_2017_pushes_one_way(seed):
+    matrices = some_matrices(12, seed=seed)
+    matrices[:, 3] = 0  # nowhere true, predicted all the same
+    right = diagnosis.mean_iou_2017(matrices, forgets=False, divides_by_all=False)
+    assert right == pytest.approx(metrics.scores(matrices.sum(axis=0)).mean_iou)
+    assert diagnosis.mean_iou_2017(matrices, divides_by_all=False) > right
+    assert diagnosis.mean_iou_2017(matrices, forgets=False) < right
+
+
+def test_small_test_sets_scatter_more():
+    matrices = some_matrices(80)
+    spread = [np.std(diagnosis.subset_means(matrices, count)) for count in (5, 20, 80)]
+    assert spread[0] > 1.5 * spread[1] > 1e-6  # about twice: the root of 4
+    assert spread[2] < 1e-12  # all images, in another order
+    whole = metrics.scores(matrices.sum(axis=0)).mean_iou
+    np.testing.assert_allclose(diagnosis.subset_means(matrices, 80, draws=3), whole)
+
+
+def test_the_iou_of_draws_is_that_of_sklearn():
+    random = np.random.default_rng(2)
+    truth, predicted = random.integers(0, 3, (2, 1, 500))
+    matrix = metrics.confusion_matrix(truth, predicted, 3)
+    found = diagnosis.bootstrap(matrix[None], draws=1)
+    expected = jaccard_score(truth[0], predicted[0], average=None)
+    np.testing.assert_allclose(found.iou[0], expected)

@@ -1,0 +1,85 @@
+"""What is tried on trained networks, by hand and on a tiny one."""
+
+import numpy as np
+import pytest
+
+from fcnlib import experiments, runrecord, weights
+from fcnlib.config import Config
+from fcnlib.datasets import open_dataset
+from fcnlib.metrics import scores
+from fcnlib.recipe import build_fcn
+
+SMALL = {"depth_multiplier": 0.1, "min_depth": 4, "eval_batch_size": 2}
+CONFIG = Config().replace(**SMALL)
+
+
+@pytest.fixture
+def dataset(tiny_shapes):
+    return open_dataset("shapes", tiny_shapes)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """An FCN-16s of nine classes that says something: its score layers are drawn, not zero."""
+    fcn = build_fcn(CONFIG, 9, 16)
+    rng = np.random.default_rng(0)
+    for name, variable in fcn.named_variables().items():
+        if name.startswith("FCN/score"):
+            variable.assign(rng.normal(size=variable.shape))
+    return fcn
+
+
+def save(folder, fcn, stride=16):
+    keys = ("depth_multiplier", "min_depth")
+    meta = {"kind": "fcn", "stride": stride, "classes": list(range(9))}
+    meta["settings"] = {k: getattr(CONFIG.network, k) for k in keys}
+    arrays = {n: v.numpy() for n, v in fcn.named_variables().items()}
+    weights.save(folder / "checkpoint.npz", arrays, meta)
+
+
+def test_the_guesser_of_the_majority():
+    matrix = np.array([[2, 1], [4, 1]])
+    assert experiments.majority_matrix(matrix).tolist() == [[0, 3], [0, 5]]
+    row = experiments.percent_row("guess", scores(experiments.majority_matrix(matrix)))
+    assert (row["network"], row["mean IoU (%)"]) == ("guess", 100 * (0 + 5 / 8) / 2)
+    assert row["mean accuracy (%)"] == 50 and row["pixel accuracy (%)"] == 62.5
+
+
+def test_a_shift_by_hand():
+    truth = np.array([[0, 0, 1, 1]] * 2, np.uint8)
+    exact, one, two, far = experiments.shifted_mean_iou([(truth, truth)], 2, [0, 1, 2, 9])
+    assert exact == 1
+    assert one == pytest.approx((2 / 3 + 1 / 2) / 2)  # 0 0 0 1: three columns of class 0
+    assert two == far == pytest.approx((1 / 2 + 0) / 2)  # 0 0 0 0
+
+
+def test_a_shift_goes_down_too_and_void_stays_out():
+    truth = np.array([[0], [255], [1]], np.uint8)
+    found = [(truth, np.array([[0], [1], [1]], np.uint8))]
+    np.testing.assert_allclose(experiments.shifted_mean_iou(found, 2, [0, 1, 2]), [1, 1, 0.25])
+
+
+def test_borders_of_a_split_add_up():
+    truth = np.array([[0, 0, 0, 1, 1, 1]], np.uint8)
+    wrong = np.array([[0, 0, 1, 1, 1, 1]], np.uint8)
+    total = experiments.border_matrices([(truth, truth), (truth, wrong)], 2, reach=2)
+    assert total.tolist() == [[[1, 1], [0, 2]], [[2, 0], [0, 2]], [[2, 0], [0, 2]]]
+
+
+def test_all_weights_one_is_the_network_itself(dataset, network, tmp_path):
+    save(tmp_path, network)
+    trials = {"whole": {32: 1.0}, "without": {16: 0.0}, "nothing": {32: 0.0, 16: 0.0}}
+    found = experiments.weigh_skips(CONFIG, dataset, network, trials)
+    own = list(experiments.answers(CONFIG, dataset, tmp_path))
+    assert len(own) == len(found["whole"].names) == 5
+    total = experiments.border_matrices(own, 9, reach=1).sum(axis=0)
+    np.testing.assert_array_equal(found["whole"].matrix, total)
+    assert (found["without"].matrix != total).any()
+    assert found["nothing"].matrix[:, 1:].sum() == 0  # all scores equal: the first class
+
+
+def test_a_study_is_read_where_there_is_one(tmp_path):
+    assert experiments.study("shapes", tmp_path) == {}
+    row = {"network": "FCN-32s", "mean_iou": 0.5}
+    runrecord.write_json(tmp_path / "shapes" / "summary.json", [row])
+    assert experiments.study("shapes", tmp_path) == {"FCN-32s": row}

@@ -1,0 +1,153 @@
+"""The loop: it learns, freezes what it says, resumes bit for bit and stops at a NaN by name."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from fcnlib import weights
+from fcnlib.backbone import SlimModule, stateless_dropout
+from fcnlib.compat import slim, tf
+from fcnlib.config import TrainConfig
+from fcnlib.errors import InputError
+from fcnlib.losses import pixel_cross_entropy
+from fcnlib.training import Stage, Trainer, learning_rate
+
+STAGES = (Stage("head", 3, 1e-2, backbone=False, frozen=True), Stage("all", 4, 1e-3))
+
+
+def network():
+    """Two layers, one in each group, with dropout and batch norm: all the loop must handle."""
+
+    def build(images, training, frozen, seed):
+        with tf.compat.v1.variable_scope("InceptionV3"):
+            norm = {"is_training": training and not frozen, "updates_collections": None}
+            norm |= {"decay": 0.9}
+            net = slim.conv2d(
+                images, 8, 3, normalizer_fn=slim.batch_norm, normalizer_params=norm, scope="Conv"
+            )
+        if training:
+            net = stateless_dropout(net, 0.2, seed)
+        zeros = tf.zeros_initializer()
+        with tf.compat.v1.variable_scope("FCN"):
+            return slim.conv2d(
+                net, 3, 1, activation_fn=None, weights_initializer=zeros, scope="score_32"
+            )
+
+    tf.random.set_seed(0)
+    net = SlimModule(build)
+    net._template(tf.zeros([1, 33, 33, 3]), False, False, (0, 0))
+    return net
+
+
+def batch(step):
+    images = tf.random.stateless_uniform([2, 65, 65, 3], [step, 1], -1, 1)
+    labels = tf.cast(images[..., 0] > 0, tf.uint8)
+    return {"image": images, "label": labels, "index": tf.constant([0, 1])}
+
+
+def batches(first, steps):
+    return (batch(step) for step in range(first, first + steps))
+
+
+def loss(net, batch, stage, step):
+    logits = net._template(batch["image"], True, stage.frozen, (1, step))
+    return pixel_cross_entropy(logits, batch["label"])
+
+
+def trainer(net, folder, stages=STAGES, feed=batches, **more):
+    config = TrainConfig(warmup_steps=1, **more)
+    return Trainer(net, stages, feed, loss, config, folder, meta={"kind": "fcn"}, names=("a", "b"))
+
+
+def log(folder):
+    with open(folder / "log.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def values(net):
+    return {n: v.numpy() for n, v in net.named_variables().items()}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_it_overfits_one_batch(tmp_path, optimizer):
+    net = network()
+    rate = 3e-2 if optimizer == "adam" else 0.1
+    same = lambda first, steps: (batch(0) for _ in range(steps))  # noqa: E731
+    trainer(net, tmp_path, (Stage("all", 40, rate),), same, optimizer=optimizer).run("test")
+    rows = log(tmp_path)
+    assert float(rows[0]["loss"]) == pytest.approx(np.log(3), abs=1e-4)  # zero scores: a guess
+    assert float(rows[-1]["loss"]) < 0.75 * float(rows[0]["loss"])
+
+
+def test_the_first_stage_leaves_the_backbone_alone(tmp_path):
+    net = network()
+    before = values(net)
+    trainer(net, tmp_path, STAGES[:1]).run("test")
+    after = values(net)
+    changed = {n for n in before if not np.array_equal(before[n], after[n])}
+    assert changed == {"FCN/score_32/weights", "FCN/score_32/biases"}
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop):
+    whole = network()
+    trainer(whole, tmp_path / "whole").run("test")
+
+    def interrupted(first, steps):
+        for step in range(first, first + steps):
+            if step == stop:
+                raise KeyboardInterrupt
+            yield batch(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(network(), tmp_path / "cut", feed=interrupted).run("test")
+    resumed = network()
+    again = trainer(resumed, tmp_path / "cut")
+    again.run("test", resume=True)
+    assert again.step == 7
+    for name, value in values(whole).items():
+        np.testing.assert_array_equal(values(resumed)[name], value, err_msg=name)
+    kept = ("step", "stage", "learning_rate", "loss")
+    one, other = ([[row[k] for k in kept] for row in log(tmp_path / n)] for n in ("whole", "cut"))
+    assert one == other
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    trainer(network(), tmp_path).run("test")
+    again = trainer(network(), tmp_path, feed=lambda first, steps: pytest.fail("read a batch"))
+    again.run("test", resume=True)
+    assert again.step == 7
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    trainer(network(), tmp_path).run("test")
+    with pytest.raises(InputError, match="stages"):
+        trainer(network(), tmp_path, STAGES[:1]).run("test", resume=True)
+
+
+def test_a_nan_stops_with_step_and_files(tmp_path):
+    def poisoned(first, steps):
+        for step in range(first, first + steps):
+            good = batch(step)
+            yield good if step < 2 else {**good, "image": good["image"] * np.nan}
+
+    net = network()
+    with pytest.raises(InputError, match=r"step 2, images a, b"):
+        trainer(net, tmp_path, (Stage("all", 5, 1e-3),), poisoned).run("test")
+
+
+def test_the_checkpoint_says_what_it_is(tmp_path):
+    trainer(network(), tmp_path).run("test")
+    arrays, meta = weights.load(tmp_path / "checkpoint.npz")
+    assert meta["kind"] == "fcn" and meta["step"] == 7 and meta["finished"]
+    assert not any(name.startswith("optimizer/") for name in arrays)
+
+
+def test_schedules_by_hand():
+    stage = Stage("all", 100, 2.0)
+    at = lambda step, **k: learning_rate(stage, step, TrainConfig(**k))  # noqa: E731
+    assert at(50, schedule="cosine", warmup_steps=0) == pytest.approx(1.0)
+    assert at(50, schedule="poly", warmup_steps=0) == pytest.approx(2 * 0.5**0.9)
+    assert at(99, schedule="constant", warmup_steps=10) == 2.0
+    assert at(0, schedule="constant", warmup_steps=10) == pytest.approx(0.2)

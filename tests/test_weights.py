@@ -1,0 +1,109 @@
+"""Checkpoints and transplants: nothing half-written, nothing ignored in silence."""
+
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from fcnlib import weights
+from fcnlib.compat import tf
+from fcnlib.errors import InputError
+
+ARRAYS = {
+    "a/weights": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
+    "a/beta": np.array([1.5], np.float32),
+    "step": np.array(7, np.int64),
+}
+META = {"kind": "fcn", "classes": ["x", "y"], "nothing": None}
+
+
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
+    path = tmp_path / "new" / "c.npz"
+    weights.save(path, ARRAYS, META)
+    arrays, meta = weights.load(path)
+    assert meta == META and list(arrays) == list(ARRAYS)
+    for name, value in ARRAYS.items():
+        assert arrays[name].dtype == value.dtype and arrays[name].shape == value.shape
+        np.testing.assert_array_equal(arrays[name], value)
+    assert os.listdir(path.parent) == ["c.npz"]
+
+
+def test_half_precision_is_for_kernels_only(tmp_path):
+    weights.save(tmp_path / "c.npz", ARRAYS, META, half=True)
+    arrays, _ = weights.load(tmp_path / "c.npz")
+    assert arrays["a/weights"].dtype == np.float32
+    np.testing.assert_array_equal(
+        arrays["a/weights"], ARRAYS["a/weights"].astype(np.float16).astype(np.float32)
+    )
+    np.testing.assert_array_equal(arrays["a/beta"], ARRAYS["a/beta"])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_file_cut_short_is_refused_by_name(tmp_path, share):
+    path = tmp_path / "c.npz"
+    weights.save(path, ARRAYS, META)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(InputError, match=r"c\.npz"):
+        weights.load(path)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "c.npz"
+    weights.save(path, ARRAYS, META)
+    data = bytearray(path.read_bytes())
+    at = bytes(data).index(ARRAYS["a/weights"].tobytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="CRC"):
+        weights.load(path)
+
+
+def test_no_pickle_is_loaded(tmp_path):
+    path = tmp_path / "c.npz"
+    weights.save(path, ARRAYS, META)
+    with zipfile.ZipFile(path, "a") as archive, archive.open("evil.npy", "w") as file:
+        np.lib.format.write_array(file, np.array([{"a": 1}], object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"c\.npz"):
+        weights.load(path)
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / "c.npz"
+    weights.save(path, ARRAYS, META)
+    with pytest.raises(ValueError):
+        weights.save(path, {"bad": np.array([object()])}, META)
+    assert weights.load(path)[1] == META
+
+
+def variables():
+    return {"a/weights": tf.Variable(tf.zeros([2, 3])), "a/beta": tf.Variable(tf.zeros([1]))}
+
+
+def test_transplant_tells_what_became_of_each_name():
+    target = variables() | {"FCN/score/weights": tf.Variable([1.0])}
+    report = weights.transplant(ARRAYS, target, may_miss=("FCN/",), may_skip=("step",))
+    assert report.copied == ("a/weights", "a/beta")
+    assert report.missing == ("FCN/score/weights",) and report.skipped == ("step",)
+    np.testing.assert_array_equal(target["a/weights"], ARRAYS["a/weights"])
+    np.testing.assert_array_equal(target["FCN/score/weights"], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"a/beta": None}, ["a/beta", "missing"]),
+        ({"a/gamma": np.zeros(1)}, ["a/gamma", "not in the network"]),
+        ({"a/weights": np.zeros((3, 2))}, ["a/weights", "[3, 2]", "[2, 3]"]),
+        ({"a/beta": np.array([np.nan])}, ["a/beta", "NaN"]),
+    ],
+)
+def test_a_misfit_is_refused_by_name_and_nothing_is_changed(change, words):
+    arrays = {k: v for k, v in {**ARRAYS, **change}.items() if v is not None}
+    target = variables()
+    with pytest.raises(InputError) as caught:
+        weights.transplant(arrays, target, may_skip=("step",), source="file.npz")
+    for word in ["file.npz", *words]:
+        assert word in str(caught.value)
+    assert not any(np.any(v) for v in target.values())
