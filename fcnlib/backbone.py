@@ -108,8 +108,8 @@ def _apply(net: tf.Tensor, layer: Layer, depth: Callable[[int], int], padding: s
 class SlimModule(tf.Module):
     """A function of slim layers that owns its variables and can be called again.
 
-    Wraps `tf.compat.v1.make_template`, which prefixes every variable ("net/", "net_1/"); names here are
-    without the prefix, as in a checkpoint. Subclasses give `_build`.
+    Wraps `tf.compat.v1.make_template`, which prefixes every variable ("net/", "net_1/"); names
+    here are without the prefix, as in a checkpoint.
     """
 
     def __init__(self, build: Callable[..., object]):
@@ -176,7 +176,16 @@ class Classifier(SlimModule):
     def score_map(
         self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)
     ) -> tf.Tensor:
-        """Return the dense logits, float32 [N, h, w, num_classes]; arguments as for a call."""
+        """Compute the logits before the pool.
+
+        Args:
+            images: float32 [N, H, W, 3] in [-1, 1].
+            training: normalize by the batch, drop features.
+            dropout_seed: two integers.
+
+        Returns:
+            float32 [N, h, w, num_classes].
+        """
         return self._template(images, training, dropout_seed)
 
     def __call__(self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)) -> tf.Tensor:

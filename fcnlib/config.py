@@ -1,8 +1,7 @@
 """Settings of a run: frozen dataclasses, their saved forms (`profiles/*.toml`) and overrides.
 
-Every key has one name in the whole configuration, so `--set base_lr=0.01` needs no section. A
-profile names only what differs from the defaults below; a key that does not exist, or a value of
-another type, is refused with the keys or the type that would do.
+Every key has one name in the whole configuration, so `--set base_lr=0.01` needs no section. What
+does not exist or has another type is refused with the keys or the type that would do.
 """
 
 from __future__ import annotations
@@ -15,94 +14,10 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from fcnlib.errors import InputError
+from fcnlib.schema import DataConfig, NetworkConfig, PretrainConfig, ShapesConfig, TrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILES = Path(__file__).resolve().parent / "profiles"
-
-
-def _choice(default: str, *options: str) -> Any:
-    return field(default=default, metadata={"options": options})
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What to train and test on, and how training images are varied."""
-
-    dataset: str = _choice("shapes", "shapes", "camvid", "voc2012")
-    data_dir: str = field(default="data/shapes", metadata={"path": True})
-    train_split: str = "train"
-    val_split: str = "val"  # looked at while training
-    eval_split: str = "val"  # scored at the end
-    train_limit: int = 0  # use the first N images of a split; 0 = all
-    val_limit: int = 0
-    eval_limit: int = 0
-    crop_size: int = 129  # pixels, on the 32k+1 grid
-    min_scale: float = 0.75  # random resize before the crop, factor of the side
-    max_scale: float = 1.5
-    flip: bool = True
-    colour_jitter: float = 0.2  # brightness, contrast, saturation: +- this share
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Backbone and decoder."""
-
-    backbone: str = _choice("inception_v3", "inception_v3")
-    depth_multiplier: float = 0.25  # channels of every layer, times this
-    min_depth: int = 8  # but never fewer
-    chain: tuple[int, ...] = (32, 16, 8)  # strides of the networks, each starting from the last
-    upsampling: str = _choice("learned", "learned", "fixed")  # between skips; the last is fixed
-    dropout: float = 0.1  # share dropped before the stride-32 score layer
-    initial: str = field(default="data/pretrained/shapes-classifier.npz", metadata={"path": True})
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Optimization: two stages for the coarsest network, one for each finer one."""
-
-    seed: int = 1
-    batch_size: int = 16
-    optimizer: str = _choice("adam", "adam", "sgd")
-    head_steps: int = 60  # new layers only, backbone frozen with its batch-norm statistics
-    coarse_steps: int = 600  # end to end, the coarsest network
-    skip_steps: int = 250  # end to end, each finer network
-    ablation_steps: int = 120  # each variant of notebook 04
-    val_every: int = 0  # steps between looks at the validation images; 0 = at the end of a stage
-    head_lr: float = 1e-2
-    base_lr: float = 2e-3
-    skip_lr: float = 1e-3
-    schedule: str = _choice("cosine", "cosine", "poly", "constant")
-    warmup_steps: int = 20
-    weight_decay: float = 1e-4  # L2 on convolution kernels
-    batch_norm: str = _choice("running", "running", "frozen")
-    batch_norm_decay: float = 0.95  # of the moving averages; slim's 0.9997 needs 10,000s of steps
-    class_weights: str = _choice("none", "none", "median_frequency")
-    checkpoint_seconds: int = 120
-    prove: bool = True  # claims about trained networks must hold; a smoke run trains too little
-    eval_batch_size: int = 16
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """The classifier on single objects, from which the default profile starts."""
-
-    pretrain_steps: int = 12000
-    pretrain_batch_size: int = 32
-    pretrain_lr: float = 3e-3
-    pretrain_crop: int = 97
-    label_smoothing: float = 0.1
-
-
-@dataclass(frozen=True)
-class ShapesConfig:
-    """How much of the generated data set to make."""
-
-    shapes_seed: int = 2015
-    train_images: int = 1200
-    val_images: int = 200
-    image_size: int = 129
-    objects_per_class: int = 400  # single-object images a class for the classifier
-    objects_val_per_class: int = 40
 
 
 @dataclass(frozen=True)
@@ -125,7 +40,7 @@ class Config:
             The new configuration.
 
         Raises:
-            InputError: a key does not exist, or a value has another type or is no allowed option.
+            InputError: a key does not exist, or a value has another type or is no option.
         """
         changed: dict[str, dict[str, Any]] = {}
         for key, value in values.items():
@@ -142,10 +57,10 @@ class Config:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()}
 
     def path(self, key: str) -> Path:
-        """Return a path setting as an absolute path; a relative one counts from the project's root.
+        """Return a path setting, such as "data_dir", absolute; relative ones count from ROOT.
 
         Args:
-            key: the name of a path setting, such as "data_dir".
+            key: the name of a path setting.
 
         Returns:
             The absolute path; it need not exist.
@@ -172,9 +87,8 @@ def _section_of(key: str) -> str:
     for section, fields in _FIELDS.items():
         if key in fields:
             return section
-    near = difflib.get_close_matches(key, keys(), n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else f"the keys are: {', '.join(keys())}"
-    raise InputError(f"unknown setting {key!r}; {hint}")
+    near = difflib.get_close_matches(key, keys(), n=3) or keys()
+    raise InputError(f"unknown setting {key!r}; there are: {', '.join(near)}")
 
 
 def _checked(section: str, key: str, value: Any) -> Any:
@@ -194,14 +108,14 @@ def _checked(section: str, key: str, value: Any) -> Any:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Read one `key=value` of the command line.
+    """Read one `key=value` of the command line into (key, value of the key's type).
 
     Args:
         text: such as "base_lr=0.01", "chain=32,16,8", "flip=false". A path stays relative to the
             folder the user is in.
 
     Returns:
-        (key, value) with the value in the key's type.
+        The key and its value.
 
     Raises:
         InputError: no "=", an unknown key, or a value that does not read as the key's type.
@@ -236,7 +150,7 @@ def load_profile(name: str, overrides: dict[str, Any] | None = None) -> Config:
     """Read a saved profile and change some of its keys.
 
     Args:
-        name: a profile's name ("quick") or the path of a .toml file.
+        name: of a profile ("quick"), or the path of a .toml file.
         overrides: {key: value} that win over the profile.
 
     Returns:

@@ -15,6 +15,7 @@ import numpy as np
 from fcnlib import geometry
 from fcnlib.blocks import INCEPTION_V3
 from fcnlib.compat import tf
+from fcnlib.labels import VOID, LabelSet
 from fcnlib.network import FCN, SKIPS, fuse
 from fcnlib.upsampling import upsample
 
@@ -42,6 +43,11 @@ class Reading:
     def strides(self) -> tuple[int, ...]:
         """The strides that are fused, coarse to fine."""
         return tuple(self.scores)
+
+    @functools.cached_property
+    def own(self) -> np.ndarray:
+        """The network's own answer, uint8 [H, W]."""
+        return answer(self)
 
 
 def read(network: FCN, image: np.ndarray, truth: np.ndarray | None = None) -> Reading:
@@ -174,3 +180,45 @@ def _seen(size: int, axis: int, stride: int, place: int) -> tuple[int, int]:
 @functools.lru_cache(maxsize=64)
 def _fields(size: int, axis: int) -> dict[str, geometry.Field]:
     return geometry.fields(INCEPTION_V3, size, "SAME", axis)
+
+
+def landmark(reading: Reading) -> tuple[int, int, int]:
+    """Choose a class and a pixel to look at first: the second largest class, and a pixel of it.
+
+    Args:
+        reading: from `read`; its truth counts, or its answer where the truth is not known.
+
+    Returns:
+        (class, row, column); of the largest class where there is but one.
+    """
+    counts = np.bincount(_known(reading).ravel(), minlength=256)[:VOID]
+    ranked = np.argsort(-counts, kind="stable")
+    chosen = int(ranked[1] if counts[ranked[1]] else ranked[0])
+    places = np.argwhere(_known(reading) == chosen)
+    row, column = places[len(places) // 2] if len(places) else (0, 0)
+    return chosen, int(row), int(column)
+
+
+def _known(reading: Reading) -> np.ndarray:
+    return reading.own if reading.truth is None else reading.truth
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What to show of a reading.
+
+    Attributes:
+        reading: the image as a network reads it.
+        labels: names and colours of the classes.
+        class_index: whose score maps to show.
+        weights: {stride: factor on its score map}, every stride of the reading.
+        row: of the pixel to take apart.
+        column: of that pixel.
+    """
+
+    reading: Reading
+    labels: LabelSet
+    class_index: int
+    weights: Mapping[int, float]
+    row: int
+    column: int

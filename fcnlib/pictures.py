@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from fcnlib.canvas import INK, LINE_COLOURS, SOFT, STYLE, blank_figure, title_height
+from fcnlib.canvas import INK, SOFT, STYLE, blank_figure, title_height
 from fcnlib.geometry import Field
 from fcnlib.labels import VOID, LabelSet
 

@@ -95,19 +95,7 @@ def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
         target = tf.one_hot(batch["label"], len(classes)) * (1 - smooth) + smooth / len(classes)
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
 
-    held_out = class_files(root / "objects/val")[:2]
-
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 3])])
-    def classify(images):
-        return tf.argmax(classifier(images), axis=-1)
-
-    def accuracy() -> float:
-        right = [
-            classify(batch["image"]).numpy() == batch["label"].numpy()
-            for batch in class_batches(*held_out, settings.pretrain_crop, 64)
-        ]
-        return float(np.mean(np.concatenate(right)))
-
+    accuracy = _accuracy(classifier, root / "objects/val", settings.pretrain_crop)
     width = {k: getattr(config.network, k) for k in ("depth_multiplier", "min_depth")}
     meta = {"kind": "classifier", "classes": list(classes), **width}
     trainer = Trainer(
@@ -129,3 +117,20 @@ def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
     record = runrecord.capture(config, started=started, device=device_name(), extra=extra)
     runrecord.write_json(out.with_suffix(".json"), record)
     return record
+
+
+def _accuracy(classifier: Classifier, folder: Path, crop: int):
+    paths, labels, _ = class_files(folder)
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 3])])
+    def classify(images):
+        return tf.argmax(classifier(images), axis=-1)
+
+    def accuracy() -> float:
+        right = [
+            classify(batch["image"]).numpy() == batch["label"].numpy()
+            for batch in class_batches(paths, labels, crop, 64)
+        ]
+        return float(np.mean(np.concatenate(right)))
+
+    return accuracy

@@ -14,6 +14,7 @@ from fcnlib.datasets import Dataset, Record
 from fcnlib.datasets.records import read_image, read_pair
 from fcnlib.errors import InputError
 from fcnlib.inspector import Reading, read
+from fcnlib.network import FCN
 from fcnlib.recipe import load_fcn
 from fcnlib.training import CHECKPOINT
 
@@ -85,7 +86,8 @@ class Readings:
         self.images: dict[str, Record | np.ndarray] = {
             record.name: record for record in dataset.records(split)[: limit or None]
         }
-        self._load = functools.cache(lambda name: load_fcn(self.networks[name])[0])
+        # Of this object, not of the class: its networks go when it goes.
+        self._network = functools.cache(self._load)
         self._read = functools.lru_cache(_KEPT)(self._run)
 
     def add(self, name: str, image: np.ndarray) -> None:
@@ -101,14 +103,23 @@ class Readings:
             image: a name of `images`.
 
         Raises:
-            InputError: a file cannot be read.
+            InputError: a file cannot be read, or the network was trained for other classes.
         """
         return self._read(network, image)
 
-    def _run(self, network: str, name: str) -> Reading:
-        item = self.images[name]
+    def _load(self, name: str) -> FCN:
+        network, meta = load_fcn(self.networks[name])
+        if tuple(meta["classes"]) != self.labels.classes:
+            raise InputError(
+                f"{self.networks[name]}: trained for {', '.join(meta['classes'])}; the images are "
+                f"labelled with {', '.join(self.labels.classes)}"
+            )
+        return network
+
+    def _run(self, name: str, image: str) -> Reading:
+        network, item = self._network(name), self.images[image]
         if isinstance(item, np.ndarray):
-            return read(self._load(network), item)
+            return read(network, item)
         if item.label_path is None:
-            return read(self._load(network), read_image(item.image_path))
-        return read(self._load(network), *read_pair(item, self.labels))
+            return read(network, read_image(item.image_path))
+        return read(network, *read_pair(item, self.labels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from fcnlib.pages import heading
 from fcnlib.runrecord import read_json
 
 METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+_PLAIN = re.compile(r"FCN-\d+s")
 _MOST_ROWS = 60
 _BROAD = 1.7  # a figure wider than this many heights gets a row of its own
 
@@ -30,8 +32,8 @@ def networks(run: Path) -> list[dict[str, Any]]:
 
     Returns:
         A row a network, coarsest stride first: name, the four METRICS (shares 0..1), iou (list or
-        None), gain (points over the row above, as text, or None), best (bool), and classes,
-        dataset, split, images where the file tells them.
+        None), gain (points over the network of the chain before it, as text, or None), best (bool),
+        and classes, dataset, split, images where the file tells them.
     """
     rows = []
     for path in (run / "models").glob("*/metrics.json"):
@@ -44,14 +46,20 @@ def networks(run: Path) -> list[dict[str, Any]]:
         rows.append(row | {k: tree.get(k) for k in ("classes", "dataset", "split", "images")})
     rows.sort(key=lambda row: (-_stride(row["name"]), row["name"]))
     best = max((row["mean_iou"] for row in rows), default=None)
-    for above, row in zip([None, *rows], rows, strict=False):
+    start = None
+    for row in rows:
         row["best"] = row["mean_iou"] == best
-        row["gain"] = f"{100 * (row['mean_iou'] - above['mean_iou']):+.1f}" if above else None
+        row["gain"] = f"{100 * (row['mean_iou'] - start['mean_iou']):+.1f}" if start else None
+        if _PLAIN.fullmatch(
+            row["name"]
+        ):  # "FCN-32s, same steps" is a control; nothing starts there
+            start = row
     return rows
 
 
 def _stride(name: str) -> int:
-    return int("".join(c for c in name.partition("-")[2] if c.isdigit()) or 0)
+    found = re.search(r"\d+", name)
+    return int(found[0]) if found else 0
 
 
 def classes(rows: list[dict[str, Any]], dataset: str) -> list[tuple[str, list[float | None]]]:

@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,69 +23,15 @@ from fcnlib.backbone import SlimModule
 from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
+from fcnlib.optimization import Stage, learning_rate, make_optimizer
 
 CHECKPOINT = "checkpoint.npz"
 LOG = "log.csv"
 LOG_FIELDS = ("step", "stage", "learning_rate", "loss", "images_per_second", "seconds", "mean_iou")
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A run of steps in which the same variables learn at one learning-rate schedule."""
-
-    name: str
-    steps: int
-    learning_rate: float
-    backbone: bool = True  # the backbone learns too
-    frozen: bool = False  # its batch norm stays on the moving averages
-
-
 Batch = dict[str, tf.Tensor]
 LossFunction = Callable[[SlimModule, Batch, Stage, tf.Tensor], tf.Tensor]
-
-
-def learning_rate(stage: Stage, step: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step.
-
-    Args:
-        stage: where the step is.
-        step: steps done in this stage, from 0.
-        config: gives schedule ("cosine" to 0, "poly" with power 0.9, "constant") and warm-up.
-
-    Returns:
-        The rate; it rises linearly over the warm-up steps of every stage.
-    """
-    done = step / max(stage.steps, 1)
-    shape = {
-        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
-        "poly": (1 - done) ** 0.9,
-        "constant": 1.0,
-    }[config.schedule]
-    return stage.learning_rate * shape * min(1.0, (step + 1) / max(config.warmup_steps, 1))
-
-
-def make_optimizer(config: TrainConfig, variables: Sequence[tf.Variable]):
-    """Build the optimizer with its state for these variables.
-
-    Args:
-        config: gives the kind and the weight decay (decoupled; biases and batch norm have none).
-        variables: what will be trained, in a fixed order.
-
-    Returns:
-        A Keras optimizer.
-    """
-    kinds = {
-        "adam": lambda: tf.keras.optimizers.Adam(1e-3, weight_decay=config.weight_decay),
-        "sgd": lambda: tf.keras.optimizers.SGD(
-            1e-3, momentum=0.9, weight_decay=config.weight_decay
-        ),
-    }
-    optimizer = kinds[config.optimizer]()
-    optimizer.exclude_from_weight_decay(
-        var_list=[v for v in variables if not v.name.endswith("/weights:0")]
-    )
-    optimizer.build(variables)
-    return optimizer
 
 
 class Trainer:

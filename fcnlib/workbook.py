@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,6 +157,9 @@ def _execute(job: Job, notebook: Notebook, progress: RunProgress) -> None:
     target = job.out / "notebooks" / f"{notebook.name}.ipynb"
     log = job.out / stamps.STAMPS / f"{notebook.name}.log"
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Of a kernel that is stopped amid a cell they log pages; the failure has its own words.
+    for name in ("asyncio", "papermill"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         node = papermill.execute_notebook(
             _no_fields(notebook.path),

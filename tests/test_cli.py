@@ -165,7 +165,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
 def test_a_failing_notebook_gives_status_1_and_the_traceback(tmp_path):
     write_notebook(tmp_path / "00_a.ipynb", "assert 1 > 2, 'the claim'")
     process = start(tmp_path)
-    _, shown = process.communicate(timeout=60)
+    _, shown = process.communicate(timeout=150)
     assert process.returncode == 1
     assert "fcnlib: 00_a failed in cell 3 of 3" in shown
     assert "AssertionError: the claim" in shown
@@ -176,14 +176,14 @@ def test_a_failing_notebook_gives_status_1_and_the_traceback(tmp_path):
 def test_a_stopped_run_keeps_what_finished_and_leaves_no_kernel(tmp_path, number, status):
     write_notebook(tmp_path / "00_a.ipynb", "1")
     wait = "import os, time\nfrom pathlib import Path\n"
-    wait += "_ = Path(out, 'pid').write_text(str(os.getpid()))\ntime.sleep(60)"
+    wait += "_ = Path(out, 'pid').write_text(str(os.getpid()))\ntime.sleep(300)"
     write_notebook(tmp_path / "01_b.ipynb", wait)
     process = start(tmp_path)
-    pid, late = tmp_path / "out" / "pid", time.monotonic() + 60
+    pid, late = tmp_path / "out" / "pid", time.monotonic() + 150
     while not (pid.is_file() and pid.read_text()) and time.monotonic() < late:
         time.sleep(0.1)
     process.send_signal(number)
-    _, shown = process.communicate(timeout=60)
+    _, shown = process.communicate(timeout=150)
     assert process.returncode == status, shown
     assert "Traceback" not in shown
     with pytest.raises(ProcessLookupError):

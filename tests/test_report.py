@@ -96,6 +96,15 @@ def test_titles_are_text_and_alt_text_comes_from_the_notebook(finished):
     assert "About 00_data &amp; more" in text
 
 
+def test_a_gain_counts_from_where_the_network_starts(finished):
+    row = runrecord.read_json(finished / "models" / "fcn-32s" / "metrics.json")
+    row |= {"network": "FCN-32s, same steps", "mean_iou": 0.55}
+    runrecord.write_json(finished / "models" / "fcn-32s-longer" / "metrics.json", row)
+    rows = [(row["name"], row["gain"]) for row in run_contents.networks(finished)]
+    names = ["FCN-32s", "FCN-32s, same steps", "FCN-16s", "FCN-8s"]
+    assert rows == list(zip(names, [None, "+5.0", "+12.5", "+7.5"], strict=True))
+
+
 def test_a_failed_run_says_so(finished):
     record = runrecord.read_json(finished / "record.json")
     record |= {"state": "failed", "failure": "03_skip failed in cell 2 of 9"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,9 @@ class Dataset:
         return {split: len(records) for split, records in self.splits.items()}
 
 
-def pair_by_name(list_path: Path, images: Path, labels: Path, suffixes: Iterable[str]) -> tuple[Record, ...]:
+def pair_by_name(
+    list_path: Path, images: Path, labels: Path, suffixes: Sequence[str]
+) -> tuple[Record, ...]:
     """Pair the images and masks that a list file names.
 
     Args:
@@ -93,7 +96,7 @@ def pair_by_name(list_path: Path, images: Path, labels: Path, suffixes: Iterable
     for name in names:
         endings = [s for s in suffixes if name + s in image_files]
         if not endings:
-            raise InputError(f"{images / name}{next(iter(suffixes))}: missing, though {list_path} names it")
+            raise InputError(f"{images / name}{suffixes[0]}: missing, though {list_path} names it")
         if labelled and f"{name}.png" not in label_files:
             raise InputError(f"{labels / name}.png: missing, though {list_path} names it")
         records.append(
@@ -111,7 +114,7 @@ def _read_names(list_path: Path) -> list[str]:
     names = sorted(file.removesuffix(".png").removesuffix(".jpg") for file in files)
     if not names:
         raise InputError(f"{list_path}: names no image; write one name a line")
-    for one, other in zip(names, names[1:], strict=False):
+    for one, other in pairwise(names):
         if one == other:
             raise InputError(f"{list_path}: names {one} twice; remove one line")
     return names

@@ -22,7 +22,7 @@ def _polar(radii: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 def _circle(radius: float, x: float = 0.0) -> np.ndarray:
     angles = np.arange(_ROUND) * (2 * np.pi / _ROUND)
-    return _polar(np.full(_ROUND, radius), angles) + (x, 0.0)
+    return _polar(np.full(_ROUND, radius), angles) + np.array([x, 0.0])
 
 
 def _disk(rng: np.random.Generator) -> list[Outline]:
@@ -147,6 +147,6 @@ def rasterize(outlines: list[Outline], size: int) -> Image.Image:
     fine = Image.new("L", (size * SUPERSAMPLING, size * SUPERSAMPLING))
     draw = ImageDraw.Draw(fine)
     for points, fill in outlines:
-        # PIL's corners are pixel centres: a corner at 0 lies in the middle of fine pixel 0
+        # PIL puts corners on whole fine pixels: true to 1/4 px, and the same for image and mask
         draw.polygon((points * SUPERSAMPLING - 0.5).ravel().tolist(), fill=255 * fill)
     return fine.reduce(SUPERSAMPLING)

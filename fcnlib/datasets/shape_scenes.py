@@ -1,4 +1,4 @@
-"""Pictures of the `shapes` data set: cluttered backgrounds, lit and textured objects, their masks."""
+"""Pictures of `shapes`: cluttered backgrounds, lit and textured objects, their masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _CLEARANCE = 0.5  # of the sum of two radii: how near the middles of two objects
 _NOISE = 5.0  # standard deviation of the sensor, grey levels
 
 
-def draw_scene(rng: np.random.Generator, size: int, first_class: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_scene(
+    rng: np.random.Generator, size: int, first_class: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw an image with 1 to 4 objects, later ones in front, and its mask.
 
     Args:
@@ -124,7 +126,10 @@ def _moved(drawn: Image.Image, by: np.ndarray, blur: float = 1.5) -> np.ndarray:
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     hue = rng.uniform()
-    ground = [_rgb(hue + rng.uniform(-0.15, 0.15), *rng.uniform((0.1, 0.25), (0.55, 0.9))) for _ in range(2)]
+    ground = []
+    for _ in range(2):
+        shift = rng.uniform(-0.15, 0.15)
+        ground.append(_rgb(hue + shift, *rng.uniform((0.1, 0.25), (0.55, 0.9))))
     weight = 0.5 * _ramp(rng, size) + 0.5 * _cloud(rng, size, int(rng.integers(3, 9)))
     picture = _mix(weight, *ground)
     for _ in range(rng.integers(0, 3)):
@@ -145,7 +150,8 @@ def _scribble(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         bend = rng.normal(0, 0.25, 2)
         t = np.linspace(0, 1, 12)[:, None]
         points = (start + t * step * 2 + t * t * bend * 2) * fine
-        draw.line(points.ravel().tolist(), fill=colour, width=int(rng.integers(2, 9)), joint="curve")
+        width = int(rng.integers(2, 9))
+        draw.line(points.ravel().tolist(), fill=colour, width=width, joint="curve")
     return np.asarray(layer.reduce(2), np.float32)
 
 
@@ -171,11 +177,11 @@ def _texture(rng: np.random.Generator, size: int, one: np.ndarray, other: np.nda
 
 def _axes(rng: np.random.Generator, size: int, period: float) -> tuple[np.ndarray, np.ndarray]:
     angle = rng.uniform(0, np.pi)
-    c, s = np.cos(angle), np.sin(angle)
+    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     step = np.arange(size, dtype=np.float32) * np.float32(2 * np.pi / period)
     phase = rng.uniform(0, 2 * np.pi, 2).astype(np.float32)
     x, y = step[None, :], step[:, None]
-    return np.float32(c) * x + np.float32(s) * y + phase[0], np.float32(c) * y - np.float32(s) * x + phase[1]
+    return c * x + s * y + phase[0], c * y - s * x + phase[1]
 
 
 def _ramp(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -196,7 +202,9 @@ def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
     return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
 
 
-def _colour_pair(rng: np.random.Generator, around: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _colour_pair(
+    rng: np.random.Generator, around: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(12):
         hue, saturation, value = rng.uniform((0, 0.35, 0.35), (1, 1, 1))
         one = _rgb(hue, saturation, value)

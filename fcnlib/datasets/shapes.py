@@ -54,7 +54,9 @@ def open_shapes(root: Path) -> Dataset:
         InputError: there is none, or files are missing.
     """
     if not (root / STAMP).is_file():
-        raise InputError(f"{root}: no shapes here ({STAMP} is missing); generate them into this folder first")
+        raise InputError(
+            f"{root}: no shapes here ({STAMP} is missing); `fcnlib data make` generates them"
+        )
     return open_voc(root, SHAPES, "shapes")
 
 
@@ -99,6 +101,7 @@ def generate(root: Path, config: ShapesConfig, progress: Progress | None = None)
     """
     _check(config)
     # a name of its own: two runs that generate at the same time must not share a half-made folder
+    root = root.absolute()
     half = root.with_name(f"{root.name}.partial-{os.getpid()}")
     try:
         shutil.rmtree(half, ignore_errors=True)
@@ -130,7 +133,9 @@ def _read_stamp(root: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         stamp = None
     if not isinstance(stamp, dict):
-        raise InputError(f"{root}: is not a folder of shapes (no readable {STAMP}); choose another data_dir")
+        raise InputError(
+            f"{root}: is not a folder of shapes (no readable {STAMP}); choose another data_dir"
+        )
     return stamp
 
 
@@ -164,7 +169,8 @@ def _jobs(config: ShapesConfig) -> Iterator[Job]:
         ("val", config.val_images, config.objects_val_per_class),
     ):
         yield from ((split, -1, index) for index in range(scenes))
-        yield from ((split, c, index) for c in range(SHAPES.num_classes) for index in range(objects))
+        for class_index in range(SHAPES.num_classes):
+            yield from ((split, class_index, index) for index in range(objects))
 
 
 def _draw_all(root: Path, config: ShapesConfig, progress: Progress) -> None:

@@ -1,0 +1,91 @@
+"""Which settings there are: their names, types, defaults, units and options, by stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _choice(default: str, *options: str) -> Any:
+    return field(default=default, metadata={"options": options})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to train and test on, and how training images are varied."""
+
+    dataset: str = _choice("shapes", "shapes", "camvid", "voc2012")
+    data_dir: str = field(default="data/shapes", metadata={"path": True})
+    train_split: str = "train"
+    val_split: str = "val"  # looked at while training
+    eval_split: str = "val"  # scored at the end
+    train_limit: int = 0  # use the first N images of a split; 0 = all
+    val_limit: int = 0
+    eval_limit: int = 0
+    crop_size: int = 129  # pixels, on the 32k+1 grid
+    min_scale: float = 0.75  # random resize before the crop, factor of the side
+    max_scale: float = 1.5
+    flip: bool = True
+    colour_jitter: float = 0.2  # brightness, contrast, saturation: +- this share
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Backbone and decoder."""
+
+    backbone: str = _choice("inception_v3", "inception_v3")
+    depth_multiplier: float = 0.25  # channels of every layer, times this
+    min_depth: int = 8  # but never fewer
+    chain: tuple[int, ...] = (32, 16, 8)  # strides of the networks, each starting from the last
+    upsampling: str = _choice("learned", "learned", "fixed")  # between skips; the last is fixed
+    dropout: float = 0.1  # share dropped before the stride-32 score layer
+    initial: str = field(default="data/pretrained/shapes-classifier.npz", metadata={"path": True})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Optimization: two stages for the coarsest network, one for each finer one."""
+
+    seed: int = 1
+    batch_size: int = 16
+    optimizer: str = _choice("adam", "adam", "sgd")
+    head_steps: int = 60  # new layers only, backbone frozen with its batch-norm statistics
+    coarse_steps: int = 600  # end to end, the coarsest network
+    skip_steps: int = 250  # end to end, each finer network
+    ablation_steps: int = 120  # each variant of notebook 04
+    val_every: int = 0  # steps between looks at the validation images; 0 = at the end of a stage
+    head_lr: float = 1e-2
+    base_lr: float = 2e-3
+    skip_lr: float = 1e-3
+    schedule: str = _choice("cosine", "cosine", "poly", "constant")
+    warmup_steps: int = 20
+    weight_decay: float = 1e-4  # L2 on convolution kernels
+    batch_norm: str = _choice("running", "running", "frozen")
+    batch_norm_decay: float = 0.95  # of the moving averages; slim's 0.9997 needs 10,000s of steps
+    class_weights: str = _choice("none", "none", "median_frequency")
+    checkpoint_seconds: int = 120
+    prove: bool = True  # claims about trained networks must hold; a smoke run trains too little
+    eval_batch_size: int = 16
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """The classifier on single objects, from which the default profile starts."""
+
+    pretrain_steps: int = 12000
+    pretrain_batch_size: int = 32
+    pretrain_lr: float = 3e-3
+    pretrain_crop: int = 97
+    label_smoothing: float = 0.1
+
+
+@dataclass(frozen=True)
+class ShapesConfig:
+    """How much of the generated data set to make."""
+
+    shapes_seed: int = 2015
+    train_images: int = 1200
+    val_images: int = 200
+    image_size: int = 129
+    objects_per_class: int = 400  # single-object images a class for the classifier
+    objects_val_per_class: int = 40

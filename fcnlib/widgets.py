@@ -1,0 +1,148 @@
+"""The skip inspector in a notebook: controls around a picture that `inspector_panel` draws."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import ipywidgets
+from IPython.display import Image, display
+
+from fcnlib.errors import InputError
+from fcnlib.inspector import View, landmark
+from fcnlib.inspector_account import WIDTH
+from fcnlib.inspector_panel import ALT, draw
+from fcnlib.network import SKIPS
+from fcnlib.readings import Readings, open_picture
+
+HEADLESS = "FCNLIB_HEADLESS"  # environment variable: set by the runner, no one is there to slide
+_WIDTH = {"width": "235px"}  # four controls beside one another
+
+
+class SkipInspector:
+    """Controls and the picture that follows them.
+
+    A value set from code does the same as a hand on the slider: `inspector.weights[8].value = 0`.
+    `network`, `image` and `shown` (the class) are drop-downs, `weights` sliders by stride, `row`
+    and `column` the pixel's; `upload` takes a file, `reset` sets all weights to 1; `picture` is the
+    PNG, `note` says how long it took or what went wrong, `box` holds it all.
+    """
+
+    def __init__(self, readings: Readings, network: str = "", image: str = "", scale: float = 1.0):
+        """Build the controls and draw the first picture.
+
+        Args:
+            readings: what there is to choose from.
+            network: the one to begin with; the finest where empty.
+            image: the one to begin with; the first where empty.
+            scale: pixels of the PNG for one on the screen; 2 is sharp on a dense screen.
+        """
+        self._readings, self._scale, self._held = readings, scale, True
+        networks, images = list(readings.networks), list(readings.images)
+        classes = [(name, i) for i, name in enumerate(readings.labels.classes)]
+        self.network = _choice("network", networks, network or networks[-1])
+        self.image = _choice("image", images, image or images[0])
+        self.shown = _choice("class", classes, 0)
+        self.weights = {s: _weight(s) for s in SKIPS}
+        self.row, self.column = _place("row"), _place("column")
+        self.reset = ipywidgets.Button(description="all weights 1", layout={"width": "120px"})
+        self.upload = ipywidgets.FileUpload(accept="image/*", description="your own image")
+        self.picture = ipywidgets.Image(width=str(WIDTH), layout={"max_width": "100%"})
+        self.note = ipywidgets.HTML()
+        self.box = self._arranged()
+        for control in (self.network, self.image):
+            control.observe(self._choose, "value")
+        for control in (self.shown, self.row, self.column, *self.weights.values()):
+            control.observe(self._draw, "value")
+        self.upload.observe(self._take, "value")
+        self.reset.on_click(self._all_one)
+        self._held = False
+        self._choose()
+
+    @property
+    def view(self) -> View:
+        """What the picture shows, for the pure functions of `inspector` and `inspector_panel`."""
+        reading = self._readings.read(self.network.value, self.image.value)
+        weights = {s: self.weights[s].value for s in reading.strides}
+        place = self.row.value, self.column.value
+        return View(reading, self._readings.labels, self.shown.value, weights, *place)
+
+    def show(self) -> None:
+        """Display the inspector; in a headless run the picture alone, which needs no kernel."""
+        if os.environ.get(HEADLESS):
+            display(Image(data=self.picture.value, width=WIDTH, alt=ALT))
+        else:
+            display(self.box)
+
+    def _arranged(self) -> ipywidgets.VBox:
+        rows = (
+            (self.network, self.image, self.shown, self.upload),
+            (*self.weights.values(), self.reset),
+            (self.row, self.column, self.note),
+        )
+        lines = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows]
+        return ipywidgets.VBox([*lines, self.picture])
+
+    @contextlib.contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Change controls without a drawing for each; an InputError becomes the note."""
+        self._held = True
+        try:
+            yield
+        except InputError as error:
+            self.note.value = f"<b>{html.escape(str(error))}</b>"
+        finally:
+            self._held = False
+
+    def _choose(self, change: Any = None) -> None:
+        if self._held:
+            return
+        with self._quietly():
+            reading = self._readings.read(self.network.value, self.image.value)
+            for stride, slider in self.weights.items():
+                slider.layout.display = None if stride in reading.strides else "none"
+            self.row.max, self.column.max = (side - 1 for side in reading.image.shape[:2])
+            if change is None or change["owner"] is self.image:
+                self.shown.value, self.row.value, self.column.value = landmark(reading)
+        self._draw()
+
+    def _draw(self, _change: Any = None) -> None:
+        if self._held:
+            return
+        with self._quietly():
+            began = time.perf_counter()
+            self.picture.value = draw(self.view, self._scale)
+            self.note.value = f"drawn in {1000 * (time.perf_counter() - began):.0f} ms"
+
+    def _take(self, change: Any) -> None:
+        for file in change["new"]:
+            with self._quietly():
+                picture = open_picture(bytes(file["content"]), file["name"])
+                self._readings.add(file["name"], picture)
+                self.image.options = list(self._readings.images)
+                self.image.value = file["name"]
+            if self.image.value == file["name"]:
+                self._choose()
+
+    def _all_one(self, _button: Any) -> None:
+        with self._quietly():
+            for slider in self.weights.values():
+                slider.value = 1.0
+        self._draw()
+
+
+def _choice(name: str, options: list, value: Any) -> ipywidgets.Dropdown:
+    return ipywidgets.Dropdown(description=name, options=options, value=value, layout=_WIDTH)
+
+
+def _weight(stride: int) -> ipywidgets.FloatSlider:
+    limits = {"min": 0.0, "max": 2.0, "step": 0.05}
+    return ipywidgets.FloatSlider(1.0, **limits, description=f"stride {stride}", layout=_WIDTH)
+
+
+def _place(name: str) -> ipywidgets.IntSlider:
+    return ipywidgets.IntSlider(0, min=0, max=1, description=name, layout=_WIDTH)

@@ -1,0 +1,253 @@
+"""The skip inspector without widgets: fusing again, a pixel's account, fields, pictures, uploads."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from model_maker import make_network, write_network
+from PIL import Image
+
+from fcnlib import inspector, inspector_panel
+from fcnlib.compat import tf
+from fcnlib.datasets import open_dataset
+from fcnlib.errors import InputError
+from fcnlib.inspector import View
+from fcnlib.labels import SHAPES
+from fcnlib.network import fuse
+from fcnlib.readings import Readings, open_picture
+
+CLASSES, HEIGHT, WIDTH = 9, 70, 101
+STRIDES = (32, 16, 8, 4)
+
+
+@pytest.fixture(scope="module", params=STRIDES)
+def network(request):
+    return make_network(CLASSES, request.param)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def reading(image):
+    truth = np.full((HEIGHT, WIDTH), 0, np.uint8)
+    truth[10:40, 20:60], truth[50:60, 5:10], truth[:3] = 4, 7, 255
+    return inspector.read(make_network(CLASSES, 4), image, truth)
+
+
+def normalized(image):
+    return tf.constant(image, tf.float32)[None] / 127.5 - 1.0
+
+
+def test_with_all_weights_at_1_the_answer_is_the_networks_own_bit_for_bit(network, image):
+    own = network(normalized(image))[0].numpy()
+    assert np.ptp(own) > 1, "a network that says nothing proves nothing"
+    reading = inspector.read(network, image)
+    assert np.array_equal(inspector.fused(reading), own)
+    ones = dict.fromkeys(reading.strides, 1.0)
+    assert np.array_equal(inspector.fused(reading, ones), own)
+    assert np.array_equal(inspector.answer(reading, ones), own.argmax(axis=-1))
+    assert np.array_equal(reading.own, own.argmax(axis=-1))
+
+
+def test_fusing_again_is_fusing_with_weights(network, image):
+    weights = {32: 0.5, 16: 2.0, 8: 0.0, 4: 1.25}
+    maps = network.score_maps(normalized(image))
+    scaled = {s: m * weights[s] for s, m in maps[0].items()}
+    expected = network.to_pixels(fuse(scaled, maps[1]), HEIGHT, WIDTH)[0]
+    found = inspector.fused(inspector.read(network, image), weights)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_answer_so_far_leaves_the_finer_skips_out(reading):
+    bilinear = dataclasses.replace(reading, kernels={})  # interpolated in steps or at one go
+    silent = {16: 0.0, 8: 0.0, 4: 0.0}
+    coarse = inspector.fused(bilinear, down_to=32)
+    assert coarse.shape == (HEIGHT, WIDTH, CLASSES)
+    np.testing.assert_allclose(coarse, inspector.fused(bilinear, silent), atol=1e-4)
+    assert np.ptp(coarse) > 1
+    assert np.array_equal(inspector.fused(reading, down_to=4), inspector.fused(reading))
+
+
+@pytest.mark.parametrize("place", [(0, 0), (HEIGHT - 1, WIDTH - 1), (33, 47), (64, 96)])
+def test_the_account_of_a_pixel_adds_up(reading, place):
+    weights = {32: 0.5, 16: 2.0, 4: 0.0}
+    found = inspector.probe(reading, weights, *place)
+    logits = inspector.fused(reading, weights)[place]
+    scale = np.abs(list(found.contributions.values())).max()
+    np.testing.assert_allclose(sum(found.contributions.values()), logits, atol=1e-5 * scale)
+    np.testing.assert_allclose(found.probabilities, tf.nn.softmax(logits), atol=1e-4)
+    assert not found.contributions[4].any()
+    assert found.contributions[32].any()
+
+
+def test_what_a_skip_adds_grows_with_its_weight_alone(reading):
+    quiet = inspector.probe(reading, {}, 30, 40).contributions
+    loud = inspector.probe(reading, {8: 2.0}, 30, 40).contributions
+    for stride in STRIDES:
+        np.testing.assert_array_equal(loud[stride], quiet[stride] * (2 if stride == 8 else 1))
+
+
+def test_fields_are_those_of_the_unit_nearest_to_the_pixel(reading):
+    boxes = inspector.receptive_fields(reading, row=30, column=50)
+    # units of stride 4 lie at 0, 4, 8, ...: row 32 (the tie goes to the even one), column 52 or 48
+    top, left, bottom, right = boxes[4]
+    assert (top + bottom) / 2 in (28, 32)
+    assert (left + right) / 2 in (48, 52)
+    sides = [box[2] - box[0] + 1 for box in boxes.values()]
+    assert sides == [1311, 927, 127, 23]  # derived by hand from the kernels of Inception-v3
+    assert list(boxes) == list(STRIDES)
+
+
+def test_a_pixel_outside_the_field_of_stride_4_changes_nothing_there(image):
+    network = make_network(CLASSES, 4)
+    top, left, bottom, right = inspector.receptive_fields(inspector.read(network, image), 36, 48)[4]
+    before = network.score_maps(normalized(image))[0][4][0, 9, 12]
+    changed = image.copy()
+    changed[:top], changed[bottom + 1 :] = 0, 0
+    changed[:, :left], changed[:, right + 1 :] = 0, 0
+    assert np.array_equal(network.score_maps(normalized(changed))[0][4][0, 9, 12], before)
+    changed[top, left:right] = 255 - changed[top, left:right]
+    assert not np.array_equal(network.score_maps(normalized(changed))[0][4][0, 9, 12], before)
+
+
+def test_a_landmark_lies_on_the_second_largest_class(reading):
+    chosen, row, column = inspector.landmark(reading)
+    assert chosen == 4
+    assert reading.truth[row, column] == 4
+    unknown = inspector.Reading(reading.image, None, reading.scores, reading.kernels, reading.parts)
+    chosen, row, column = inspector.landmark(unknown)
+    assert unknown.own[row, column] == chosen
+
+
+def view_of(reading, **changes):
+    ones = dict.fromkeys(reading.strides, 1.0)
+    values = {"class_index": 4, "weights": ones, "row": 20, "column": 30} | changes
+    return View(reading, SHAPES, **values)
+
+
+def size_of(png):
+    return Image.open(io.BytesIO(png)).size
+
+
+def test_the_picture_follows_everything_it_shows(reading):
+    first = inspector_panel.draw(view_of(reading))
+    assert inspector_panel.draw(view_of(reading)) == first
+    others = [
+        view_of(reading, weights={32: 1, 16: 1, 8: 0.5, 4: 1}),
+        view_of(reading, class_index=5),
+        view_of(reading, row=21),
+        view_of(reading, column=31),
+    ]
+    drawn = [inspector_panel.draw(view) for view in others]
+    assert len({first, *drawn}) == 5
+    assert {size_of(png) for png in drawn} == {size_of(first)}
+    assert size_of(first)[0] == 1080
+    assert size_of(inspector_panel.draw(view_of(reading), scale=2))[0] == 2160
+
+
+@pytest.mark.parametrize("size", [(20, 300), (300, 20), (1, 1), (33, 33)])
+@pytest.mark.parametrize("stride", [32, 4])
+def test_any_size_can_be_drawn(size, stride):
+    reading = inspector.read(make_network(CLASSES, stride), np.zeros((*size, 3), np.uint8))
+    weights = dict.fromkeys(reading.strides, 2.0)
+    view = view_of(reading, weights=weights, row=size[0] - 1, column=size[1] - 1)
+    wide, tall = size_of(inspector_panel.draw(view))
+    assert wide == 1080
+    assert 150 < tall < 600
+
+
+def png(array, mode=None, **more):
+    data = io.BytesIO()
+    Image.fromarray(array, mode).save(data, "png", **more)
+    return data.getvalue()
+
+
+def test_a_transparent_picture_lies_on_white():
+    pixels = np.zeros((4, 6, 4), np.uint8)
+    pixels[:, 3:] = (200, 10, 10, 255)
+    found = open_picture(png(pixels), "a.png")
+    assert found.shape == (4, 6, 3)
+    assert found.dtype == np.uint8
+    assert found[0, 0].tolist() == [255, 255, 255]
+    assert found[0, 5].tolist() == [200, 10, 10]
+
+
+def test_a_16_bit_picture_is_stretched():
+    found = open_picture(png(np.array([[0, 500], [1000, 65000]], np.uint16)), "x.png")
+    assert found[..., 0].tolist() == [[0, 1], [3, 255]]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "F", "CMYK"])
+def test_every_mode_opens(mode):
+    picture, data = Image.new("L", (5, 3), 40), io.BytesIO()
+    picture = Image.new("I;16", (5, 3), 40) if mode == "I;16" else picture.convert(mode)
+    picture.save(data, "tiff")
+    assert open_picture(data.getvalue(), "x.tif").shape == (3, 5, 3)
+
+
+def test_a_large_picture_is_made_smaller_and_a_turned_one_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    data = io.BytesIO()
+    Image.new("RGB", (2000, 1000)).save(data, "jpeg", exif=exif)
+    assert open_picture(data.getvalue(), "phone.jpg").shape == (512, 256, 3)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", png(np.zeros((9, 9), np.uint8))[:40]])
+def test_what_is_no_picture_is_refused_by_name(data):
+    with pytest.raises(InputError, match=r"notes\.txt: not a readable picture"):
+        open_picture(data, "notes.txt")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for stride in (8, 32, 16):
+        write_network(folder / f"fcn-{stride}s", SHAPES.classes, stride)
+    (folder / "fcn-4s").mkdir()  # not trained yet
+    return folder
+
+
+@pytest.fixture
+def readings(models, tiny_shapes):
+    return Readings(models, open_dataset("shapes", tiny_shapes), "val", limit=3)
+
+
+def test_networks_come_coarse_to_fine_and_images_by_name(readings):
+    assert list(readings.networks) == ["fcn-32s", "fcn-16s", "fcn-8s"]
+    assert len(readings.images) == 3
+
+
+def test_a_network_is_run_once_an_image(readings, models):
+    name = next(iter(readings.images))
+    first = readings.read("fcn-8s", name)
+    assert readings.read("fcn-8s", name) is first
+    assert first.strides == (32, 16, 8)
+    assert first.truth is not None
+    network = write_network(models.parent / "again" / "fcn-8s", SHAPES.classes, 8)
+    own = network(normalized(first.image))[0]
+    assert np.array_equal(inspector.fused(first), own)
+
+
+def test_an_image_of_ones_own_can_be_replaced(readings):
+    for shade in (0, 255):
+        readings.add("mine.png", np.full((40, 50, 3), shade, np.uint8))
+        reading = readings.read("fcn-16s", "mine.png")
+        assert reading.image[0, 0, 0] == shade
+        assert reading.truth is None
+
+
+def test_missing_and_foreign_networks_are_refused(tmp_path, tiny_shapes):
+    dataset = open_dataset("shapes", tiny_shapes)
+    with pytest.raises(InputError, match=r"no trained network here; run 03_skip_fusion"):
+        Readings(tmp_path, dataset, "val")
+    write_network(tmp_path / "fcn-32s", ("road", "sky"), 32)
+    readings = Readings(tmp_path, dataset, "val")
+    with pytest.raises(InputError, match=r"fcn-32s: trained for road, sky; the images"):
+        readings.read("fcn-32s", next(iter(readings.images)))

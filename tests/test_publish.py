@@ -1,0 +1,54 @@
+"""Results over seeds by hand, and a run that is not whole."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from fcnlib.errors import InputError
+from fcnlib.publish import METRICS, publish
+
+
+def make(run, seed, networks):
+    for name, score in networks.items():
+        folder = run / "models" / name.lower()
+        folder.mkdir(parents=True)
+        metrics = {"network": name, "images": 8, "classes": ["x", "y"], "iou": [score, None]}
+        metrics |= dict.fromkeys(METRICS, score)
+        record = {"seed": seed, "training_seconds": 10.0 * seed, "commit": "c" * 40}
+        record["machine"] = {"cpu": "A CPU", "cores": 2}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        (folder / "record.json").write_text(json.dumps(record))
+        (folder / "log.csv").write_text("step,stage,loss\n1,all,0.5\n")
+    return run
+
+
+def test_mean_and_spread_by_hand(tmp_path):
+    runs = [
+        make(tmp_path / str(s), s, {"FCN-32s": 0.4, "FCN-8s": 0.5 + 0.1 * s}) for s in (1, 2, 3)
+    ]
+    publish(runs, tmp_path / "shapes", "fcnlib study")
+    rows = json.loads((tmp_path / "shapes/summary.json").read_text())
+    assert [row["network"] for row in rows] == ["FCN-32s", "FCN-8s"]
+    assert rows[1]["mean_iou"] == pytest.approx(0.7)
+    assert rows[1]["mean_iou_spread"] == pytest.approx(0.1)
+    assert rows[1]["seeds"] == 3 and rows[1]["machine"] == "A CPU, 2 cores"
+    curves = pd.read_csv(tmp_path / "shapes/curves.csv")
+    assert len(curves) == 6 and set(curves["seed"]) == {1, 2, 3}
+    classes = pd.read_csv(tmp_path / "shapes/classes.csv").set_index("class")
+    assert classes.loc["x", "FCN-8s"] == pytest.approx(0.7)
+
+
+def test_one_run_has_no_spread(tmp_path):
+    publish([make(tmp_path / "1", 1, {"FCN-8s": 0.5})], tmp_path / "out", "x")
+    assert json.loads((tmp_path / "out/summary.json").read_text())[0]["mean_iou_spread"] is None
+
+
+def test_a_run_that_is_not_whole_is_refused_by_name(tmp_path):
+    runs = [make(tmp_path / "1", 1, {"FCN-32s": 0.4, "FCN-8s": 0.5})]
+    runs.append(make(tmp_path / "2", 2, {"FCN-32s": 0.4}))
+    with pytest.raises(InputError, match="FCN-8s"):
+        publish(runs, tmp_path / "out", "x")
+    (tmp_path / "1/models/fcn-8s/metrics.json").unlink()
+    with pytest.raises(InputError, match=r"metrics\.json"):
+        publish(runs, tmp_path / "out", "x")

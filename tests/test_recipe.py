@@ -1,0 +1,86 @@
+"""The stages together, on a handful of shapes: what is trained, started from, scored and kept."""
+
+import csv
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from conftest import TINY_SHAPES
+
+from fcnlib import recipe, weights
+from fcnlib.compat import tf
+from fcnlib.config import load_profile
+from fcnlib.datasets import read_mask
+from fcnlib.errors import InputError
+
+FAST = {"chain": [32, 16], "depth_multiplier": 0.1, "min_depth": 4, "initial": "", "crop_size": 65}
+
+
+@pytest.fixture(scope="module")
+def setting(tiny_shapes, tmp_path_factory):
+    """A chain of two networks, trained for a few steps from scratch, with the control."""
+    config = load_profile("smoke", {**FAST, "data_dir": str(tiny_shapes)})
+    dataset = recipe.prepare_data(config.replace(**asdict(TINY_SHAPES)))
+    models = tmp_path_factory.mktemp("run") / "models"
+    jobs = [*recipe.chain(config, models), recipe.longer_job(config, models)]
+    for job in jobs:
+        recipe.train_fcn(config, dataset, job)
+    return config, dataset, jobs
+
+
+def test_the_first_network_learns_in_two_stages_and_the_next_starts_from_it(setting):
+    _, _, jobs = setting
+    assert [job.name for job in jobs] == ["FCN-32s", "FCN-16s", "FCN-32s, same steps"]
+    assert [s.name for s in jobs[0].stages] == ["head", "all"]
+    assert not jobs[0].stages[0].backbone and jobs[0].stages[0].frozen
+    assert jobs[1].start == jobs[2].start == jobs[0].folder / "checkpoint.npz"
+    with open(jobs[0].folder / "log.csv") as file:
+        assert {row["stage"] for row in csv.DictReader(file)} == {"head", "all"}
+    assert (jobs[1].folder / "record.json").is_file()
+
+
+def test_a_start_gives_its_weights_and_leaves_new_layers_zero(setting):
+    config, dataset, jobs = setting
+    network = recipe.build_fcn(config, dataset.labels.num_classes, 16)
+    report = recipe.start_from(network, jobs[0].start or jobs[0].folder / "checkpoint.npz")
+    assert set(report.missing) == {
+        *(f"FCN/score_16/{part}" for part in ("weights", "biases")),
+        "FCN/upscore_16/weights",
+    }
+    assert not np.any(network.named_variables()["FCN/score_16/weights"])
+    coarse, _ = recipe.load_fcn(jobs[0].folder)
+    images = tf.random.stateless_uniform([1, 65, 65, 3], [1, 1], -1, 1)
+    np.testing.assert_allclose(network(images), coarse(images), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_done_is_not_done_again_and_other_settings_are_refused(setting):
+    config, dataset, jobs = setting
+    before = (jobs[0].folder / "checkpoint.npz").stat().st_mtime_ns
+    recipe.train_fcn(config, dataset, jobs[0])
+    assert (jobs[0].folder / "checkpoint.npz").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match="settings"):
+        recipe.train_fcn(config.replace(base_lr=0.5), dataset, jobs[0])
+
+
+def test_evaluation_counts_every_labelled_pixel_once_and_is_kept(setting, monkeypatch):
+    config, dataset, jobs = setting
+    found = recipe.evaluate_fcn(config, dataset, jobs[0].folder)
+    masks = [read_mask(r.label_path, dataset.labels) for r in dataset.records("val")]
+    assert found.matrix.sum() == sum(int((m != 255).sum()) for m in masks)
+    counts = np.bincount(np.concatenate([m.ravel() for m in masks]), minlength=256)
+    np.testing.assert_array_equal(found.matrix.sum(axis=1), counts[: dataset.labels.num_classes])
+    monkeypatch.setattr(recipe, "load_fcn", lambda path: pytest.fail("scored again"))
+    again = recipe.evaluate_fcn(config, dataset, jobs[0].folder)
+    np.testing.assert_array_equal(again.matrices, found.matrices)
+
+
+def test_a_checkpoint_of_something_else_is_refused_by_name(tmp_path):
+    weights.save(tmp_path / "other.npz", {}, {"kind": "classifier"})
+    with pytest.raises(InputError, match=r"other\.npz.*classifier"):
+        recipe.load_fcn(tmp_path / "other.npz")
+
+
+def test_a_data_set_that_is_not_there_is_refused_by_folder(tmp_path):
+    config = load_profile("camvid", {"data_dir": str(tmp_path / "nowhere")})
+    with pytest.raises(InputError, match="nowhere"):
+        recipe.prepare_data(config)
