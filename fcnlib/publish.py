@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from fcnlib.errors import InputError
+from fcnlib.run_contents import METRICS
 from fcnlib.runrecord import read_json, write_json, write_text
-
-METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 
 
 def publish(runs: Sequence[Path], target: Path, command: str) -> pd.DataFrame:

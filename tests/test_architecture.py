@@ -32,6 +32,7 @@ LAYERS = """
     network
     losses
     optimization weights
+    optimization
     training
     checkpoints jobs
     evaluation
@@ -51,6 +52,7 @@ LAYERS = """
     widgets
     workbook
     doctor
+    commands
     cli
     __main__
 """
@@ -64,6 +66,7 @@ def rank(name: str) -> int | None:
 
 # Imports inside functions that have a reason; those of fcnlib itself never do, but for `cli`.
 LATE = {
+    "commands": None,  # anything, as cli
     "cli": None,  # anything: help must answer before TensorFlow is loaded
     "pages": {"jinja2", "matplotlib", "nbconvert"},  # seconds to load, for one page at the end
     "progress": {"tqdm"},  # which bar it is depends on where it is shown

@@ -1,4 +1,4 @@
-"""The skip inspector without widgets: fusing again, a pixel's account, fields, pictures, uploads."""
+"""The skip inspector without widgets: fusing, a pixel's account, fields, pictures, uploads."""
 
 from __future__ import annotations
 

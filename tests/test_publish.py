@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from fcnlib.errors import InputError
-from fcnlib.publish import METRICS, publish
+from fcnlib.publish import publish
+from fcnlib.run_contents import METRICS
 
 
 def make(run, seed, networks):

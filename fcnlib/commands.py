@@ -1,0 +1,163 @@
+"""The commands for single stages: data, pre-training, training, scoring, keeping results."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fcnlib.errors import InputError
+
+_CHECKPOINT = "checkpoint.npz"
+
+profile_option = click.option("--profile", default="quick", show_default=True, metavar="NAME")
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."
+)
+resume_option = click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+
+
+def path_option(*words: str, **more: Any) -> Any:
+    """Return an option whose value is a path.
+
+    Args:
+        *words: the option's names.
+        **more: what click.option takes.
+
+    Returns:
+        The decorator.
+    """
+    return click.option(*words, type=click.Path(path_type=Path), **more)
+
+
+def read_config(profile: str, settings: tuple[str, ...]) -> Any:
+    """Read a profile with the settings of the command line.
+
+    Args:
+        profile: its name, or a .toml file.
+        settings: key=value texts.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        InputError: an unknown profile or key, or a value of another type.
+    """
+    from fcnlib.config import load_profile, parse_setting
+
+    return load_profile(profile, dict(parse_setting(text) for text in settings))
+
+
+def short(path: Path) -> Path:
+    """Return a path as seen from where the user is, where that is shorter."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+@click.group()
+def data() -> None:
+    """Make data sets."""
+
+
+@data.command("make")
+@profile_option
+@settings_option
+def data_make(profile: str, settings: tuple[str, ...]) -> None:
+    """Generate the shapes of a profile into its data_dir, where they are missing."""
+    config = read_config(profile, settings)
+    if config.data.dataset != "shapes":
+        raise InputError(f"profile {profile!r} uses {config.data.dataset}; only shapes can be made")
+    from fcnlib.datasets import shapes
+
+    def progress(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{done} of {total} images", nl=done == total, err=True)
+
+    dataset = shapes.ensure(config.path("data_dir"), config.shapes, progress)
+    counts = ", ".join(f"{len(records)} {split}" for split, records in dataset.splits.items())
+    click.echo(f"{dataset.root}: {counts}")
+
+
+@click.command()
+@click.option("--profile", default="pretrain", show_default=True, metavar="NAME")
+@settings_option
+@path_option("--out", help="The checkpoint; the profile's `initial` by default.")
+@resume_option
+def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: bool) -> None:
+    """Train the classifier that the default profile starts from."""
+    config = read_config(profile, settings)
+    from fcnlib import pretraining
+
+    target = (out or config.path("initial")).resolve()
+    record = pretraining.pretrain(config, target, resume)
+    click.echo(f"{short(target)}: accuracy {100 * record['accuracy']:.1f} % on held-out objects")
+
+
+@click.command()
+@profile_option
+@settings_option
+@path_option("--out", help="The run folder; results/runs/PROFILE by default.")
+@resume_option
+@click.option("--control", is_flag=True, help="Train the coarsest one on for as many steps, too.")
+def train(
+    profile: str, settings: tuple[str, ...], out: Path | None, resume: bool, control: bool
+) -> None:
+    """Train the chain of networks of a profile, coarse to fine, and score them."""
+    config = read_config(profile, settings)
+    from fcnlib import recipe
+    from fcnlib.config import ROOT
+
+    folder = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
+    for name, evaluation in recipe.train_chain(config, folder, resume, control).items():
+        _echo_scores(name, evaluation.scores)
+
+
+@click.command()
+@click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
+@settings_option
+def evaluate(places: tuple[Path, ...], settings: tuple[str, ...]) -> None:
+    """Score trained networks: a run folder, a network's folder, or its checkpoint.npz."""
+    from fcnlib.config import Config, parse_setting
+    from fcnlib.runrecord import read_json
+
+    overrides = dict(parse_setting(text) for text in settings)
+    folders = [folder for place in places for folder in _trained(place.resolve())]
+    from fcnlib import recipe
+
+    for folder in folders:
+        record = read_json(folder / "record.json")
+        if not isinstance(record, dict) or "config" not in record:
+            raise InputError(f"{folder}: lacks record.json, which names settings and data set")
+        config = Config().replace(**record["config"]).replace(**overrides)
+        evaluation = recipe.evaluate_fcn(config, recipe.prepare_data(config), folder)
+        _echo_scores(str(short(folder)), evaluation.scores)
+
+
+def _trained(place: Path) -> list[Path]:
+    if place.is_file() and place.name == _CHECKPOINT:
+        return [place.parent]
+    folders = (place, *sorted(place.glob("models/*")))
+    found = [folder for folder in folders if (folder / _CHECKPOINT).is_file()]
+    if not found:
+        raise InputError(f"{place}: holds no {_CHECKPOINT} and no models/*/{_CHECKPOINT}")
+    return found
+
+
+def _echo_scores(name: str, scores: Any) -> None:
+    from fcnlib.run_contents import METRICS
+
+    words = (f"{key.replace('_', ' ')} {100 * getattr(scores, key):.1f}" for key in METRICS)
+    click.echo(f"{name}: {', '.join(words)}")
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@path_option("--to", "target", required=True, help="Folder of results, such as results/shapes.")
+@click.option("--by", "command", required=True, help="The command that repeats the runs.")
+def publish(runs: tuple[Path, ...], target: Path, command: str) -> None:
+    """Keep the scores and curves of runs that differ in their seed only."""
+    from fcnlib import publish
+
+    frame = publish.publish([run.resolve() for run in runs], target.resolve(), command)
+    click.echo(f"{short(target.resolve())}: {len(frame)} networks of {len(runs)} runs")

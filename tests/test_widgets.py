@@ -1,0 +1,171 @@
+"""The inspector's widgets, driven by their values as a browser would: no browser, no kernel."""
+
+from __future__ import annotations
+
+import io
+
+import ipywidgets
+import numpy as np
+import pytest
+from model_maker import write_network
+from PIL import Image
+
+from fcnlib import widgets
+from fcnlib.datasets import open_dataset
+from fcnlib.errors import InputError
+from fcnlib.inspector_panel import draw
+from fcnlib.labels import SHAPES
+from fcnlib.readings import Readings
+from fcnlib.widgets import SkipInspector
+
+
+@pytest.fixture(scope="module")
+def readings(tmp_path_factory, tiny_shapes):
+    folder = tmp_path_factory.mktemp("models")
+    for stride in (32, 8):
+        write_network(folder / f"fcn-{stride}s", SHAPES.classes, stride)
+    return Readings(folder, open_dataset("shapes", tiny_shapes), "val")
+
+
+@pytest.fixture
+def inspector(readings):
+    return SkipInspector(readings)
+
+
+@pytest.fixture
+def drawings(monkeypatch):
+    """Return a list that grows with every drawing."""
+    calls = []
+    monkeypatch.setattr(widgets, "draw", lambda *args: calls.append(args) or draw(*args))
+    return calls
+
+
+def upload(inspector, name, content):
+    """Do what the browser does when a file is chosen."""
+    when = "2020-01-01T00:00:00Z"
+    file = {"name": name, "type": "image/png", "size": len(content), "last_modified": when}
+    trait = inspector.upload.traits()["value"]
+    value = trait.metadata["from_json"]([{**file, "content": memoryview(content)}], None)
+    inspector.upload.value = value
+
+
+def png(size):
+    data = io.BytesIO()
+    Image.effect_noise(size, 90).save(data, "png")
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_moving_a_slider_moves_the_picture(inspector, stride):
+    before = inspector.picture.value
+    inspector.weights[stride].value = 0.3
+    assert inspector.picture.value != before
+    assert inspector.view.weights == {32: 1.0, 16: 1.0, 8: 1.0} | {stride: 0.3}
+    assert inspector.picture.value == draw(inspector.view)
+    inspector.weights[stride].value = 1.0
+    assert inspector.picture.value == before
+
+
+@pytest.mark.parametrize("control", ["row", "column", "shown"])
+def test_every_other_control_moves_it_too(inspector, control):
+    before = inspector.picture.value
+    getattr(inspector, control).value -= 1
+    assert inspector.picture.value != before
+    assert inspector.picture.value == draw(inspector.view)
+
+
+def test_it_begins_with_the_finest_network_on_an_object(inspector, readings):
+    assert inspector.network.value == "fcn-8s"
+    view = inspector.view
+    assert view.reading.truth[view.row, view.column] == view.class_index
+    assert SkipInspector(readings, "fcn-32s", "val_00002").image.value == "val_00002"
+
+
+def test_another_network_shows_its_own_sliders_and_keeps_the_pixel(inspector, drawings):
+    row = inspector.row.value = 5
+    drawings.clear()
+    inspector.network.value = "fcn-32s"
+    assert len(drawings) == 1
+    shown = [s for s, slider in inspector.weights.items() if slider.layout.display != "none"]
+    assert shown == [32]
+    assert inspector.row.value == row
+    inspector.network.value = "fcn-8s"
+    shown = [s for s, slider in inspector.weights.items() if slider.layout.display != "none"]
+    assert shown == [32, 16, 8]
+
+
+def test_another_image_is_drawn_once(inspector, drawings):
+    inspector.image.value = "val_00003"
+    assert len(drawings) == 1
+    view = inspector.view
+    assert view.reading.truth[view.row, view.column] == view.class_index
+
+
+def test_the_button_sets_all_weights_to_1_and_draws_once(inspector, drawings):
+    before = inspector.picture.value
+    inspector.weights[16].value, inspector.weights[8].value = 0.0, 2.0
+    drawings.clear()
+    inspector.reset.click()
+    assert len(drawings) == 1
+    assert [slider.value for slider in inspector.weights.values()] == [1.0] * 4
+    assert inspector.picture.value == before
+
+
+def test_a_picture_of_ones_own(inspector):
+    inspector.row.value = inspector.row.max
+    upload(inspector, "mine.png", png((50, 40)))
+    assert inspector.image.value == "mine.png"
+    assert (inspector.row.max, inspector.column.max) == (39, 49)
+    assert inspector.view.reading.image.shape == (40, 50, 3)
+    assert inspector.picture.value == draw(inspector.view)
+    upload(inspector, "mine.png", png((30, 60)))
+    assert inspector.view.reading.image.shape == (60, 30, 3)
+
+
+def test_a_file_that_is_no_picture_is_said_so(inspector):
+    before, image = inspector.picture.value, inspector.image.value
+    upload(inspector, "<notes>.txt", b"no picture")
+    assert "&lt;notes&gt;.txt: not a readable picture" in inspector.note.value
+    assert inspector.picture.value == before
+    assert inspector.image.value == image
+    inspector.weights[8].value = 0.5
+    assert inspector.picture.value == draw(inspector.view)
+
+
+def test_a_file_that_has_gone_is_said_so(inspector, readings, monkeypatch):
+    def gone(*names):
+        raise InputError("val_00004.jpg: no such file")
+
+    monkeypatch.setattr(readings, "read", gone)
+    before = inspector.picture.value
+    inspector.image.value = "val_00004"
+    assert "val_00004.jpg: no such file" in inspector.note.value
+    assert inspector.picture.value == before
+
+
+def test_200_moves_leave_nothing_behind(inspector):
+    def count():
+        return len(ipywidgets.widgets.widget._instances)
+
+    before, places = count(), np.linspace(0, 2, 200)
+    sizes = set()
+    for number, weight in enumerate(places):
+        inspector.weights[(32, 16, 8)[number % 3]].value = float(weight)
+        sizes.add(Image.open(io.BytesIO(inspector.picture.value)).size)
+    assert count() == before
+    assert len(sizes) == 1
+    from matplotlib import pyplot
+
+    assert pyplot.get_fignums() == []
+
+
+def test_it_shows_controls_to_a_person_and_a_picture_to_a_runner(inspector, monkeypatch):
+    shown = []
+    monkeypatch.setattr(widgets, "display", shown.append)
+    monkeypatch.delenv(widgets.HEADLESS, raising=False)
+    inspector.show()
+    monkeypatch.setenv(widgets.HEADLESS, "1")
+    inspector.show()
+    assert shown[0] is inspector.box
+    assert shown[1].data == inspector.picture.value
+    assert "skip inspector" in shown[1].alt
