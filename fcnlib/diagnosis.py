@@ -5,6 +5,7 @@ Everything follows from the confusion matrices of single images, int64 [images, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -177,6 +178,21 @@ def subset_means(matrices: np.ndarray, count: int, draws: int = 500, seed: int =
     chosen = np.stack([random.permutation(len(matrices))[:count] for _ in range(draws)])
     hits, true, predicted = (part[chosen].sum(axis=1) for part in _parts(matrices))  # [draws, C]
     return _mean_of_known(_ratio(hits, true + predicted - hits))
+
+
+def last_word(answers: Sequence[np.ndarray]) -> np.ndarray:
+    """Find the step after which each pixel's answer did not change any more.
+
+    Args:
+        answers: uint8 [H, W] each, as an answer grew step by step; the last is the final one.
+
+    Returns:
+        int64 [H, W], 0..len(answers)-1: the first step from which on the answer is the final one.
+    """
+    last = np.zeros(answers[0].shape, np.int64)
+    for step, (before, now) in enumerate(itertools.pairwise(answers), 1):
+        last[before != now] = step
+    return last
 
 
 def _parts(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

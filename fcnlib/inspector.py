@@ -95,7 +95,16 @@ def fused(
 def answer(
     reading: Reading, weights: Mapping[int, float] | None = None, down_to: int | None = None
 ) -> np.ndarray:
-    """Return the class of every pixel, uint8 [H, W], for the arguments of `fused`."""
+    """Choose the class of every pixel.
+
+    Args:
+        reading: from `read`.
+        weights: as in `fused`.
+        down_to: as in `fused`.
+
+    Returns:
+        uint8 [H, W], 0..C-1.
+    """
     return tf.argmax(fused(reading, weights, down_to), axis=-1).numpy().astype(np.uint8)
 
 

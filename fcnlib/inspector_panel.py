@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
 
 from fcnlib import inspector, metrics
+from fcnlib.canvas import DPI, blank_figure, title_height
 from fcnlib.inspector import Reading, View
 from fcnlib.inspector_account import (
     ACCOUNT_HEIGHT,
@@ -48,6 +53,25 @@ def draw(view: View, scale: float = 1.0) -> bytes:
     _draw_skips(sheet, view, answers, MARGIN + 2 * (big[0] + _GAP), small)
     draw_account(sheet, view, _HEAD + big[1] + _GAP)
     return sheet.png()
+
+
+def figure(view: View, title: str) -> Figure:
+    """Draw a view as a figure, for a report that no one can touch.
+
+    Args:
+        view: what to show.
+        title: the finding.
+
+    Returns:
+        The figure.
+    """
+    picture = np.asarray(Image.open(io.BytesIO(draw(view, scale=2))))
+    wide, aspect = WIDTH / DPI, picture.shape[0] / picture.shape[1]
+    sheet = blank_figure(wide, wide * aspect + title_height(title, wide), title)
+    axes = sheet.subplots()
+    axes.imshow(picture)
+    axes.set_axis_off()
+    return sheet
 
 
 def _sizes(reading: Reading) -> tuple[tuple[float, float], tuple[float, float]]:

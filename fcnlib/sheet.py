@@ -97,7 +97,13 @@ class Sheet:
             self._pen.ellipse(corners, None, colour, self.pixels(thick))
 
     def paste(self, x: float, y: float, picture: np.ndarray) -> None:
-        """Lay a picture, uint8 [rows, columns, 3] in pixels, with its corner at (x, y) in units."""
+        """Lay a picture on the sheet.
+
+        Args:
+            x: of its top left corner, units.
+            y: of that corner, units.
+            picture: uint8 [rows, columns, 3], pixels of the sheet.
+        """
         self._paper.paste(Image.fromarray(picture), (self.pixels(x), self.pixels(y)))
 
     def fit(self, picture: np.ndarray, size: tuple[float, float]) -> np.ndarray:

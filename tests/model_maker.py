@@ -18,7 +18,7 @@ SETTINGS = {"depth_multiplier": 0.1, "min_depth": 4}
 
 @functools.lru_cache(maxsize=8)
 def make_network(num_classes: int, stride: int, seed: int = 0) -> FCN:
-    """Make a network whose score layers and learned kernels differ from their start; do not train."""
+    """Make a network whose score layers and kernels differ from their start; do not train it."""
     network = build_fcn(Config().replace(**SETTINGS), num_classes, stride)
     random = np.random.default_rng(seed)
     for name, variable in network.named_variables().items():

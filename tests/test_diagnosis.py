@@ -133,6 +133,13 @@ def test_each_fault_of_2017_pushes_one_way(seed):
     assert diagnosis.mean_iou_2017(matrices, forgets=False) < right
 
 
+def test_the_last_word_by_hand():
+    steps = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 2]], np.uint8)
+    # never changed; settled at step 1; changed and changed back at step 2; changed at step 2
+    assert diagnosis.last_word([s[None] for s in steps]).tolist() == [[0, 1, 2, 2]]
+    assert diagnosis.last_word([steps]).tolist() == np.zeros((3, 4)).tolist()
+
+
 def test_small_test_sets_scatter_more():
     matrices = some_matrices(80)
     spread = [np.std(diagnosis.subset_means(matrices, count)) for count in (5, 20, 80)]
