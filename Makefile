@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(SUPPORTED)' 2>&- && 
 BIN := .venv/bin
 UV ?= uv
 
-.PHONY: help workbook test lock clean
+.PHONY: help workbook test study lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | expand -t 1 | sed 's/|/\t/' | expand -t 18
@@ -17,6 +17,13 @@ test: .venv/fcnlib ## lint, format and the whole test suite; ARGS="-k metrics" f
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest $(ARGS)
+
+study: .venv/fcnlib ## three seeds of the default profile, with the control: rewrites results/shapes/
+	for seed in 1 2 3; do $(BIN)/fcnlib train --control --resume --set seed=$$seed \
+		--out results/runs/shapes-$$seed || exit; done
+	$(BIN)/fcnlib publish results/runs/shapes-1 results/runs/shapes-2 results/runs/shapes-3 \
+		--to results/shapes --by "make study"
+	$(BIN)/fcnlib readme
 
 lock: ## rewrite requirements.lock and requirements.txt from the pins in pyproject.toml (needs uv)
 	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --fork-strategy fewest \
