@@ -28,29 +28,38 @@ def variants(config: Config, models: Path) -> list[Variant]:
     """List the ways of training the coarsest network that are compared, all with as many steps.
 
     Args:
-        config: gives ablation_steps, the rates and the initial weights; without initial weights the
-            variants that start from them are left out.
+        config: gives ablation_steps, the rates and the initial weights.
         models: folder of the networks; each variant gets one in its `ablation`.
 
     Returns:
-        "head" and "all" (from the initial weights, or from scratch where there are none) and, given
-        initial weights, "frozen" (all, batch norm on the classifier's averages) and "scratch".
+        "head", the head alone; given initial weights, "all" and "frozen", where everything learns
+        after a third of the steps, without and with batch norm on the averages of the start; and
+        "scratch", where everything learns from random numbers. Without initial weights "head" is
+        from random numbers too.
     """
     train, stride = config.train, config.network.chain[0]
+    steps = train.ablation_steps
     initial = config.path("initial") if config.network.initial else None
     # Averages over 1 / (1 - decay) steps must have forgotten where they began when the run ends.
-    decay = min(train.batch_norm_decay, max(0.5, 1 - 5 / max(train.ablation_steps, 1)))
+    decay = min(train.batch_norm_decay, max(0.5, 1 - 5 / max(steps, 1)))
     settings = config.replace(batch_norm="running", batch_norm_decay=decay)
-    head = Stage("head", train.ablation_steps, train.head_lr, backbone=False, frozen=True)
-    everything = Stage("all", train.ablation_steps, train.base_lr)
-    frozen = Stage("all", train.ablation_steps, train.base_lr, frozen=True)
-    rows = [("head", "head only", head, initial), ("all", "end to end", everything, initial)]
+
+    def head(count: int) -> Stage:
+        return Stage("head", count, train.head_lr, backbone=False, frozen=True)
+
+    def everything(count: int, frozen: bool = False) -> Stage:
+        return Stage("all", count, train.base_lr, frozen=frozen)
+
+    first, rest = steps // 3, steps - steps // 3
+    rows = [("head", "head only", initial, (head(steps),))]
     if initial is not None:
-        rows.append(("frozen", "end to end, batch norm frozen", frozen, initial))
-        rows.append(("scratch", "end to end, from scratch", everything, None))
+        frozen = (head(first), everything(rest, frozen=True))
+        rows.append(("all", "head, then all", initial, (head(first), everything(rest))))
+        rows.append(("frozen", "the same, batch norm frozen", initial, frozen))
+    rows.append(("scratch", "all, from scratch", None, (everything(steps),)))
     return [
-        Variant(name, meaning, settings, Job(stride, models / "ablation" / name, start, (stage,)))
-        for name, meaning, stage, start in rows
+        Variant(name, meaning, settings, Job(stride, models / "ablation" / name, start, stages))
+        for name, meaning, start, stages in rows
     ]
 
 

@@ -1,5 +1,7 @@
 """The variants of training differ in one thing each; what they changed is counted and measured."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,24 +16,25 @@ CONFIG = Config().replace(**SMALL, initial="weights.npz")
 
 
 def test_the_variants_differ_in_one_thing_each(tmp_path):
-    found = {v.name: v for v in ablation.variants(CONFIG, tmp_path)}
-    assert list(found) == ["head", "all", "frozen", "scratch"]
-    steps = {sum(s.steps for s in v.job.stages) for v in found.values()}
-    assert steps == {7}
-    stages = {name: v.job.stages[0] for name, v in found.items()}
-    assert (stages["head"].backbone, stages["head"].frozen) == (False, True)
-    assert stages["frozen"] == Stage("all", 7, CONFIG.train.base_lr, frozen=True)
-    assert stages["all"] == stages["scratch"] == Stage("all", 7, CONFIG.train.base_lr)
-    assert found["scratch"].job.start is None
-    assert found["all"].job.start == found["head"].job.start == CONFIG.path("initial")
-    assert len({v.job.folder for v in found.values()}) == 4
+    jobs = {v.name: v.job for v in ablation.variants(CONFIG, tmp_path)}
+    assert list(jobs) == ["head", "all", "frozen", "scratch"]
+    assert {sum(s.steps for s in job.stages) for job in jobs.values()} == {7}
+    head = Stage("head", 2, CONFIG.train.head_lr, backbone=False, frozen=True)
+    rest = Stage("all", 5, CONFIG.train.base_lr)
+    assert jobs["head"].stages == (replace(head, steps=7),)
+    assert jobs["all"].stages == (head, rest)
+    assert jobs["frozen"].stages == (head, replace(rest, frozen=True))
+    assert jobs["scratch"].stages == (replace(rest, steps=7),)
+    assert jobs["scratch"].start is None
+    assert {jobs[n].start for n in ("head", "all", "frozen")} == {CONFIG.path("initial")}
+    assert len({job.folder for job in jobs.values()}) == 4
     # A report lists the networks of models/*; these are no rungs of the chain.
-    assert all(v.job.folder.parent.parent == tmp_path for v in found.values())
+    assert all(job.folder.parent.parent == tmp_path for job in jobs.values())
 
 
 def test_without_a_classifier_nothing_starts_from_it(tmp_path):
     found = ablation.variants(CONFIG.replace(initial=""), tmp_path)
-    assert [(v.name, v.job.start) for v in found] == [("head", None), ("all", None)]
+    assert [(v.name, v.job.start) for v in found] == [("head", None), ("scratch", None)]
 
 
 @pytest.mark.parametrize(("steps", "decay"), [(3, 0.5), (7, 2 / 7), (100, 0.95), (2000, 0.95)])
