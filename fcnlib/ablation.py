@@ -55,7 +55,7 @@ def variants(config: Config, models: Path) -> list[Variant]:
     if initial is not None:
         frozen = (head(first), everything(rest, frozen=True))
         rows.append(("all", "head, then all", initial, (head(first), everything(rest))))
-        rows.append(("frozen", "the same, batch norm frozen", initial, frozen))
+        rows.append(("frozen", "head, then all, norm frozen", initial, frozen))
     rows.append(("scratch", "all, from scratch", None, (everything(steps),)))
     return [
         Variant(name, meaning, settings, Job(stride, models / "ablation" / name, start, stages))

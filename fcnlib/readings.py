@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,7 @@ class Readings:
         self.images: dict[str, Record | np.ndarray] = {
             record.name: record for record in dataset.records(split)[: limit or None]
         }
+        self._lock = threading.Lock()  # a widget asks from another thread than a cell
         # Of this object, not of the class: its networks go when it goes.
         self._network = functools.cache(self._load)
         self._read = functools.lru_cache(_KEPT)(self._run)
@@ -105,7 +107,8 @@ class Readings:
         Raises:
             InputError: a file cannot be read, or the network was trained for other classes.
         """
-        return self._read(network, image)
+        with self._lock:
+            return self._read(network, image)
 
     def _load(self, name: str) -> FCN:
         network, meta = load_fcn(self.networks[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import os
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,7 @@ from fcnlib.network import SKIPS
 from fcnlib.readings import Readings, open_picture
 
 HEADLESS = "FCNLIB_HEADLESS"  # environment variable: set by the runner, no one is there to slide
-_WIDTH = {"width": "235px"}  # four controls beside one another
+_SIZE = {"layout": {"width": "240px"}, "style": {"description_width": "65px"}}  # four in a row
 
 
 class SkipInspector:
@@ -32,16 +33,17 @@ class SkipInspector:
     PNG, `note` says how long it took or what went wrong, `box` holds it all.
     """
 
-    def __init__(self, readings: Readings, network: str = "", image: str = "", scale: float = 1.0):
+    def __init__(self, readings: Readings, network: str = "", image: str = ""):
         """Build the controls and draw the first picture.
 
         Args:
             readings: what there is to choose from.
             network: the one to begin with; the finest where empty.
             image: the one to begin with; the first where empty.
-            scale: pixels of the PNG for one on the screen; 2 is sharp on a dense screen.
         """
-        self._readings, self._scale, self._held = readings, scale, True
+        self._readings, self._held = readings, True
+        # JupyterLab calls back from a thread of its own, also while a cell runs.
+        self._lock = threading.RLock()
         networks, images = list(readings.networks), list(readings.images)
         classes = [(name, i) for i, name in enumerate(readings.labels.classes)]
         self.network = _choice("network", networks, network or networks[-1])
@@ -49,11 +51,18 @@ class SkipInspector:
         self.shown = _choice("class", classes, 0)
         self.weights = {s: _weight(s) for s in SKIPS}
         self.row, self.column = _place("row"), _place("column")
-        self.reset = ipywidgets.Button(description="all weights 1", layout={"width": "120px"})
-        self.upload = ipywidgets.FileUpload(accept="image/*", description="your own image")
+        self.reset = ipywidgets.Button(description="all weights 1", layout={"width": "130px"})
+        own = {"accept": "image/*", "description": "your own image", "layout": {"width": "170px"}}
+        self.upload = ipywidgets.FileUpload(**own)
         self.picture = ipywidgets.Image(width=str(WIDTH), layout={"max_width": "100%"})
         self.note = ipywidgets.HTML()
-        self.box = self._arranged()
+        rows = (
+            (self.network, self.image, self.shown, self.upload),
+            self.weights.values(),
+            (self.row, self.column, self.reset, self.note),
+        )
+        lines = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows]
+        self.box = ipywidgets.VBox([*lines, self.picture])
         for control in (self.network, self.image):
             control.observe(self._choose, "value")
         for control in (self.shown, self.row, self.column, *self.weights.values()):
@@ -68,7 +77,9 @@ class SkipInspector:
         """What the picture shows, for the pure functions of `inspector` and `inspector_panel`."""
         reading = self._readings.read(self.network.value, self.image.value)
         weights = {s: self.weights[s].value for s in reading.strides}
-        place = self.row.value, self.column.value
+        # Another thread may have changed the image and not yet the limits of the sliders.
+        last = (side - 1 for side in reading.image.shape[:2])
+        place = map(min, (self.row.value, self.column.value), last)
         return View(reading, self._readings.labels, self.shown.value, weights, *place)
 
     def show(self) -> None:
@@ -78,28 +89,25 @@ class SkipInspector:
         else:
             display(self.box)
 
-    def _arranged(self) -> ipywidgets.VBox:
-        rows = (
-            (self.network, self.image, self.shown, self.upload),
-            (*self.weights.values(), self.reset),
-            (self.row, self.column, self.note),
-        )
-        lines = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows]
-        return ipywidgets.VBox([*lines, self.picture])
-
     @contextlib.contextmanager
     def _quietly(self) -> Iterator[None]:
         """Change controls without a drawing for each; an InputError becomes the note."""
-        self._held = True
-        try:
-            yield
-        except InputError as error:
-            self.note.value = f"<b>{html.escape(str(error))}</b>"
-        finally:
-            self._held = False
+        with self._lock:
+            self._held = True
+            try:
+                yield
+            except InputError as error:
+                self.note.value = f"<b>{html.escape(str(error))}</b>"
+            finally:
+                self._held = False
+
+    def _free(self) -> bool:
+        """Wait for what another thread does; False for a change that `_quietly` makes itself."""
+        with self._lock:
+            return not self._held
 
     def _choose(self, change: Any = None) -> None:
-        if self._held:
+        if not self._free():
             return
         with self._quietly():
             reading = self._readings.read(self.network.value, self.image.value)
@@ -111,11 +119,11 @@ class SkipInspector:
         self._draw()
 
     def _draw(self, _change: Any = None) -> None:
-        if self._held:
+        if not self._free():
             return
         with self._quietly():
             began = time.perf_counter()
-            self.picture.value = draw(self.view, self._scale)
+            self.picture.value = draw(self.view)
             self.note.value = f"drawn in {1000 * (time.perf_counter() - began):.0f} ms"
 
     def _take(self, change: Any) -> None:
@@ -136,13 +144,13 @@ class SkipInspector:
 
 
 def _choice(name: str, options: list, value: Any) -> ipywidgets.Dropdown:
-    return ipywidgets.Dropdown(description=name, options=options, value=value, layout=_WIDTH)
+    return ipywidgets.Dropdown(description=name, options=options, value=value, **_SIZE)
 
 
 def _weight(stride: int) -> ipywidgets.FloatSlider:
     limits = {"min": 0.0, "max": 2.0, "step": 0.05}
-    return ipywidgets.FloatSlider(1.0, **limits, description=f"stride {stride}", layout=_WIDTH)
+    return ipywidgets.FloatSlider(1.0, **limits, description=f"stride {stride}", **_SIZE)
 
 
 def _place(name: str) -> ipywidgets.IntSlider:
-    return ipywidgets.IntSlider(0, min=0, max=1, description=name, layout=_WIDTH)
+    return ipywidgets.IntSlider(0, min=0, max=1, description=name, **_SIZE)
