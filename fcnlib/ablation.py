@@ -10,7 +10,7 @@ import numpy as np
 from fcnlib import weights
 from fcnlib.backbone import is_backbone
 from fcnlib.config import Config
-from fcnlib.recipe import Job
+from fcnlib.jobs import Job
 from fcnlib.training import CHECKPOINT, Stage
 
 
@@ -42,7 +42,8 @@ def variants(config: Config, models: Path) -> list[Variant]:
     initial = config.path("initial") if config.network.initial else None
     # Averages over 1 / (1 - decay) steps must have forgotten where they began when the run ends.
     decay = min(train.batch_norm_decay, max(0.5, 1 - 5 / max(steps, 1)))
-    settings = config.replace(batch_norm="running", batch_norm_decay=decay)
+    # Looks at the validation images on the way would count as training time.
+    settings = config.replace(batch_norm="running", batch_norm_decay=decay, val_every=0)
 
     def head(count: int) -> Stage:
         return Stage("head", count, train.head_lr, backbone=False, frozen=True)
@@ -57,10 +58,11 @@ def variants(config: Config, models: Path) -> list[Variant]:
         rows.append(("all", "head, then all", initial, (head(first), everything(rest))))
         rows.append(("frozen", "head, then all, norm frozen", initial, frozen))
     rows.append(("scratch", "all, from scratch", None, (everything(steps),)))
-    return [
-        Variant(name, meaning, settings, Job(stride, models / "ablation" / name, start, stages))
+    jobs = {
+        name: Job(stride, models / "ablation" / name, start, stages, f"FCN-{stride}s, {meaning}")
         for name, meaning, start, stages in rows
-    ]
+    }
+    return [Variant(name, meaning, settings, jobs[name]) for name, meaning, _, _ in rows]
 
 
 def trained_values(job: Job) -> int:

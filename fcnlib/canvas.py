@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-import textwrap
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from fcnlib import runrecord
 
@@ -40,7 +41,6 @@ STYLE = {
     "svg.hashsalt": "fcnlib",  # the same figure gives the same file
 }
 _TITLE_SIZE = 12  # points
-_CHARACTERS = 8.9  # of a title, an inch
 
 
 def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
@@ -80,7 +80,8 @@ def blank_figure(width: float, height: float, title: str) -> Figure:
         The figure, its layout constrained: add axes with `subplots`.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    below = 1 - title_height(title, width) / height
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, rect=(0, 0, 1, below))
     if title:
         place = {"x": 0.1 / width, "y": 1 - 0.08 / height, "ha": "left", "va": "top"}
         figure.suptitle(_wrapped(title, width), size=_TITLE_SIZE, weight="bold", **place)
@@ -93,4 +94,13 @@ def title_height(title: str, width: float) -> float:
 
 
 def _wrapped(title: str, width: float) -> str:
-    return textwrap.fill(title, max(int(width * _CHARACTERS), 20))
+    """Break a title into lines by its letters' widths; hinting makes them up to 5 % wider."""
+    lines = [""]
+    for word in title.split():
+        longer = f"{lines[-1]} {word}".strip()
+        path = TextPath((0, 0), longer, prop=FontProperties(weight="bold", size=_TITLE_SIZE))
+        if 1.05 * path.get_extents().width / 72 <= width - 0.25 or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)

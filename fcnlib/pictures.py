@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from fcnlib.canvas import INK, SOFT, STYLE, blank_figure, title_height
+from fcnlib.canvas import INK, LINE_COLOURS, SOFT, STYLE, blank_figure, title_height
 from fcnlib.geometry import Field
 from fcnlib.labels import VOID, LabelSet
 
@@ -124,24 +124,32 @@ def picture_grid(
     figure = blank_figure(width, height, title)
     figure.set_layout_engine("none")
     top = height - banner - head
-    for c, name in enumerate(names):
-        x = left + c * (cell + _GAP) + cell / 2
+    for column, name in enumerate(names):
+        x = left + column * (cell + _GAP) + cell / 2
         figure.text(x / width, (top + 0.05) / height, name, ha="center", va="bottom", size=9.5)
-    for r, row in enumerate(rows):
+    for number, row in enumerate(rows):
+        top -= tall[number]
         if row_names:
-            place = (left - 0.13) / width, (top - tall[r] / 2) / height
-            figure.text(*place, row_names[r], rotation=90, ha="center", va="center", size=9.5)
-        for c, picture in enumerate(row):
-            if picture is None:
-                continue
-            x, y = left + c * (cell + _GAP), top - tall[r]
-            axes = figure.add_axes((x / width, y / height, cell / width, tall[r] / height))
-            _picture(axes, picture, limits, (marks or {}).get((r, c)))
-            if below[r]:
-                axes.set_title(captions[r][c], y=0, pad=-_LINE * 66, size=8.5)
-        top -= tall[r] + below[r] + _GAP
+            place = (left - 0.13) / width, (top + tall[number] / 2) / height
+            figure.text(*place, row_names[number], rotation=90, ha="center", va="center", size=9.5)
+        points = [(marks or {}).get((number, column)) for column in range(len(row))]
+        lines = captions[number] if captions else [""] * len(row)
+        _row(figure, (left, top, cell, tall[number]), row, limits, points, lines)
+        top -= below[number] + _GAP
     _legend(figure, entries, left, foot)
     return figure
+
+
+def _row(figure: Figure, box: tuple, row, limits, points, lines) -> None:
+    """Draw a row of pictures; the box of the first is (left, bottom, width, height) in inches."""
+    left, bottom, cell, tall = box
+    width, height = figure.get_size_inches()
+    for column, picture in enumerate(row):
+        if picture is not None:
+            x = left + column * (cell + _GAP)
+            axes = figure.add_axes((x / width, bottom / height, cell / width, tall / height))
+            _picture(axes, picture, limits, points[column])
+            axes.set_title(lines[column], y=0, pad=-_LINE * 66, size=8.5)
 
 
 def _picture(axes: Axes, picture: np.ndarray, limits, points) -> None:
@@ -182,55 +190,34 @@ def _legend(figure: Figure, entries: list[tuple], left: float, foot: float) -> N
 
 
 @matplotlib.rc_context(STYLE)
-def heat(
-    image: np.ndarray,
-    values: np.ndarray,
-    start: float,
-    stride: float,
-    title: str,
-    *,
-    label: str = "",
-    limits: tuple[float, float] = (0, 1),
-) -> Figure:
-    """Draw a score map over its image: a block a value, a dot a sample point, and the colour bar.
-
-    Args:
-        image: uint8 [H, W, 3].
-        values: float [h, w].
-        start: pixel of the first sample point, both axes.
-        stride: pixels between sample points.
-        title: the finding.
-        label: of the colour bar, with its unit.
-        limits: values of the darkest and of the brightest colour.
-
-    Returns:
-        The figure.
-    """
-    size = image.shape[:2]
-    figure = blank_figure(6.4, 1.0 + 5.2 * size[0] / size[1], title)
-    axes = figure.subplots()
-    axes.imshow(heat_overlay(image, spread_out(values, start, stride, size), limits))
-    rows, columns = (start + stride * np.arange(n) for n in values.shape)
-    axes.scatter(*np.meshgrid(columns, rows), s=10, color="white", edgecolors=INK, linewidths=0.5)
-    axes.set(xlim=(-0.5, size[1] - 0.5), ylim=(size[0] - 0.5, -0.5))
-    axes.set_axis_off()
-    scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(*limits), HEAT_MAP)
-    figure.colorbar(scale, ax=axes, shrink=0.8, label=label).outline.set_visible(False)
-    return figure
-
-
-@matplotlib.rc_context(STYLE)
-def receptive_fields(
+def sample_points(
     image: np.ndarray, panels: Mapping[str, Mapping[str, Field]], title: str
 ) -> Figure:
-    """Draw where units look: all sample points, and what the middle unit can see.
+    """Draw the pixels that the units of end points are centred on.
 
     Args:
         image: uint8 [H, W, 3], H = W.
-        panels: {name of the panel: {end point: its geometry}}, the same end points in each.
+        panels: {name of the panel: {end point: its geometry}}, the same end points in each, the
+            densest first.
         title: the finding.
 
     Returns:
-        The figure.
+        The figure: a panel beside the other, a colour an end point.
     """
-    return Figure()
+    count, size = len(panels), image.shape[0]
+    figure = blank_figure(4.4 * count, 5.1 + title_height(title, 4.4 * count), title)
+    pale = np.uint8(255 - (255 - image.astype(float)) * 0.45)
+    for place, (name, fields) in enumerate(panels.items()):
+        axes = figure.add_subplot(1, count, place + 1)
+        axes.imshow(pale)
+        for number, (end_point, field) in enumerate(fields.items()):
+            rows, columns = np.meshgrid(field.sample_points(), field.sample_points(), indexing="ij")
+            colour, area = LINE_COLOURS[number], 7.0 * 5.5**number
+            style = {"facecolor": "none" if number else colour, "edgecolor": colour}
+            axes.scatter(columns, rows, area, label=end_point, lw=1.8, clip_on=False, **style)
+        axes.set_title(name, size=10)
+        axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    handles = axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(handles[0]), frameon=False)
+    return figure

@@ -13,13 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fcnlib.canvas import INK, LINE_COLOURS, SOFT, STYLE, blank_figure, save_figure
+from fcnlib.canvas import INK, LINE_COLOURS, SOFT, STYLE, blank_figure, save_figure, title_height
 from fcnlib.pictures import (
-    heat,
     heat_overlay,
     overlay,
     picture_grid,
-    receptive_fields,
+    sample_points,
     spread_out,
 )
 
@@ -32,12 +31,11 @@ __all__ = [
     "blank_figure",
     "confusion",
     "curves",
-    "heat",
     "heat_overlay",
     "moved_apart",
     "overlay",
     "picture_grid",
-    "receptive_fields",
+    "sample_points",
     "save_figure",
     "spread_out",
 ]
@@ -81,6 +79,7 @@ def curves(
 def _name_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
     """Write names right of the plot at the heights of the lines' ends, but apart."""
     axes.margins(x=0.02)
+    axes.autoscale_view()  # the limits are wanted now, not when the figure is drawn
     to_share = axes.transData + axes.transAxes.inverted()
     ends = sorted(ends, key=lambda end: end[1])
     wanted = [to_share.transform((x, y))[1] for x, y, _, _ in ends]
@@ -152,7 +151,9 @@ def bars(
     spreads = errors if isinstance(errors, Mapping) else {"": errors}
     palette = [_colour(c) for c in (colours if colours is not None else LINE_COLOURS)]
     thick = 0.8 / len(series)
-    figure = blank_figure(8.5, 1.3 + 0.3 * len(names) * max(1, 0.62 * len(series)), title)
+    height = 0.8 + title_height(title, 8.5) + len(names) * max(0.31, 0.21 * len(series))
+    height += 0.3 * (len(series) > 1)
+    figure = blank_figure(8.5, height, title)
     axes = figure.subplots()
     for number, (name, numbers) in enumerate(series.items()):
         at = np.arange(len(names)) + thick * (number - (len(series) - 1) / 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import re
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,10 @@ class Readings:
         self.images: dict[str, Record | np.ndarray] = {
             record.name: record for record in dataset.records(split)[: limit or None]
         }
-        self._lock = threading.Lock()  # a widget asks from another thread than a cell
+        # A network of tf-slim layers answers rightly in the thread that built it alone; in another
+        # one its template finds no variables and makes new ones. JupyterLab's widgets call from a
+        # thread of their own, so all networks live in one thread here.
+        self._worker = ThreadPoolExecutor(max_workers=1)
         # Of this object, not of the class: its networks go when it goes.
         self._network = functools.cache(self._load)
         self._read = functools.lru_cache(_KEPT)(self._run)
@@ -107,8 +110,7 @@ class Readings:
         Raises:
             InputError: a file cannot be read, or the network was trained for other classes.
         """
-        with self._lock:
-            return self._read(network, image)
+        return self._worker.submit(self._read, network, image).result()
 
     def _load(self, name: str) -> FCN:
         network, meta = load_fcn(self.networks[name])

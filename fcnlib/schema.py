@@ -87,5 +87,5 @@ class ShapesConfig:
     train_images: int = 1200
     val_images: int = 200
     image_size: int = 129
-    objects_per_class: int = 400  # single-object images a class for the classifier
-    objects_val_per_class: int = 40
+    objects_per_class: int = 4  # single-object images a class for the classifier
+    objects_val_per_class: int = 8

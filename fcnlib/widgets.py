@@ -38,10 +38,10 @@ class SkipInspector:
 
         Args:
             readings: what there is to choose from.
-            network: the one to begin with; the finest where empty.
-            image: the one to begin with; the first where empty.
+            network: to begin with; the finest where empty.
+            image: to begin with; the first where empty.
         """
-        self._readings, self._held = readings, True
+        self._readings, self._held = readings, False
         # JupyterLab calls back from a thread of its own, also while a cell runs.
         self._lock = threading.RLock()
         networks, images = list(readings.networks), list(readings.images)
@@ -49,16 +49,15 @@ class SkipInspector:
         self.network = _choice("network", networks, network or networks[-1])
         self.image = _choice("image", images, image or images[0])
         self.shown = _choice("class", classes, 0)
-        self.weights = {s: _weight(s) for s in SKIPS}
-        self.row, self.column = _place("row"), _place("column")
+        self.weights = {s: _slider(f"stride {s}", 1.0, max=2.0, step=0.05) for s in SKIPS}
+        self.row, self.column = _slider("row", 0), _slider("column", 0)
         self.reset = ipywidgets.Button(description="all weights 1", layout={"width": "130px"})
-        own = {"accept": "image/*", "description": "your own image", "layout": {"width": "170px"}}
-        self.upload = ipywidgets.FileUpload(**own)
+        self.upload = ipywidgets.FileUpload(accept="image/*", description="your own")
         self.picture = ipywidgets.Image(width=str(WIDTH), layout={"max_width": "100%"})
         self.note = ipywidgets.HTML()
         rows = (
             (self.network, self.image, self.shown, self.upload),
-            self.weights.values(),
+            tuple(self.weights.values()),
             (self.row, self.column, self.reset, self.note),
         )
         lines = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows]
@@ -69,7 +68,6 @@ class SkipInspector:
             control.observe(self._draw, "value")
         self.upload.observe(self._take, "value")
         self.reset.on_click(self._all_one)
-        self._held = False
         self._choose()
 
     @property
@@ -147,10 +145,6 @@ def _choice(name: str, options: list, value: Any) -> ipywidgets.Dropdown:
     return ipywidgets.Dropdown(description=name, options=options, value=value, **_SIZE)
 
 
-def _weight(stride: int) -> ipywidgets.FloatSlider:
-    limits = {"min": 0.0, "max": 2.0, "step": 0.05}
-    return ipywidgets.FloatSlider(1.0, **limits, description=f"stride {stride}", **_SIZE)
-
-
-def _place(name: str) -> ipywidgets.IntSlider:
-    return ipywidgets.IntSlider(0, min=0, max=1, description=name, **_SIZE)
+def _slider(name: str, value: float, **limits: float) -> ipywidgets.FloatSlider:
+    kind = ipywidgets.FloatSlider if limits else ipywidgets.IntSlider
+    return kind(value, description=name, **limits, **_SIZE)

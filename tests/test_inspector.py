@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -233,6 +234,17 @@ def test_a_network_is_run_once_an_image(readings, models):
     network = write_network(models.parent / "again" / "fcn-8s", SHAPES.classes, 8)
     own = network(normalized(first.image))[0]
     assert np.array_equal(inspector.fused(first), own)
+
+
+def test_a_reading_is_the_same_from_any_thread(readings):
+    """A widget's callback comes from another thread than the cell that loaded the network."""
+    first, second = list(readings.images)[:2]
+    readings.read("fcn-8s", first)
+    with ThreadPoolExecutor() as pool:
+        found = pool.submit(readings.read, "fcn-8s", second).result()
+    own = make_network(CLASSES, 8)(normalized(found.image))[0].numpy()
+    assert np.ptp(own) > 1
+    np.testing.assert_array_equal(inspector.fused(found), own)
 
 
 def test_an_image_of_ones_own_can_be_replaced(readings):

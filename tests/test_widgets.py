@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import ipywidgets
 import numpy as np
@@ -138,6 +139,30 @@ def test_a_file_that_has_gone_is_said_so(inspector, readings, monkeypatch):
     inspector.image.value = "val_00004"
     assert "val_00004.jpg: no such file" in inspector.note.value
     assert inspector.picture.value == before
+
+
+def test_a_change_from_another_thread_waits_for_its_turn(inspector, monkeypatch):
+    """JupyterLab calls back from a thread of its own, also while a cell moves a slider."""
+    drawing, finish = threading.Event(), threading.Event()
+
+    def slow(*args):
+        drawing.set()
+        assert finish.wait(20)
+        return draw(*args)
+
+    monkeypatch.setattr(widgets, "draw", slow)
+    cell = threading.Thread(target=setattr, args=(inspector.weights[8], "value", 0.5))
+    cell.start()
+    assert drawing.wait(20)
+    browser = threading.Thread(target=setattr, args=(inspector.image, "value", "val_00003"))
+    browser.start()
+    finish.set()
+    for thread in (cell, browser):
+        thread.join(20)
+        assert not thread.is_alive()
+    view = inspector.view
+    assert view.reading.truth[view.row, view.column] == view.class_index
+    assert inspector.picture.value == draw(view)
 
 
 def test_200_moves_leave_nothing_behind(inspector):
