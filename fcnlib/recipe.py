@@ -138,7 +138,8 @@ def _validator(config: Config, dataset: Dataset, network: FCN):
 
     def validate() -> float:
         batches = eval_batches(store, config.train.eval_batch_size)
-        return evaluate(predict, batches, names, dataset.labels.num_classes).scores.mean_iou
+        with store.reporting():
+            return evaluate(predict, batches, names, dataset.labels.num_classes).scores.mean_iou
 
     return validate
 
@@ -166,7 +167,8 @@ def evaluate_fcn(config: Config, dataset: Dataset, folder: Path) -> Evaluation:
     store = ImageStore(chosen, dataset.labels)
     batches = eval_batches(store, config.train.eval_batch_size)
     label = f"{meta['name']} on {config.data.eval_split}"
-    found = evaluate(predictor(network), batches, names, dataset.labels.num_classes, label)
+    with store.reporting():
+        found = evaluate(predictor(network), batches, names, dataset.labels.num_classes, label)
     weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
     summary = {"network": meta["name"], "split": config.data.eval_split}
     summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
