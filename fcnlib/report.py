@@ -177,7 +177,10 @@ def readme_table(results: Path) -> str:
     for path in summaries:
         rows, name = _rows(path), path.parent.name
         lines += [_line(name, row) for row in rows]
-        notes += [f"- {name}: {note}" for note in dict.fromkeys(_note(row) for row in rows)]
+        for note in dict.fromkeys(_note(row) for row in rows):
+            found = {row["commit"]: None for row in rows if _note(row) == note and row["commit"]}
+            said = f"commit {', '.join(c[:10] for c in found)}" if found else "no commit"
+            notes.append(f"- {name}: {note}, {said}")
     return "\n".join([*lines, "", "Percent; ± is the standard deviation over seeds.", "", *notes])
 
 
@@ -202,8 +205,7 @@ def _line(dataset: str, row: dict[str, Any]) -> str:
 
 def _note(row: dict[str, Any]) -> str:
     seeds = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}"
-    commit = f"commit {row['commit'][:10]}" if row["commit"] else "no commit"
-    return f"{row['images']} images, {seeds}, `{row['command']}`, {row['machine']}, {commit}"
+    return f"{row['images']} images, {seeds}, `{row['command']}`, {row['machine']}"
 
 
 def update_readme(readme: Path, results: Path, check: bool = False) -> bool:
