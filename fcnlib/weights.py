@@ -37,18 +37,24 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     method = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
-    with zipfile.ZipFile(partial, "w", method) as archive:
-        archive.writestr(_META, json.dumps(dict(meta)))
+    with zipfile.ZipFile(partial, "w") as archive:
+        archive.writestr(_entry(_META, method), json.dumps(dict(meta)))
         for name, value in arrays.items():
             array = np.asarray(value)
             if half and name.endswith("/weights"):
                 array = array.astype(np.float16)
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, array, allow_pickle=False)
-            archive.writestr(f"{name}.npy", buffer.getvalue())
+            archive.writestr(_entry(f"{name}.npy", method), buffer.getvalue())
     with open(partial, "rb") as file:
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def _entry(name: str, method: int) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)  # dated 1980: the same content gives the same bytes
+    entry.compress_type = method
+    return entry
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -29,6 +29,14 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
     assert os.listdir(path.parent) == ["c.npz"]
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_the_same_content_gives_the_same_bytes(tmp_path, monkeypatch, half):
+    weights.save(tmp_path / "a.npz", ARRAYS, META, half)
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    weights.save(tmp_path / "b.npz", ARRAYS, META, half)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
 def test_half_precision_is_for_kernels_only(tmp_path):
     weights.save(tmp_path / "c.npz", ARRAYS, META, half=True)
     arrays, _ = weights.load(tmp_path / "c.npz")
