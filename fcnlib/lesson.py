@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class Lesson:
         runrecord.write_text(path, frame.to_csv(index=False))
         runrecord.write_json(path.with_suffix(".json"), {"title": title, "note": note})
         shown = frame.to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0)
-        display(HTML(f"<p><b>{title}</b></p>{shown}<p>{note}</p>"))
+        display(HTML(f"<p><b>{escape(title)}</b></p>{shown}<p>{escape(note)}</p>"))
 
     def claim(self, text: str, holds: bool) -> None:
         """Prove a claim about trained networks.

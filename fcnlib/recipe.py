@@ -17,9 +17,10 @@ from fcnlib.jobs import Job, chain, longer_job
 from fcnlib.network import FCN
 from fcnlib.training import CHECKPOINT, Trainer
 
-# Settings that do not change what is learned: a run may be resumed with others.
+# Settings that do not change what a network learns, or that its stages hold already.
 _FREE = {"data_dir", "val_limit", "eval_limit", "eval_split", "chain", "ablation_steps"}
-_FREE |= {"checkpoint_seconds", "eval_batch_size", "initial", "prove"}
+_FREE |= {"checkpoint_seconds", "eval_batch_size", "initial", "prove", "val_every"}
+_FREE |= {"head_steps", "coarse_steps", "skip_steps", "head_lr", "base_lr", "skip_lr"}
 EVALUATION = "evaluation.npz"
 METRICS = "metrics.json"
 
@@ -105,8 +106,8 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         evaluate_every=config.train.val_every,
     )
     with store.reporting():
-        trainer.run(job.name, resume=resume)
-    if trainer.step and not (resume and (job.folder / "record.json").exists()):
+        trained = trainer.run(job.name, resume=resume)
+    if trained or not (job.folder / "record.json").exists():
         extra = {"stages": [s.name for s in job.stages], "training_seconds": trainer.spent}
         device = device_name()
         record = runrecord.capture(config, started=started, device=device, extra=extra)
@@ -116,7 +117,9 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
 
 def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
     flat = config.to_dict()
-    wanted = [k for part in (config.data, config.network, config.train) for k in vars(part)]
+    parts = [config.data, config.network, config.train]
+    parts += [config.shapes] if config.data.dataset == "shapes" else []
+    wanted = [key for part in parts for key in vars(part)]
     start = None
     if job.start is not None:
         start = hashlib.sha256(job.start.read_bytes()).hexdigest()[:16]
@@ -159,7 +162,8 @@ def evaluate_fcn(config: Config, dataset: Dataset, folder: Path) -> Evaluation:
     names = tuple(record.name for record in chosen)
     digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
     wanted = {"checkpoint": digest, "split": config.data.eval_split, "names": list(names)}
-    if (folder / EVALUATION).exists():
+    wanted["dataset"] = dataset.name
+    if (folder / EVALUATION).exists() and (folder / METRICS).exists():
         arrays, meta = weights.load(folder / EVALUATION)
         if meta == wanted:
             return Evaluation(arrays["matrices"], names)
@@ -169,10 +173,10 @@ def evaluate_fcn(config: Config, dataset: Dataset, folder: Path) -> Evaluation:
     label = f"{meta['name']} on {config.data.eval_split}"
     with store.reporting():
         found = evaluate(predictor(network), batches, names, dataset.labels.num_classes, label)
-    weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
     summary = {"network": meta["name"], "split": config.data.eval_split}
     summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
     runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
+    weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
     return found
 
 

@@ -78,20 +78,24 @@ class Trainer:
         """Steps of all stages together."""
         return sum(stage.steps for stage in self.stages)
 
-    def run(self, label: str, resume: bool = False) -> None:
+    def run(self, label: str, resume: bool = False) -> int:
         """Train to the end, saving on the way and when interrupted.
 
         Args:
             label: what to call the run on the progress bar.
             resume: continue from the folder's checkpoint if there is one.
 
+        Returns:
+            How many steps it took; 0 where the run was finished before.
+
         Raises:
             InputError: the loss is no longer finite, or the checkpoint is of another configuration.
             KeyboardInterrupt: after saving, when the user stops the run.
         """
         arrays = self._read_checkpoint() if resume else None
-        if self.step >= self.total_steps:
-            return
+        before = self.step
+        if before >= self.total_steps:
+            return 0
         with progress.bar(self.total_steps, label, "step", initial=self.step) as bar:
             first = 0
             for stage in self.stages:
@@ -101,6 +105,7 @@ class Trainer:
                     arrays = None
                 first = last
         self._save(finished=True)
+        return self.step - before
 
     def _run_stage(self, stage: Stage, first: int, arrays: dict | None, bar) -> None:
         variables = list(self.network.trainable(backbone=stage.backbone, head=True).values())
@@ -197,7 +202,7 @@ class Trainer:
         if changed:
             raise InputError(
                 f"{path}: made with other settings ({', '.join(changed)}); "
-                "train without --resume, or into another folder"
+                "train without --resume, or choose another --out (`out` in a notebook)"
             )
         weights.transplant(
             arrays, self.network.named_variables(), may_skip=("optimizer/",), source=str(path)

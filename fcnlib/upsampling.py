@@ -43,7 +43,8 @@ def upsample(scores: tf.Tensor, factor: int) -> tf.Tensor:
     Returns:
         float32 [N, (h - 1) * factor + 1, (w - 1) * factor + 1, C].
     """
-    return tf.compat.v1.image.resize_bilinear(scores, _fine(scores, factor), align_corners=True)
+    size = _fine(scores, factor)
+    return tf.raw_ops.ResizeBilinear(images=scores, size=size, align_corners=True)
 
 
 def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:

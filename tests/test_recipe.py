@@ -59,7 +59,9 @@ def test_what_is_done_is_not_done_again_and_other_settings_are_refused(setting):
     recipe.train_fcn(config, dataset, jobs[0])
     assert (jobs[0].folder / "checkpoint.npz").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="settings"):
-        recipe.train_fcn(config.replace(base_lr=0.5), dataset, jobs[0])
+        recipe.train_fcn(config.replace(crop_size=97), dataset, jobs[0])
+    with pytest.raises(InputError, match="settings"):
+        recipe.train_fcn(config.replace(shapes_seed=7), dataset, jobs[0])
 
 
 def test_evaluation_counts_every_labelled_pixel_once_and_is_kept(setting, monkeypatch):
@@ -71,6 +73,7 @@ def test_evaluation_counts_every_labelled_pixel_once_and_is_kept(setting, monkey
     np.testing.assert_array_equal(found.matrix.sum(axis=1), counts[: dataset.labels.num_classes])
     monkeypatch.setattr(recipe, "load_fcn", lambda path: pytest.fail("scored again"))
     again = recipe.evaluate_fcn(config, dataset, jobs[0].folder)
+    assert (jobs[0].folder / "metrics.json").is_file()
     np.testing.assert_array_equal(again.matrices, found.matrices)
 
 
