@@ -9,6 +9,7 @@ Source: https://arxiv.org/abs/1512.00567 and https://github.com/google-research/
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from fcnlib.blocks import INCEPTION_V3, Conv, Fork, Layer, Mixed, Pool
@@ -115,7 +116,16 @@ class SlimModule(tf.Module):
     def __init__(self, build: Callable[..., object]):
         """Wrap a function that builds slim layers; nothing is created before the first call."""
         super().__init__()
-        self._template = tf.compat.v1.make_template("net", build)
+        owner = threading.get_ident()
+
+        def guarded(*arguments):
+            # A template finds its variables through the thread it was made in; in another it would
+            # make new ones and answer with those, without an error.
+            if threading.get_ident() != owner:
+                raise RuntimeError("a network answers only in the thread that built it")
+            return build(*arguments)
+
+        self._template = tf.compat.v1.make_template("net", guarded)
 
     def named_variables(self) -> dict[str, tf.Variable]:
         """Return all variables, moving averages included, by their checkpoint name."""

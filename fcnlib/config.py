@@ -87,8 +87,9 @@ def _section_of(key: str) -> str:
     for section, fields in _FIELDS.items():
         if key in fields:
             return section
-    near = difflib.get_close_matches(key, keys(), n=3) or keys()
-    raise InputError(f"unknown setting {key!r}; there are: {', '.join(near)}")
+    near = difflib.get_close_matches(key, keys(), n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else f"the keys are: {', '.join(keys())}"
+    raise InputError(f"unknown setting {key!r}; {hint}")
 
 
 def _checked(section: str, key: str, value: Any) -> Any:

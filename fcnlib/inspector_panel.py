@@ -34,12 +34,13 @@ _TALLEST = 330  # of the large pictures
 _SHADES = np.round(255 * matplotlib.colormaps["PuOr_r"](np.linspace(0, 1, 256))[:, :3])
 
 
-def draw(view: View, scale: float = 1.0) -> bytes:
+def draw(view: View, scale: float = 1.0, compact: bool = False) -> bytes:
     """Draw a view: image and answer, score maps and the answer after each, and one pixel's account.
 
     Args:
         view: what to show.
         scale: pixels a unit; the picture is 1080 units wide.
+        compact: spend time on a small file, for a notebook that keeps it.
 
     Returns:
         A PNG file. Its size follows from the image's, the number of skips and `scale` alone.
@@ -52,7 +53,7 @@ def draw(view: View, scale: float = 1.0) -> bytes:
     _draw_answer(sheet, view, answers[min(answers)], MARGIN + big[0] + _GAP, big)
     _draw_skips(sheet, view, answers, MARGIN + 2 * (big[0] + _GAP), small)
     draw_account(sheet, view, _HEAD + big[1] + _GAP)
-    return sheet.png()
+    return sheet.png(compact)
 
 
 def figure(view: View, title: str) -> Figure:

@@ -161,8 +161,10 @@ def _picture(axes: Axes, picture: np.ndarray, limits, points) -> None:
     axes.set_axis_off()
     if points is not None:
         x, y = np.asarray(points, float).reshape(-1, 2).T
-        axes.scatter(x, y, s=90, facecolors="none", edgecolors=INK, linewidths=3.2)
-        axes.scatter(x, y, s=90, facecolors="none", edgecolors="white", linewidths=1.6)
+        axes.scatter(x, y, s=90, facecolors="none", edgecolors=INK, linewidths=3.2, clip_on=False)
+        axes.scatter(
+            x, y, s=90, facecolors="none", edgecolors="white", linewidths=1.6, clip_on=False
+        )
 
 
 def _entries(labels: LabelSet, present: Sequence[int], room: float) -> list[tuple]:
@@ -170,7 +172,7 @@ def _entries(labels: LabelSet, present: Sequence[int], room: float) -> list[tupl
     entries, at, line = [], 0.0, 0
     for index in sorted({int(i) for i in present}):
         name = "void" if index == VOID else labels.classes[index]
-        wide = 0.42 + 0.078 * len(name)
+        wide = 0.4 + 0.074 * len(name)
         if at + wide > room and at:
             at, line = 0.0, line + 1
         colour = labels.colorize(np.array([[index]], np.uint8))[0, 0] / 255
@@ -216,8 +218,9 @@ def sample_points(
             style = {"facecolor": "none" if number else colour, "edgecolor": colour}
             axes.scatter(columns, rows, area, label=end_point, lw=1.8, clip_on=False, **style)
         axes.set_title(name, size=10)
-        axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
+        rim = 0.04 * size  # room for the marks of units at the very border
+        axes.set(xlim=(-rim, size - 1 + rim), ylim=(size - 1 + rim, -rim))
+        axes.set_axis_off()
     handles = axes.get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=len(handles[0]), frameon=False)
     return figure

@@ -120,10 +120,13 @@ class Sheet:
         wide, tall = (max(self.pixels(length), 1) for length in size)
         return np.asarray(Image.fromarray(picture).resize((wide, tall), how))
 
-    def png(self) -> bytes:
-        """Return the sheet as a PNG file."""
+    def png(self, compact: bool = False) -> bytes:
+        """Return the sheet as a PNG file: quickly, or in 256 colours and a third of the bytes."""
         data = io.BytesIO()
-        self._paper.save(data, "png", compress_level=1)  # half the time of the default
+        if compact:
+            self._paper.quantize(256).save(data, "png", optimize=True)
+        else:
+            self._paper.save(data, "png", compress_level=1)  # half the time of the default
         return data.getvalue()
 
 

@@ -83,7 +83,7 @@ class SkipInspector:
     def show(self) -> None:
         """Display the inspector; in a headless run the picture alone, which needs no kernel."""
         if os.environ.get(HEADLESS):
-            display(Image(data=self.picture.value, width=WIDTH, alt=ALT))
+            display(Image(data=draw(self.view, compact=True), width=WIDTH, alt=ALT))
         else:
             display(self.box)
 

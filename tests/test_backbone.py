@@ -1,5 +1,7 @@
 """The backbone against tf-slim's own Inception-v3: same variables, same numbers."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -141,3 +143,12 @@ def test_trainable_groups_are_a_partition():
 def test_bad_settings_are_refused_by_value(settings):
     with pytest.raises(ValueError, match=str(next(iter(settings.values())))):
         inception_v3(tf.zeros([1, 75, 75, 3]), training=False, **settings)
+
+
+def test_another_thread_is_refused():
+    """There the template would answer with fresh variables, all scores zero, and say nothing."""
+    classifier = Classifier(3, **SMALL)
+    images = tf.zeros([1, 75, 75, 3])
+    classifier(images)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="thread"):
+        pool.submit(classifier, images).result()

@@ -105,10 +105,10 @@ def stages(monkeypatch):
 
 
 def test_train_gives_settings_and_folder(stages, tmp_path):
-    found = call("train", "--set", "seed=4", "--out", str(tmp_path / "x"), "--resume")
+    found = call("train", "--set", "seed=4", "--out", str(tmp_path / "x"), "--resume", "--control")
     assert found.output.splitlines()[1].startswith("fcn-8s: pixel accuracy 50.0, mean acc")
-    ((settings, folder, resume),) = stages
-    assert (settings.train.seed, folder, resume) == (4, tmp_path / "x", True)
+    ((settings, *others),) = stages
+    assert (settings.train.seed, others) == (4, [tmp_path / "x", True, True])
 
 
 def test_pretrain_writes_where_the_profile_starts(stages):

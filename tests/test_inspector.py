@@ -152,6 +152,20 @@ def test_the_picture_follows_everything_it_shows(reading):
     assert size_of(inspector_panel.draw(view_of(reading), scale=2))[0] == 2160
 
 
+def test_a_view_as_a_figure_has_its_title_and_one_picture(reading):
+    figure = inspector_panel.figure(view_of(reading), "Stride 8 is mute")
+    assert figure.get_suptitle() == "Stride 8 is mute"
+    (axes,) = figure.axes
+    assert axes.images[0].get_array().shape[1:] == (2160, 3)
+
+
+def test_a_compact_picture_shows_the_same(reading):
+    full, compact = (inspector_panel.draw(view_of(reading), compact=c) for c in (False, True))
+    assert len(compact) < len(full) / 1.5
+    pixels = [np.asarray(Image.open(io.BytesIO(p)).convert("RGB"), float) for p in (full, compact)]
+    assert np.abs(pixels[0] - pixels[1]).mean() < 8  # of 255, on an image of pure noise
+
+
 @pytest.mark.parametrize("size", [(20, 300), (300, 20), (1, 1), (33, 33)])
 @pytest.mark.parametrize("stride", [32, 4])
 def test_any_size_can_be_drawn(size, stride):
