@@ -4,8 +4,10 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(SUPPORTED)' 2>&- && echo $$p && break; done)
 BIN := .venv/bin
 UV ?= uv
+DATA ?= shapes
+STEPS ?= 400
 
-.PHONY: help workbook test study lock clean
+.PHONY: help workbook test study comparison lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | expand -t 1 | sed 's/|/\t/' | expand -t 18
@@ -24,6 +26,12 @@ study: .venv/fcnlib ## three seeds of the default profile, with the control: rew
 	$(BIN)/fcnlib publish results/runs/shapes-1 results/runs/shapes-2 results/runs/shapes-3 \
 		--to results/shapes --by "make study"
 	$(BIN)/fcnlib readme
+
+comparison: .venv/fcnlib ## three seeds of every system of notebook 08; ARGS="--profile camvid ..." for others
+	for seed in 1 2 3; do $(BIN)/fcnlib compare $(ARGS) --set comparison_steps=$(STEPS) \
+		--set seed=$$seed --out results/runs/$(DATA)-$$seed || exit; done
+	$(BIN)/fcnlib publish results/runs/$(DATA)-1 results/runs/$(DATA)-2 results/runs/$(DATA)-3 \
+		--to results/$(DATA) --by "make comparison" --comparison
 
 lock: ## rewrite requirements.lock and requirements.txt from the pins in pyproject.toml (needs uv)
 	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --fork-strategy fewest \

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fcnlib import weights
-from fcnlib.backbone import is_backbone
 from fcnlib.config import Config
 from fcnlib.jobs import Job
+from fcnlib.slim_module import is_backbone
 from fcnlib.training import CHECKPOINT, Stage
 
 

@@ -1,46 +1,56 @@
-"""Inception-v3 from tf-slim layers, built from its table, and the classifier that it comes from.
+"""The backbones built from their tables with tf-slim layers, and the classifier they come from.
 
-Variable names equal those of the released slim checkpoint (`InceptionV3/Mixed_5b/Branch_0/...`).
-With `padding="VALID"` the network is the classifier; with "SAME" its sample points fall on the
-grid that segmentation needs (see `geometry.py`).
+Variable names equal those of the released slim checkpoints (`InceptionV3/Mixed_5b/Branch_0/...`,
+`vgg_16/conv1/conv1_1/...`). With `padding="VALID"` the network is the classifier; with "SAME" its
+sample points fall on the grid that segmentation needs (see `geometry.py`).
 
-Source: https://arxiv.org/abs/1512.00567 and https://github.com/google-research/tf-slim.
+Source: https://arxiv.org/abs/1512.00567, https://arxiv.org/abs/1409.1556 and
+https://github.com/google-research/tf-slim.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
-from fcnlib.blocks import INCEPTION_V3, Conv, Fork, Layer, Mixed, Pool
+from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
 from fcnlib.compat import slim, tf
+from fcnlib.slim_module import SlimModule
 
-SCOPE = "InceptionV3"
-LOGITS = f"{SCOPE}/Logits/Conv2d_1c_1x1"
 BATCH_NORM_EPSILON = 1e-3
+BYTES_TO_UNIT = 127.5  # pixels 0..255 are images in [-1, 1], times this, plus this
 
 
-def inception_v3(
+def features(
     images: tf.Tensor,
     *,
     training: bool,
+    backbone: str = "inception_v3",
     padding: str = "VALID",
     depth_multiplier: float = 1.0,
     min_depth: int = 16,
+    batch_norm: bool | None = None,
     batch_norm_decay: float = 0.9997,
-    final_end_point: str = "Mixed_7c",
+    raw_inputs: bool = False,
+    dropout: float = 0.0,
+    dropout_seed=(0, 0),
+    final_end_point: str = "",
 ) -> dict[str, tf.Tensor]:
-    """Build Inception-v3 without its classifier; call it inside a template or a variable scope.
+    """Build a backbone without its classifier; call it inside a template or a variable scope.
 
     Args:
         images: float32 [N, H, W, 3] in [-1, 1].
         training: True normalizes by the batch and updates the moving averages; False normalizes by
             the moving averages and leaves them alone (also what a frozen backbone needs).
+        backbone: a name of `blocks.BACKBONES`.
         padding: "VALID" as in the classifier, or "SAME"; it concerns only the layers that trim.
         depth_multiplier: scales the channels of every layer.
         min_depth: the least number of channels a layer gets.
+        batch_norm: after each convolution; False gives biases instead. None: as published.
         batch_norm_decay: of the moving averages.
-        final_end_point: the last block to build.
+        raw_inputs: feed pixels 0..255 instead of what the backbone was made for.
+        dropout: share dropped while training, after the layers that have dropout.
+        dropout_seed: two integers.
+        final_end_point: the last block to build; empty for all.
 
     Returns:
         {end point: float32 [N, H / stride, W / stride, channels]} in order of depth.
@@ -48,37 +58,50 @@ def inception_v3(
     Raises:
         ValueError: an unknown padding or end point, or a multiplier that is not positive.
     """
-    names = [layer.name for layer in INCEPTION_V3]
-    if padding not in ("VALID", "SAME") or depth_multiplier <= 0 or final_end_point not in names:
+    made = BACKBONES[backbone]
+    names = [layer.name for layer in made.table]
+    last = final_end_point or names[-1]
+    if padding not in ("VALID", "SAME") or depth_multiplier <= 0 or last not in names:
         raise ValueError(
             f"padding {padding!r} must be VALID or SAME, depth_multiplier {depth_multiplier} "
-            f"above 0, final_end_point {final_end_point!r} one of {', '.join(names)}"
+            f"above 0, final_end_point {last!r} one of {', '.join(names)}"
         )
 
     def depth(channels: int) -> int:
         return max(int(channels * depth_multiplier), min_depth)
 
+    end_points = {}
+    net = _pixels(images, made, raw_inputs) if raw_inputs or made.mean else images
+    normalized = made.batch_norm if batch_norm is None else batch_norm
+    with tf.compat.v1.variable_scope(made.scope), _layers(normalized, training, batch_norm_decay):
+        for layer in made.table[: names.index(last) + 1]:
+            net = _apply(net, layer, depth, padding)
+            if training and dropout and isinstance(layer, Conv) and layer.drops:
+                net = stateless_dropout(net, dropout, tf.cast(dropout_seed, tf.int32) + 1)
+            end_points[layer.name] = net
+    return end_points
+
+
+def _pixels(images: tf.Tensor, made: Backbone, raw: bool) -> tf.Tensor:
+    pixels = (images + 1) * BYTES_TO_UNIT
+    return pixels if raw else pixels - tf.constant(made.mean)
+
+
+def _layers(normalized: bool, training: bool, decay: float):
+    """Return the argument scope of all convolutions; leaving it out is how 2017 lost its norm."""
     normalizer = {
         "is_training": training,
-        "decay": batch_norm_decay,
+        "decay": decay,
         "epsilon": BATCH_NORM_EPSILON,
         "updates_collections": None,  # update in place; slim's other route needs tf_keras
         "fused": True,
     }
-    end_points = {}
-    net = images
-    with (
-        tf.compat.v1.variable_scope(SCOPE),
-        slim.arg_scope(
-            [slim.conv2d],
-            weights_initializer=slim.variance_scaling_initializer(),
-            normalizer_fn=slim.batch_norm,
-            normalizer_params=normalizer,
-        ),
-    ):
-        for layer in INCEPTION_V3[: names.index(final_end_point) + 1]:
-            net = end_points[layer.name] = _apply(net, layer, depth, padding)
-    return end_points
+    return slim.arg_scope(
+        [slim.conv2d],
+        weights_initializer=slim.variance_scaling_initializer(),
+        normalizer_fn=slim.batch_norm if normalized else None,
+        normalizer_params=normalizer,
+    )
 
 
 def _apply(net: tf.Tensor, layer: Layer, depth: Callable[[int], int], padding: str) -> tf.Tensor:
@@ -106,55 +129,8 @@ def _apply(net: tf.Tensor, layer: Layer, depth: Callable[[int], int], padding: s
             return tf.concat(outputs, axis=3)
 
 
-class SlimModule(tf.Module):
-    """A function of slim layers that owns its variables and can be called again.
-
-    Wraps `tf.compat.v1.make_template`, which prefixes every variable ("net/", "net_1/"); names
-    here are without the prefix, as in a checkpoint.
-    """
-
-    def __init__(self, build: Callable[..., object]):
-        """Wrap a function that builds slim layers; nothing is created before the first call."""
-        super().__init__()
-        owner = threading.get_ident()
-
-        def guarded(*arguments):
-            # A template finds its variables through the thread it was made in; in another it would
-            # make new ones and answer with those, without an error.
-            if threading.get_ident() != owner:
-                raise RuntimeError("a network answers only in the thread that built it")
-            return build(*arguments)
-
-        self._template = tf.compat.v1.make_template("net", guarded)
-
-    def named_variables(self) -> dict[str, tf.Variable]:
-        """Return all variables, moving averages included, by their checkpoint name."""
-        variables = self._template.variables
-        return {v.name.split("/", 1)[1].split(":")[0]: v for v in variables}
-
-    def trainable(self, *, backbone: bool, head: bool) -> dict[str, tf.Variable]:
-        """Return the variables to train, by name.
-
-        Args:
-            backbone: take those of the backbone (under `InceptionV3/`, its classifier left out).
-            head: take all others; every trainable variable is in exactly one of the two groups.
-
-        Returns:
-            {name: variable} in the order of creation.
-        """
-        wanted = {True: backbone, False: head}
-        everything = self.named_variables()
-        ids = {id(v) for v in self._template.trainable_variables}
-        return {n: v for n, v in everything.items() if id(v) in ids and wanted[is_backbone(n)]}
-
-
-def is_backbone(name: str) -> bool:
-    """Return whether a variable of this name belongs to the backbone rather than to a head."""
-    return name.startswith(f"{SCOPE}/") and not name.startswith((LOGITS, f"{SCOPE}/AuxLogits"))
-
-
 class Classifier(SlimModule):
-    """Inception-v3 with its 1 x 1 convolution of logits, pooled or as a map.
+    """A backbone with its 1 x 1 convolution of logits, pooled or as a map.
 
     The average pool and the 1 x 1 convolution commute, so the mean of the dense map is the
     classifier's answer: the whole of "convolutionalizing" this network is to leave the pool out.
@@ -162,23 +138,25 @@ class Classifier(SlimModule):
     Source: Long et al. 2015, section 4.1 ("the final average pooling layer" dropped).
     """
 
-    def __init__(self, num_classes: int, *, dropout: float = 0.2, **backbone):
+    def __init__(self, num_classes: int, *, dropout: float = 0.2, **settings):
         """Describe the classifier.
 
         Args:
             num_classes: outputs.
             dropout: share of the pooled features dropped while training.
-            **backbone: settings of `inception_v3`, all but `images` and `training`.
+            **settings: of `features`, all but `images`, `training` and dropout.
         """
         self.num_classes = num_classes
+        made = BACKBONES[settings.get("backbone", "inception_v3")]
 
         def build(images, training, dropout_seed):
-            net = inception_v3(images, training=training, **backbone)["Mixed_7c"]
+            drop = {"dropout": dropout, "dropout_seed": dropout_seed}
+            net = features(images, training=training, **drop, **settings)[made.skips[32]]
             if training and dropout:
                 # One mask an image, as if drawn after the pool.
                 net = stateless_dropout(net, dropout, dropout_seed, per_image=True)
             return slim.conv2d(
-                net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope=LOGITS
+                net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope=made.logits
             )
 
         super().__init__(build)

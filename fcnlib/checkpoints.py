@@ -6,37 +6,64 @@ from pathlib import Path
 from typing import Any
 
 from fcnlib import weights
-from fcnlib.backbone import LOGITS
+from fcnlib.blocks import BACKBONES
 from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.network import FCN
+from fcnlib.seed_2017 import Decoder2017
+from fcnlib.slim_module import classifier_scopes
 from fcnlib.training import CHECKPOINT
 
 
-def build_fcn(config: Config, num_classes: int, stride: int) -> FCN:
+def build_fcn(config: Config, num_classes: int, stride: int) -> FCN | Decoder2017:
     """Build the network of a configuration, its variables created.
 
     Args:
-        config: gives width, upsampling, dropout and batch-norm decay.
+        config: gives backbone, width, fusion, upsampling, dropout and batch-norm decay.
         num_classes: C, background included.
         stride: of the finest skip.
 
     Returns:
         The network with freshly drawn backbone and zero score layers.
+
+    Raises:
+        InputError: there is no network of this stride.
     """
-    network = FCN(
-        num_classes,
-        stride,
-        learned=config.network.upsampling == "learned",
-        dropout=config.network.dropout,
-        depth_multiplier=config.network.depth_multiplier,
-        min_depth=config.network.min_depth,
-        batch_norm_decay=config.train.batch_norm_decay,
-    )
+    given = config.network
+    settings = backbone_settings(config) | {"void_class": given.void == "class"}
+    try:
+        if given.fusion == "2017":
+            network: FCN | Decoder2017 = Decoder2017(num_classes, stride, **settings)
+        else:
+            network = FCN(
+                num_classes,
+                stride,
+                fusion=given.fusion,
+                learned=given.upsampling == "learned",
+                dropout=given.dropout,
+                skip_scales=given.skip_scales,
+                **settings,
+            )
+    except ValueError as error:
+        raise InputError(f"chain = {','.join(map(str, given.chain))}: {error}") from None
     tf.random.set_seed(config.train.seed)
     network(tf.zeros([1, 33, 33, 3]))
     return network
+
+
+def backbone_settings(config: Config) -> dict[str, Any]:
+    """Return the arguments of `backbone.features` that a configuration decides."""
+    given = config.network
+    batch_norm = {"own": None, "batch_norm": True, "none": False}[given.normalization]
+    return {
+        "backbone": given.backbone,
+        "depth_multiplier": given.depth_multiplier,
+        "min_depth": given.min_depth,
+        "batch_norm": batch_norm,
+        "batch_norm_decay": config.train.batch_norm_decay,
+        "raw_inputs": given.inputs == "raw",
+    }
 
 
 def load_fcn(path: Path) -> tuple[FCN, dict[str, Any]]:
@@ -63,8 +90,10 @@ def load_fcn(path: Path) -> tuple[FCN, dict[str, Any]]:
     return network, meta
 
 
-def start_from(network: FCN, path: Path) -> weights.Transfer:
+def start_from(network: FCN | Decoder2017, path: Path) -> weights.Transfer:
     """Give a network the weights of a coarser one, or of a classifier.
+
+    A network without batch norm takes the kernels alone, as the one of 2017 did without a word.
 
     Args:
         network: a network fresh from `build_fcn`.
@@ -78,7 +107,14 @@ def start_from(network: FCN, path: Path) -> weights.Transfer:
         InputError: the checkpoint does not fit.
     """
     arrays, _ = weights.load(path)
-    skip = (LOGITS, "InceptionV3/AuxLogits", "optimizer/")
+    variables = network.named_variables()
+    may_skip = [s for made in BACKBONES.values() for s in classifier_scopes(made)] + ["optimizer/"]
+    may_miss = ["FCN/"]
+    if not any("/BatchNorm/" in name for name in variables):
+        may_skip += [name for name in arrays if "/BatchNorm/" in name]
+        may_miss += [name for name in variables if name.endswith("/biases")]
+    if any(name.startswith("FCN/upfeature") for name in variables):
+        may_skip += ["FCN/score_"]  # only the finest map is scored, so each network has its own
     return weights.transplant(
-        arrays, network.named_variables(), may_miss=("FCN/",), may_skip=skip, source=str(path)
+        arrays, variables, may_miss=may_miss, may_skip=may_skip, source=str(path)
     )

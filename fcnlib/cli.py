@@ -76,7 +76,13 @@ def report(folder: Path) -> None:
     click.echo(f"wrote {short(report.build(folder))}")
 
 
-for _command in (commands.data, commands.pretrain, commands.train, commands.evaluate):
+for _command in (
+    commands.data,
+    commands.pretrain,
+    commands.train,
+    commands.compare,
+    commands.evaluate,
+):
     main.add_command(_command)
 main.add_command(commands.publish)
 

@@ -114,6 +114,31 @@ def train(
 
 
 @click.command()
+@click.argument("systems", nargs=-1)
+@profile_option
+@settings_option
+@path_option("--out", help="The run folder; results/runs/PROFILE by default.")
+def compare(
+    systems: tuple[str, ...], profile: str, settings: tuple[str, ...], out: Path | None
+) -> None:
+    """Train and score the systems of notebook 08: history, systems, recipes, or single ones."""
+    config = read_config(profile, settings)
+    import pandas as pd
+
+    from fcnlib import comparison, recipe
+    from fcnlib.config import ROOT
+    from fcnlib.run_contents import COMPARISON
+    from fcnlib.runrecord import write_text
+
+    folder = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
+    dataset, lines = recipe.prepare_data(config), []
+    for row in comparison.chosen(systems):
+        lines.append(comparison.run(config, dataset, row, folder))
+        write_text(folder / COMPARISON, pd.DataFrame(lines).to_csv(index=False))
+        click.echo(f"{row.meaning}: mean IoU {100 * lines[-1]['mean_iou']:.1f}")
+
+
+@click.command()
 @click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
 @settings_option
 def evaluate(places: tuple[Path, ...], settings: tuple[str, ...]) -> None:
@@ -155,9 +180,14 @@ def _echo_scores(name: str, scores: Any) -> None:
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @path_option("--to", "target", required=True, help="Folder of results, such as results/shapes.")
 @click.option("--by", "command", required=True, help="The command that repeats the runs.")
-def publish(runs: tuple[Path, ...], target: Path, command: str) -> None:
+@click.option("--comparison", is_flag=True, help="Keep what `fcnlib compare` found, nothing else.")
+def publish(runs: tuple[Path, ...], target: Path, command: str, comparison: bool) -> None:
     """Keep the scores and curves of runs that differ in their seed only."""
     from fcnlib import publish
 
+    if comparison:
+        frame = publish.publish_comparison([run.resolve() for run in runs], target.resolve())
+        click.echo(f"{short(target.resolve())}: {len(frame)} systems of {len(runs)} runs")
+        return
     frame = publish.publish([run.resolve() for run in runs], target.resolve(), command)
     click.echo(f"{short(target.resolve())}: {len(frame)} networks of {len(runs)} runs")

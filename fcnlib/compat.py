@@ -9,6 +9,7 @@ Source: https://github.com/google-research/tf-slim (README, issues 18 and 24).
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 
@@ -30,6 +31,9 @@ if tf.__version__.rsplit(".", 1)[0] != TESTED_TENSORFLOW:
     )
 
 warnings.filterwarnings("ignore", message=r".*`layer\.(apply|updates)`.*", category=UserWarning)
+
+# TensorFlow counts by the name in the source: every network's own function looks like a retrace.
+logging.getLogger("tensorflow").addFilter(lambda r: "triggered tf.function retracing" not in r.msg)
 
 import tf_slim as slim  # noqa: E402  (needs the line above)
 

@@ -11,7 +11,7 @@ import difflib
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from fcnlib.errors import InputError
 from fcnlib.schema import DataConfig, NetworkConfig, PretrainConfig, ShapesConfig, TrainConfig
@@ -97,6 +97,9 @@ def _checked(section: str, key: str, value: Any) -> Any:
     if kind == tuple[int, ...] and isinstance(value, (list, tuple)):
         if value and all(type(v) is int for v in value):
             return tuple(value)
+    elif kind == tuple[float, ...] and isinstance(value, (list, tuple)):
+        if all(type(v) in (int, float) for v in value):
+            return tuple(map(float, value))
     elif kind is float and type(value) in (int, float):
         return float(value)
     elif type(value) is kind:
@@ -104,7 +107,8 @@ def _checked(section: str, key: str, value: Any) -> Any:
         if options and value not in options:
             raise InputError(f"{key} = {value!r} is not one of {', '.join(options)}")
         return value
-    name = "list of whole numbers" if kind == tuple[int, ...] else kind.__name__
+    lists = {tuple[int, ...]: "list of whole numbers", tuple[float, ...]: "list of numbers"}
+    name = lists.get(kind) or kind.__name__
     raise InputError(f"{key} = {value!r} is a {type(value).__name__}; it must be a {name}")
 
 
@@ -129,8 +133,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     try:
         if kind is bool:
             value: Any = {"true": True, "1": True, "false": False, "0": False}[raw.lower()]
-        elif kind == tuple[int, ...]:
-            value = [int(v) for v in raw.split(",")]
+        elif kind in (tuple[int, ...], tuple[float, ...]):
+            value = [get_args(kind)[0](v) for v in raw.split(",") if v or kind == tuple[int, ...]]
         else:
             value = kind(raw)
     except (ValueError, KeyError):

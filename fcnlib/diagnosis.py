@@ -133,19 +133,20 @@ def iou_by_size(matrices: np.ndarray, edges: np.ndarray, leave_out: Sequence[int
 
 
 def mean_iou_2017(
-    matrices: np.ndarray, *, forgets: bool = True, divides_by_all: bool = True
+    matrices: np.ndarray, *, forgets: bool = True, divides_by_all: bool = True, void: bool = False
 ) -> float:
     """Compute mean IoU with the faults of the student project of 2017, each alone or both.
 
     Its third fault was to look at the first batch only: hand over the matrices of a few images.
-    What it predicted on void pixels counted too; these matrices do not have that.
+    What it predicted on void pixels counted too, which only matrices with void can show.
 
     Args:
-        matrices: int64 [N, C, C], one an image.
+        matrices: int64 [N, C, C], one an image; with `void` [N, C + 1, C + 1].
         forgets: predicted pixels of a class count only in images whose truth has the class, so a
             false alarm elsewhere costs nothing: the score is never lower than the right one.
         divides_by_all: the sum over classes is divided by C + 1, since void was a class, and absent
             classes are not left out: the score is never higher.
+        void: the matrices count void as one more class, the last.
 
     Returns:
         The score in 0..1; without any fault, the mean IoU of `metrics.scores`.
@@ -158,7 +159,7 @@ def mean_iou_2017(
     hits, true, predicted = (part.sum(axis=0) for part in (hits, true, predicted))
     iou = _ratio(hits, true + predicted - hits)
     if divides_by_all:
-        return float(np.nansum(iou) / (len(iou) + 1))
+        return float(np.nansum(iou) / (len(iou) + (not void)))
     return float(_mean_of_known(iou[None])[0])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from fcnlib import metrics, progress
 from fcnlib.compat import tf
 from fcnlib.network import FCN
+from fcnlib.seed_2017 import Decoder2017
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,13 @@ class Evaluation:
         return [int(i) for i in np.argsort(-means, kind="stable") if np.isfinite(means[i])]
 
 
-def predictor(network: FCN):
+def predictor(network: FCN | Decoder2017, void_class: bool = False):
     """Compile a network's prediction for images of any size.
 
     Args:
         network: a network that has been called once.
+        void_class: let one that was trained so answer "void", as C. No benchmark knows that answer,
+            so else it is the best of the C classes.
 
     Returns:
         A function of images float32 [N, H, W, 3] in [-1, 1] to classes uint8 [N, H, W].
@@ -53,7 +56,8 @@ def predictor(network: FCN):
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 3])])
     def predict(images):
-        return tf.cast(tf.argmax(network(images), axis=-1), tf.uint8)
+        scores = network(images)[..., : None if void_class else network.num_classes]
+        return tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
 
     return predict
 

@@ -15,8 +15,10 @@ from fcnlib.datasets import Dataset
 from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
-from fcnlib.network import FCN, fuse
+from fcnlib.labels import VOID
+from fcnlib.network import FCN
 from fcnlib.recipe import load_fcn, records
+from fcnlib.seed_2017 import Decoder2017
 
 Answer = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
@@ -46,6 +48,28 @@ def answers(
 def _store(config: Config, dataset: Dataset) -> ImageStore:
     chosen = records(dataset, config.data.eval_split, config.data.eval_limit)
     return ImageStore(chosen, dataset.labels)
+
+
+def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
+    """Count a split with void as one more class, as the metric of 2017 needs it.
+
+    Args:
+        config: gives the evaluation split.
+        dataset: from `recipe.prepare_data`.
+        folder: of the trained network; only one trained with a void class ever answers void.
+
+    Returns:
+        int64 [images, C + 1, C + 1], rows truth, void last.
+    """
+    count = dataset.labels.num_classes
+    predict = predictor(load_fcn(folder)[0], void_class=True)
+    store, matrices = _store(config, dataset), []
+    with store.reporting():
+        batches = eval_batches(store, config.train.eval_batch_size)
+        for _, truth, predicted in predictions(predict, batches):
+            truth = np.where(truth == VOID, count, truth)
+            matrices.append(metrics.confusion_matrix(truth, predicted, count + 1))
+    return np.stack(matrices)
 
 
 def percent_row(name: str, scores: metrics.Scores) -> dict[str, str | float]:
@@ -143,7 +167,7 @@ def weigh_skips(
     @tf.function(autograph=False, input_signature=[images, numbers])
     def predict(images, factors):
         height, width = tf.unstack(tf.shape(images)[1:3])
-        fused = fuse(
+        fused = network.fuse(
             *network.score_maps(images),
             dict(zip(network.strides, tf.unstack(factors), strict=True)),
         )
@@ -161,6 +185,25 @@ def weigh_skips(
                 dataset.labels.num_classes,
             )
     return found
+
+
+def operations(network: FCN | Decoder2017, size: int) -> int:
+    """Count the multiply-adds that one answer takes, as TensorFlow's profiler counts them.
+
+    Args:
+        network: built.
+        size: pixels a side of the image.
+
+    Returns:
+        Multiply-adds of a forward pass on one image; half the floating-point operations.
+    """
+    spec = tf.TensorSpec([1, size, size, 3])
+    graph = tf.function(network, autograph=False).get_concrete_function(spec).graph
+    profiler = tf.compat.v1.profiler
+    options = profiler.ProfileOptionBuilder(
+        profiler.ProfileOptionBuilder.float_operation()
+    ).with_empty_output()
+    return profiler.profile(graph, options=options.build()).total_float_ops // 2
 
 
 def study(dataset: str, results: Path = ROOT / "results") -> dict[str, dict[str, Any]]:

@@ -105,16 +105,20 @@ def _join(ends: list[Field], name: str = "fork") -> Field:
     return max(ends, key=lambda e: e.reach)
 
 
-def grid_size(size: int) -> int:
-    """Return the least size of the form 32 k + 1 that holds `size` pixels.
+def grid_size(size: int, centred: bool = False) -> int:
+    """Return the least size on the grid of a backbone that holds `size` pixels.
 
-    On that grid every stride-2 stage with SAME padding pads one pixel on either side, so the end
-    points of stride s sample the image exactly at pixels 0, s, 2s, ... up to the last.
+    On sizes 32 k + 1 every stride-2 stage of odd windows with SAME padding pads one pixel on either
+    side, so the end points of stride s sample the image exactly at pixels 0, s, 2s, ... up to the
+    last. On sizes 32 k even windows pad nothing: a unit of stride s looks at the middle of its cell
+    of s pixels.
 
     Args:
         size: pixels, at least 1.
+        centred: the backbone has even windows (`blocks.Backbone.centred`).
 
     Returns:
-        The padded size in pixels, at least 33.
+        The padded size in pixels, at least 33, or 32 if centred.
     """
-    return max(math.ceil((size - 1) / GRID), 1) * GRID + 1
+    odd = 0 if centred else 1
+    return max(math.ceil((size - odd) / GRID), 1) * GRID + odd

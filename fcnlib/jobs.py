@@ -20,13 +20,38 @@ def stages_of(config: Config, first: bool) -> tuple[Stage, ...]:
         Two stages for the first network, one for each later one (Long et al. 2015, section 4.3).
     """
     train = config.train
-    frozen = train.batch_norm == "frozen"
     if not first:
-        return (Stage("all", train.skip_steps, train.skip_lr, frozen=frozen),)
+        return (end_to_end(config, train.skip_steps, train.skip_lr),)
     return (
-        Stage("head", train.head_steps, train.head_lr, backbone=False, frozen=True),
-        Stage("all", train.coarse_steps, train.base_lr, frozen=frozen),
+        head_only(config, train.head_steps),
+        end_to_end(config, train.coarse_steps, train.base_lr),
     )
+
+
+def head_only(config: Config, steps: int) -> Stage:
+    """Return a stage in which the new layers learn and the backbone stays as it is."""
+    rate, pixels = config.train.head_lr, _summed_over(config)
+    return Stage("head", steps, rate, backbone=False, frozen=True, summed_over=pixels)
+
+
+def end_to_end(config: Config, steps: int, rate: float) -> Stage:
+    """Return a stage in which everything learns, batch norm as the configuration says.
+
+    Args:
+        config: gives batch norm and the loss.
+        steps: how many.
+        rate: learning rate of the mean loss.
+
+    Returns:
+        The stage.
+    """
+    frozen, pixels = config.train.batch_norm == "frozen", _summed_over(config)
+    return Stage("all", steps, rate, frozen=frozen, summed_over=pixels)
+
+
+def _summed_over(config: Config) -> int:
+    pixels = config.train.batch_size * config.data.crop_size**2
+    return pixels if config.train.loss == "sum" else 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +100,7 @@ def longer_job(config: Config, models: Path) -> Job:
     """
     first = chain(config, models)[0]
     steps = config.train.skip_steps * (len(config.network.chain) - 1)
-    stage = Stage("all", steps, config.train.skip_lr, frozen=config.train.batch_norm == "frozen")
+    stage = end_to_end(config, steps, config.train.skip_lr)
     folder = first.folder.with_name(first.folder.name + "-longer")
     return Job(
         first.stride, folder, first.folder / CHECKPOINT, (stage,), f"{first.name}, same steps"

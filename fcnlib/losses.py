@@ -9,18 +9,22 @@ from fcnlib.labels import VOID
 
 
 def pixel_cross_entropy(
-    logits: tf.Tensor, labels: tf.Tensor, class_weights: np.ndarray | None = None
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    class_weights: np.ndarray | None = None,
+    summed: bool = False,
 ) -> tf.Tensor:
-    """Compute the mean cross-entropy over the labelled pixels of a batch.
+    """Compute the cross-entropy over the labelled pixels of a batch, their mean or their sum.
 
     Void pixels count neither in the sum nor in the number it is divided by. With weights the mean
-    is the weighted one: sum of w * loss over sum of w. (The reference code sums instead; its
-    learning rate times the number of labelled pixels is the one for this mean.)
+    is the weighted one: sum of w * loss over sum of w. The reference code sums; its learning rate
+    times the number of labelled pixels is the one for the mean.
 
     Args:
         logits: float32 [N, H, W, C].
         labels: uint8 or int32 [N, H, W], 0..C-1 or 255 for void.
         class_weights: float32 [C], or None for equal weights.
+        summed: return the sum.
 
     Returns:
         float32 scalar, at least 0; 0 where every pixel is void.
@@ -34,7 +38,22 @@ def pixel_cross_entropy(
     weight = tf.cast(counted, tf.float32)
     if class_weights is not None:
         weight = weight * tf.gather(tf.constant(class_weights, tf.float32), safe)
-    return tf.math.divide_no_nan(tf.reduce_sum(loss * weight), tf.reduce_sum(weight))
+    total = tf.reduce_sum(loss * weight)
+    return total if summed else tf.math.divide_no_nan(total, tf.reduce_sum(weight))
+
+
+def void_as_class(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """Give void pixels a class of their own, as the student project of 2017 did.
+
+    Args:
+        labels: uint8 or int32 [N, H, W], 0..C-1 or 255 for void.
+        num_classes: C.
+
+    Returns:
+        int32 [N, H, W], 0..C.
+    """
+    labels = tf.cast(labels, tf.int32)
+    return tf.where(labels == VOID, num_classes, labels)
 
 
 def median_frequency_weights(pixels: np.ndarray, image_pixels: np.ndarray) -> np.ndarray:

@@ -2,8 +2,12 @@
 
 Each stride of the backbone gets a 1 x 1 score layer, started at zero; the coarsest map of scores is
 upsampled by two and the next finer one added, down to the network's stride; the rest of the way to
-pixels is fixed bilinear. On the 32 k + 1 grid all maps share their sample points, so nothing is
-cropped or shifted between them.
+pixels is fixed bilinear. On the backbone's grid (`geometry.grid_size`) all maps share their sample
+points, so nothing is cropped or shifted between them.
+
+With fusion "feature" the features themselves are upsampled (to the channels of the next finer map,
+by a learned kernel) and added, and only the sum is scored: the decoder of the 2017 student project,
+on our grid.
 
 Source: Long et al. 2015, sections 4.2 and 4.3, figure 3.
 """
@@ -12,12 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fcnlib.backbone import SlimModule, inception_v3, stateless_dropout
-from fcnlib.compat import slim, tf
-from fcnlib.upsampling import learned_kernel, pad_to_grid, transposed, upsample
+import numpy as np
 
-# The last map of each stride: the most that was computed at that resolution.
-SKIPS = {32: "Mixed_7c", 16: "Mixed_6e", 8: "Mixed_5d", 4: "Conv2d_4a_3x3"}
+from fcnlib.backbone import features, stateless_dropout
+from fcnlib.blocks import BACKBONES
+from fcnlib.compat import slim, tf
+from fcnlib.slim_module import SlimModule
+from fcnlib.upsampling import bilinear_kernel, learned_kernel, pad_to_grid, transposed, upsample
+
+SKIPS = BACKBONES["inception_v3"].skips
 
 
 def strides_down_to(stride: int) -> tuple[int, ...]:
@@ -41,13 +48,15 @@ def fuse(
     scores: Mapping[int, tf.Tensor],
     kernels: Mapping[int, tf.Tensor | None],
     weights: Mapping[int, float] | None = None,
+    centred: bool = False,
 ) -> tf.Tensor:
     """Add up score maps, coarse to fine, upsampling by two on the way.
 
     Args:
-        scores: {stride: float32 [N, h, w, C]}, strides halving, sizes on the 32 k + 1 grid.
-        kernels: {stride reached: kernel of `transposed` [3, 3, C, C]}; absent means fixed bilinear.
+        scores: {stride: float32 [N, h, w, C]}, strides halving, sizes on the backbone's grid.
+        kernels: {stride reached: kernel of `transposed` [k, k, C, C]}; absent means fixed bilinear.
         weights: {stride: factor on its score map}; 1 where absent.
+        centred: which grid it is, where a kernel is absent.
 
     Returns:
         float32 [N, h, w, C] at the finest of the strides.
@@ -62,8 +71,10 @@ def fuse(
             fused = skip
             continue
         kernel = kernels.get(stride)
-        fused = upsample(fused, 2) if kernel is None else transposed(fused, kernel, 2)
-        fused = fused + skip
+        if kernel is None:
+            fused = upsample(fused, 2, centred) + skip
+        else:
+            fused = transposed(fused, kernel, 2) + skip
     return fused
 
 
@@ -75,43 +86,53 @@ class FCN(SlimModule):
         num_classes: int,
         stride: int,
         *,
+        fusion: str = "score",
         learned: bool = True,
         dropout: float = 0.1,
-        **backbone,
+        skip_scales: Sequence[float] = (),
+        void_class: bool = False,
+        **settings,
     ):
         """Describe the network; its variables appear with the first call.
 
         Args:
             num_classes: classes C, background included, void not.
             stride: of the finest map fused: 32, 16, 8 or 4.
-            learned: the upsampling between skips is trained (bilinear at the start).
+            fusion: what is added up, "score" maps or "feature" maps.
+            learned: the upsampling between skips is trained (bilinear at the start); between
+                features it always is.
             dropout: share of the coarsest features dropped while training.
-            **backbone: depth_multiplier, min_depth, batch_norm_decay of `inception_v3`.
+            skip_scales: factors on the features of the skips from stride 16 on; the reference has
+                0.01 and 0.0001 to train FCN-8s at once on VGG's unnormalized features.
+            void_class: score void as one more class, the mistake of 2017; its scores come last.
+            **settings: of `features`: backbone, depth_multiplier, min_depth, batch_norm and so on.
 
         Raises:
             ValueError: no skip has this stride.
         """
+        made = BACKBONES[settings.get("backbone", "inception_v3")]
         self.strides = strides_down_to(stride)
-        self.stride = stride
-        self.num_classes = num_classes
+        self.stride, self.num_classes, self.void_class = stride, num_classes, void_class
+        self.skips, self.centred = made.skips, made.centred
+        outputs = num_classes + void_class
+        scale = dict(zip(self.strides[1:], skip_scales, strict=False))
 
         def build(images, training, frozen, dropout_seed):
-            end_points = inception_v3(
-                images, training=training and not frozen, padding="SAME", **backbone
-            )
-            scores = {}
+            drop = {"dropout": dropout, "dropout_seed": dropout_seed}
+            running = training and not frozen
+            end_points = features(images, training=running, padding="SAME", **drop, **settings)
+            maps = {s: end_points[self.skips[s]] for s in self.strides}  # [N, H / s, W / s, ...]
+            if training and dropout:
+                maps[32] = stateless_dropout(maps[32], dropout, dropout_seed)
+            maps = {s: scale.get(s, 1.0) * m if s in scale else m for s, m in maps.items()}
             with tf.compat.v1.variable_scope("FCN"):
-                for s in self.strides:
-                    net = end_points[SKIPS[s]]  # [N, H / s, W / s, channels]
-                    if s == self.strides[0] and training and dropout:
-                        net = stateless_dropout(net, dropout, dropout_seed)
-                    scores[s] = _score(net, num_classes, f"score_{s}")
-                kernels = {}
-                if learned:
-                    kernels = {
-                        s: learned_kernel(num_classes, 2, f"upscore_{s}") for s in self.strides[1:]
-                    }
-            return scores, kernels
+                if fusion == "feature":
+                    return _feature_fusion(maps, outputs, self.centred)
+                scores = {s: _score(m, outputs, f"score_{s}") for s, m in maps.items()}
+                finer = self.strides[1:] if learned else ()
+                return scores, {
+                    s: learned_kernel(outputs, 2, f"upscore_{s}", self.centred) for s in finer
+                }
 
         super().__init__(build)
 
@@ -126,15 +147,34 @@ class FCN(SlimModule):
         """Compute what each skip says, before fusion.
 
         Args:
-            images: float32 [N, H, W, 3] in [-1, 1], any size; padded to the 32 k + 1 grid here.
+            images: float32 [N, H, W, 3] in [-1, 1], any size; padded to the grid here.
             training: normalize by the batch, drop features.
             frozen: while training, keep the backbone's batch norm on its moving averages.
             dropout_seed: two integers.
 
         Returns:
             ({stride: float32 [N, h, w, C]}, {stride: upsampling kernel}), the arguments of `fuse`.
+            With fusion "feature" only the finest map holds scores, the others features.
         """
-        return self._template(pad_to_grid(images), training, frozen, dropout_seed)
+        return self._template(pad_to_grid(images, self.centred), training, frozen, dropout_seed)
+
+    def fuse(
+        self,
+        scores: Mapping[int, tf.Tensor],
+        kernels: Mapping[int, tf.Tensor | None],
+        weights: Mapping[int, float] | None = None,
+    ) -> tf.Tensor:
+        """Add up this network's maps: `network.fuse` on its grid.
+
+        Args:
+            scores: from `score_maps`.
+            kernels: from `score_maps`.
+            weights: {stride: factor on its map}; 1 where absent.
+
+        Returns:
+            float32 [N, h, w, C] at this network's stride.
+        """
+        return fuse(scores, kernels, weights, self.centred)
 
     def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
         """Compute the class scores of every pixel.
@@ -144,10 +184,10 @@ class FCN(SlimModule):
             **mode: training, frozen, dropout_seed of `score_maps`.
 
         Returns:
-            Logits, float32 [N, H, W, C].
+            Logits, float32 [N, H, W, C]; with a void class [N, H, W, C + 1].
         """
         height, width = tf.unstack(tf.shape(images)[1:3])
-        return self.to_pixels(fuse(*self.score_maps(images, **mode)), height, width)
+        return self.to_pixels(self.fuse(*self.score_maps(images, **mode)), height, width)
 
     def to_pixels(self, fused: tf.Tensor, height: int, width: int) -> tf.Tensor:
         """Upsample fused scores to pixels and crop the grid's padding.
@@ -160,7 +200,7 @@ class FCN(SlimModule):
         Returns:
             Logits, float32 [N, height, width, C].
         """
-        return upsample(fused, self.stride)[:, :height, :width]
+        return upsample(fused, self.stride, self.centred)[:, :height, :width]
 
 
 def _score(net: tf.Tensor, num_classes: int, scope: str) -> tf.Tensor:
@@ -174,3 +214,36 @@ def _score(net: tf.Tensor, num_classes: int, scope: str) -> tf.Tensor:
         weights_initializer=tf.zeros_initializer(),
         scope=scope,
     )
+
+
+def _feature_fusion(maps: Mapping[int, tf.Tensor], outputs: int, centred: bool):
+    """Return maps and kernels whose fusion is the score of the summed features.
+
+    A 1 x 1 score layer commutes with a sum and with an upsampling, so the finest kernel is taken
+    together with it and `fuse` needs to know nothing of the difference.
+    """
+    strides = list(maps)
+    finest, channels = strides[-1], [m.shape[-1] for m in maps.values()]
+    kernels = {}
+    for stride, coarse, fine in zip(strides[1:], channels, channels[1:], strict=False):
+        ramp = bilinear_kernel(4 if centred else 3)
+        with tf.compat.v1.variable_scope(f"upfeature_{stride}"):
+            kernels[stride] = slim.model_variable(
+                "weights", [*ramp.shape, fine, coarse], initializer=_projection(ramp, coarse)
+            )
+    with tf.compat.v1.variable_scope(f"score_{finest}"):
+        zeros = tf.zeros_initializer()
+        score = slim.model_variable("weights", [1, 1, channels[-1], outputs], initializer=zeros)
+        bias = slim.model_variable("biases", [outputs], initializer=zeros)
+    if finest in kernels:
+        kernels[finest] = tf.einsum("hwfc,fk->hwkc", kernels[finest], score[0, 0])
+    return {**maps, finest: tf.nn.conv2d(maps[finest], score, 1, "VALID") + bias}, kernels
+
+
+def _projection(ramp: np.ndarray, coarse: int):
+    """Start as a random 1 x 1 convolution that keeps the variance, upsampled bilinearly."""
+
+    def initialize(shape, dtype=None, partition_info=None):
+        return ramp[:, :, None, None] * tf.random.normal([1, 1, *shape[2:]], stddev=coarse**-0.5)
+
+    return initialize

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7  # of Adam, as in Keras
+_MOMENTUM = 0.9  # of SGD
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -19,6 +22,7 @@ class Stage:
     learning_rate: float
     backbone: bool = True  # the backbone learns too
     frozen: bool = False  # its batch norm stays on the moving averages
+    summed_over: int = 1  # pixels that the loss adds up where it is no mean
 
 
 def learning_rate(stage: Stage, step: int, config: TrainConfig) -> float:
@@ -30,7 +34,8 @@ def learning_rate(stage: Stage, step: int, config: TrainConfig) -> float:
         config: gives schedule ("cosine" to 0, "poly" with power 0.9, "constant") and warm-up.
 
     Returns:
-        The rate; it rises linearly over the warm-up steps of every stage.
+        The rate; it rises linearly over the warm-up steps of every stage. Where SGD minimizes a sum
+        over pixels it is that of the mean over their number (Adam's steps know no scale).
     """
     done = step / max(stage.steps, 1)
     shape = {
@@ -38,28 +43,81 @@ def learning_rate(stage: Stage, step: int, config: TrainConfig) -> float:
         "poly": (1 - done) ** 0.9,
         "constant": 1.0,
     }[config.schedule]
-    return stage.learning_rate * shape * min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    rate = stage.learning_rate / _loss_scale(config, stage)
+    return rate * shape * min(1.0, (step + 1) / max(config.warmup_steps, 1))
 
 
-def make_optimizer(config: TrainConfig, variables: Sequence[tf.Variable]):
-    """Build the optimizer with its state for these variables.
+def _loss_scale(config: TrainConfig, stage: Stage) -> int:
+    return stage.summed_over if config.optimizer == "sgd" else 1
 
-    Args:
-        config: gives the kind and the weight decay (decoupled; biases and batch norm have none).
-        variables: what will be trained, in a fixed order.
 
-    Returns:
-        A Keras optimizer.
+class Optimizer(tf.Module):
+    """Adam or SGD with momentum by TensorFlow's fused kernels, one operation a variable.
+
+    Keras writes a dozen small operations a variable: for a thin Inception-v3 with its 190 variables
+    that is an eighth of every step and half of the tracing. A test holds the two together.
+
+    Source: https://www.tensorflow.org/api_docs/python/tf/raw_ops/ResourceApplyAdam,
+    ResourceApplyMomentum; decoupled weight decay as in https://arxiv.org/abs/1711.05101.
     """
-    kinds = {
-        "adam": lambda: tf.keras.optimizers.Adam(1e-3, weight_decay=config.weight_decay),
-        "sgd": lambda: tf.keras.optimizers.SGD(
-            1e-3, momentum=0.9, weight_decay=config.weight_decay
-        ),
-    }
-    optimizer = kinds[config.optimizer]()
-    optimizer.exclude_from_weight_decay(
-        var_list=[v for v in variables if not v.name.endswith("/weights:0")]
-    )
-    optimizer.build(variables)
-    return optimizer
+
+    def __init__(self, config: TrainConfig, stage: Stage, trained: Sequence[tf.Variable]):
+        """Create the state.
+
+        Args:
+            config: gives the kind and the weight decay (of convolution kernels; biases and batch
+                norm have none).
+            stage: whose steps it will take.
+            trained: what will be trained, in a fixed order.
+        """
+        super().__init__()
+        self._kind, self._trained = config.optimizer, tuple(trained)
+        # The decay is taken times the rate, so what divides the one multiplies the other.
+        self._decay = config.weight_decay * _loss_scale(config, stage)
+        self._decayed = tuple(v.name.endswith("/weights:0") for v in trained)
+        moments = 2 if config.optimizer == "adam" else 1
+        self._count = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._moments = [
+            [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(moments)]
+            for v in trained
+        ]
+
+    @property
+    def state(self) -> list[tf.Variable]:
+        """All that a resumed run needs, in a fixed order."""
+        return [self._count, *(m for moments in self._moments for m in moments)]
+
+    def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> None:
+        """Take one step.
+
+        Args:
+            gradients: one a trained variable, in their order.
+            rate: the learning rate.
+        """
+        count = tf.cast(self._count.assign_add(1), tf.float32)
+        powers = _BETA1**count, _BETA2**count
+        for i, variable in enumerate(self._trained):
+            if self._decay and self._decayed[i]:
+                variable.assign_sub(variable * (rate * self._decay))
+            moments = [m.handle for m in self._moments[i]]
+            if self._kind == "adam":
+                tf.raw_ops.ResourceApplyAdam(
+                    var=variable.handle,
+                    m=moments[0],
+                    v=moments[1],
+                    beta1_power=powers[0],
+                    beta2_power=powers[1],
+                    lr=rate,
+                    beta1=_BETA1,
+                    beta2=_BETA2,
+                    epsilon=_EPSILON,
+                    grad=gradients[i],
+                )
+            else:
+                tf.raw_ops.ResourceApplyMomentum(
+                    var=variable.handle,
+                    accum=moments[0],
+                    lr=rate,
+                    grad=gradients[i],
+                    momentum=_MOMENTUM,
+                )

@@ -9,12 +9,16 @@ import numpy as np
 
 from fcnlib import runrecord, weights
 from fcnlib.backbone import Classifier
+from fcnlib.checkpoints import backbone_settings
 from fcnlib.compat import device_name, tf
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import shapes
 from fcnlib.errors import InputError
 from fcnlib.input_pipeline import class_batches, class_files
 from fcnlib.training import Stage, Trainer
+
+# What a classifier's checkpoint says of its backbone, so that it can be built again.
+_SHAPE = ("backbone", "depth_multiplier", "min_depth", "batch_norm", "raw_inputs")
 
 
 def build_classifier(config: Config, num_classes: int) -> Classifier:
@@ -29,13 +33,7 @@ def build_classifier(config: Config, num_classes: int) -> Classifier:
     Returns:
         The classifier with freshly drawn weights.
     """
-    classifier = Classifier(
-        num_classes,
-        padding="SAME",
-        depth_multiplier=config.network.depth_multiplier,
-        min_depth=config.network.min_depth,
-        batch_norm_decay=config.train.batch_norm_decay,
-    )
+    classifier = Classifier(num_classes, padding="SAME", **backbone_settings(config))
     tf.random.set_seed(config.train.seed)
     classifier(tf.zeros([1, 33, 33, 3]))
     return classifier
@@ -57,9 +55,9 @@ def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict
     arrays, meta = weights.load(path)
     if meta.get("kind") != "classifier":
         raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not a classifier")
-    width = {k: meta[k] for k in ("depth_multiplier", "min_depth")}
+    width = {k: meta[k] for k in _SHAPE if k in meta}
     classifier = Classifier(len(meta["classes"]), padding=padding, **width)
-    classifier(tf.zeros([1, 107, 107, 3]))  # VALID needs 75 pixels or more
+    classifier(tf.zeros([1, 224, 224, 3]))  # VALID needs a whole classifier's image
     weights.transplant(arrays, classifier.named_variables(), source=str(path))
     return classifier, meta
 
@@ -96,7 +94,7 @@ def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
 
     accuracy = _accuracy(classifier, root / "objects/val", settings.pretrain_crop)
-    width = {k: getattr(config.network, k) for k in ("depth_multiplier", "min_depth")}
+    width = {k: v for k, v in backbone_settings(config).items() if k in _SHAPE}
     meta = {"kind": "classifier", "classes": list(classes), **width}
     trainer = Trainer(
         classifier,

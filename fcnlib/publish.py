@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fcnlib.errors import InputError
-from fcnlib.run_contents import METRICS
+from fcnlib.run_contents import COMPARISON, METRICS
 from fcnlib.runrecord import read_json, write_json, write_text
 
 
@@ -59,6 +59,32 @@ def publish(runs: Sequence[Path], target: Path, command: str) -> pd.DataFrame:
     for name, table in {**tables, "curves": pd.concat(curves)}.items():
         write_text(target / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
     write_json(target / "record.json", records)
+    return frame
+
+
+def publish_comparison(runs: Sequence[Path], target: Path) -> pd.DataFrame:
+    """Gather the comparisons of runs that differ in their seed only.
+
+    Writes comparison.csv (a row a system and seed) into the results and leaves the rest alone.
+
+    Args:
+        runs: run folders in which `fcnlib compare` has finished.
+        target: folder of the results, such as results/shapes.
+
+    Returns:
+        The rows.
+
+    Raises:
+        InputError: a run has no comparison, or lacks a system that another has.
+    """
+    for run in runs:
+        if not (run / COMPARISON).exists():
+            raise InputError(f"{run / COMPARISON} is missing; finish `fcnlib compare --out {run}`")
+    frame = pd.concat([pd.read_csv(run / COMPARISON) for run in runs], ignore_index=True)
+    counts = frame.groupby("name", sort=False).size()
+    if counts.min() != len(runs):
+        raise InputError(f"{runs[0]} ...: {counts.idxmin()} is not in every run; finish them first")
+    write_text(target / "comparison.csv", frame.to_csv(index=False, float_format="%.6g"))
     return frame
 
 

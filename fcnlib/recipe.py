@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fcnlib import losses, runrecord, weights
 from fcnlib.checkpoints import build_fcn, load_fcn, start_from
 from fcnlib.compat import device_name, tf
@@ -19,6 +21,7 @@ from fcnlib.training import CHECKPOINT, Trainer
 
 # Settings that do not change what a network learns, or that its stages hold already.
 _FREE = {"data_dir", "val_limit", "eval_limit", "eval_split", "chain", "ablation_steps"}
+_FREE |= {"comparison_steps"}
 _FREE |= {"checkpoint_seconds", "eval_batch_size", "initial", "prove", "val_every"}
 _FREE |= {"head_steps", "coarse_steps", "skip_steps", "head_lr", "base_lr", "skip_lr"}
 EVALUATION = "evaluation.npz"
@@ -83,11 +86,16 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     class_weights = None
     if config.train.class_weights == "median_frequency":
         class_weights = losses.median_frequency_weights(*store.class_pixels())
+        class_weights = np.append(class_weights, 1.0)  # for void, where it is a class
 
     def loss(net, batch, stage, step):
         seed = tf.stack([config.train.seed, step])
         logits = net(batch["image"], training=True, frozen=stage.frozen, dropout_seed=seed)
-        return losses.pixel_cross_entropy(logits, batch["label"], class_weights)
+        labels = batch["label"]
+        if net.void_class:
+            labels = losses.void_as_class(labels, net.num_classes)
+        summed = config.train.loss == "sum"
+        return losses.pixel_cross_entropy(logits, labels, class_weights, summed)
 
     def batches(first, steps):
         size, seed = config.train.batch_size, config.train.seed

@@ -13,6 +13,7 @@ from fcnlib.pages import heading
 from fcnlib.runrecord import read_json
 
 METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+COMPARISON = "tables/comparison.csv"  # in a run folder: a row a system of notebook 08
 _PLAIN = re.compile(r"FCN-\d+s")
 _MOST_ROWS = 60
 _BROAD = 1.7  # a figure wider than this many heights gets a row of its own

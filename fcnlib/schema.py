@@ -33,11 +33,16 @@ class DataConfig:
 class NetworkConfig:
     """Backbone and decoder."""
 
-    backbone: str = _choice("inception_v3", "inception_v3")
+    backbone: str = _choice("inception_v3", "inception_v3", "vgg_16")
     depth_multiplier: float = 0.25  # channels of every layer, times this
     min_depth: int = 8  # but never fewer
     chain: tuple[int, ...] = (32, 16, 8)  # strides of the networks, each starting from the last
     upsampling: str = _choice("learned", "learned", "fixed")  # between skips; the last is fixed
+    fusion: str = _choice("score", "score", "feature", "2017")  # what the skips add up
+    skip_scales: tuple[float, ...] = ()  # factors on features from stride 16 on; 0.01,0.0001
+    normalization: str = _choice("own", "own", "batch_norm", "none")  # own: as published
+    inputs: str = _choice("own", "own", "raw")  # raw: pixels 0..255, as in 2017
+    void: str = _choice("masked", "masked", "class")  # class: trained as one more, as in 2017
     dropout: float = 0.1  # share dropped before the stride-32 score layer
     initial: str = field(default="data/pretrained/shapes-classifier.npz", metadata={"path": True})
 
@@ -53,6 +58,7 @@ class TrainConfig:
     coarse_steps: int = 600  # end to end, the coarsest network
     skip_steps: int = 250  # end to end, each finer network
     ablation_steps: int = 120  # each variant of notebook 04
+    comparison_steps: int = 100  # each system of notebook 08
     val_every: int = 0  # steps between looks at the validation images; 0 = at the end of a stage
     head_lr: float = 1e-2
     base_lr: float = 2e-3
@@ -62,6 +68,7 @@ class TrainConfig:
     weight_decay: float = 1e-4  # L2 on convolution kernels
     batch_norm: str = _choice("running", "running", "frozen")
     batch_norm_decay: float = 0.95  # of the moving averages; slim's 0.9997 needs 10,000s of steps
+    loss: str = _choice("mean", "mean", "sum")  # over labelled pixels; sum divides the rates
     class_weights: str = _choice("none", "none", "median_frequency")
     checkpoint_seconds: int = 120
     prove: bool = True  # claims about trained networks must hold; a smoke run trains too little

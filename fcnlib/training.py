@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from fcnlib import progress, weights
-from fcnlib.backbone import SlimModule
 from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
-from fcnlib.optimization import Stage, learning_rate, make_optimizer
+from fcnlib.optimization import Optimizer, Stage, learning_rate
+from fcnlib.slim_module import SlimModule
 
 CHECKPOINT = "checkpoint.npz"
 LOG = "log.csv"
@@ -109,9 +109,9 @@ class Trainer:
 
     def _run_stage(self, stage: Stage, first: int, arrays: dict | None, bar) -> None:
         variables = list(self.network.trainable(backbone=stage.backbone, head=True).values())
-        self._optimizer = make_optimizer(self.config, variables)
+        self._optimizer = Optimizer(self.config, stage, variables)
         if arrays is not None:
-            state = {f"optimizer/{i}": v for i, v in enumerate(self._optimizer.variables)}
+            state = {f"optimizer/{i}": v for i, v in enumerate(self._optimizer.state)}
             if set(state) <= set(arrays):  # saved inside this stage, not at the end of the last
                 weights.transplant(arrays, state, may_skip=("",), source="optimizer state")
         train_step = self._compile(stage, variables)
@@ -151,8 +151,7 @@ class Trainer:
                 tape.watch(variables)
                 loss = self.loss(self.network, batch, stage, step)
             gradients = tape.gradient(loss, variables)
-            optimizer.learning_rate.assign(rate)
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            optimizer.apply(gradients, rate)
             return loss
 
         return train_step
@@ -180,7 +179,7 @@ class Trainer:
     def _save(self, finished: bool = False) -> None:
         arrays = {n: v.numpy() for n, v in self.network.named_variables().items()}
         if not finished:
-            state = enumerate(self._optimizer.variables)
+            state = enumerate(self._optimizer.state)
             arrays.update({f"optimizer/{i}": np.asarray(v) for i, v in state})
         stages = [asdict(stage) for stage in self.stages]
         position = {

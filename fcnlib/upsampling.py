@@ -4,6 +4,10 @@ With n coarse values at pixels 0, f, 2f, ... a transposed convolution with the o
 of 2f - 1 taps gives (n - 1) f + 1 values: the coarse ones come back at their own pixels, the ones
 between are interpolated, a constant stays a constant. There is no offset to guess.
 
+Where coarse values belong to the middles of cells of f pixels (`centred`, as after VGG's pools) the
+kernel has 2f taps, as in the paper, and n values give n f. The outermost half cell has no second
+neighbour and repeats the last value.
+
 Source: Long et al. 2015, section 3.3; the kernel as in shelhamer/fcn.berkeleyvision.org surgery.py.
 """
 
@@ -30,7 +34,7 @@ def bilinear_kernel(size: int) -> np.ndarray:
     return np.outer(ramp, ramp).astype(np.float32)
 
 
-def upsample(scores: tf.Tensor, factor: int) -> tf.Tensor:
+def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor:
     """Interpolate score maps bilinearly so that coarse values keep their place.
 
     The same numbers as `transposed` with the fixed kernel (a test holds them together), at a cost
@@ -39,12 +43,16 @@ def upsample(scores: tf.Tensor, factor: int) -> tf.Tensor:
     Args:
         scores: float [N, h, w, C].
         factor: pixels between coarse values.
+        centred: coarse values belong to the middles of cells.
 
     Returns:
-        float32 [N, (h - 1) * factor + 1, (w - 1) * factor + 1, C].
+        float32 [N, (h - 1) * factor + 1, (w - 1) * factor + 1, C], or [N, h * factor, w * factor,
+        C] if centred.
     """
-    size = _fine(scores, factor)
-    return tf.raw_ops.ResizeBilinear(images=scores, size=size, align_corners=True)
+    size = _fine(scores, factor, centred)
+    return tf.raw_ops.ResizeBilinear(
+        images=scores, size=size, align_corners=not centred, half_pixel_centers=centred
+    )
 
 
 def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
@@ -52,47 +60,56 @@ def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
 
     Args:
         scores: float32 [N, h, w, C].
-        kernel: float32 [2 * factor - 1, 2 * factor - 1, C out, C in].
+        kernel: float32 [k, k, C out, C in]; k = 2 * factor - 1, or 2 * factor for centred values.
         factor: stride of the transposed convolution.
 
     Returns:
-        float32 [N, (h - 1) * factor + 1, (w - 1) * factor + 1, C out].
+        float32 [N, h', w', C out], the size as `upsample` gives it.
     """
-    fine = _fine(scores, factor)
-    shape = tf.stack([tf.shape(scores)[0], fine[0], fine[1], kernel.shape[2]])
-    return tf.nn.conv2d_transpose(scores, kernel, shape, strides=factor, padding="SAME")
+    centred = kernel.shape[0] % 2 == 0
+    size = _fine(scores, factor, centred)
+    if centred:  # one value repeated all around, so that the border has neighbours to weigh
+        scores = tf.pad(scores, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    cut = 3 * factor // 2 if centred else 0
+    shape = tf.stack([tf.shape(scores)[0], size[0] + 2 * cut, size[1] + 2 * cut, kernel.shape[2]])
+    padding = "VALID" if centred else "SAME"
+    fine = tf.nn.conv2d_transpose(scores, kernel, shape, strides=factor, padding=padding)
+    return fine[:, cut : cut + size[0], cut : cut + size[1]] if centred else fine
 
 
-def _fine(scores: tf.Tensor, factor: int) -> tf.Tensor:
-    return (tf.shape(scores)[1:3] - 1) * factor + 1
+def _fine(scores: tf.Tensor, factor: int, centred: bool) -> tf.Tensor:
+    size = tf.shape(scores)[1:3]
+    return size * factor if centred else (size - 1) * factor + 1
 
 
-def diagonal_kernel(channels: int, factor: int) -> np.ndarray:
+def diagonal_kernel(channels: int, factor: int, centred: bool = False) -> np.ndarray:
     """Return a bilinear kernel that keeps classes apart, for `transposed`.
 
     Args:
         channels: classes C.
         factor: upsampling factor f.
+        centred: for values in the middles of cells.
 
     Returns:
-        float32 [2f - 1, 2f - 1, C, C]: the bilinear kernel where the classes agree, else 0.
+        float32 [k, k, C, C], k = 2f - 1 or 2f: the bilinear kernel where the classes agree, else 0.
     """
-    kernel = bilinear_kernel(2 * factor - 1)
+    kernel = bilinear_kernel(2 * factor - (not centred))
     return kernel[:, :, None, None] * np.eye(channels, dtype=np.float32)
 
 
-def learned_kernel(channels: int, factor: int, scope: str) -> tf.Variable:
+def learned_kernel(channels: int, factor: int, scope: str, centred: bool = False) -> tf.Variable:
     """Create the kernel of a learned upsampling, bilinear at the start; call it in a template.
 
     Args:
         channels: classes C.
         factor: upsampling factor f.
         scope: name of the layer; the variable is `scope/weights`.
+        centred: for values in the middles of cells.
 
     Returns:
-        The variable, float32 [2f - 1, 2f - 1, C, C], for `transposed`.
+        The variable, float32 [k, k, C, C] as `diagonal_kernel`, for `transposed`.
     """
-    start = diagonal_kernel(channels, factor)
+    start = diagonal_kernel(channels, factor, centred)
     with tf.compat.v1.variable_scope(scope):
         return slim.model_variable("weights", start.shape, initializer=_constant(start))
 
@@ -101,20 +118,22 @@ def _constant(value: np.ndarray):
     return lambda shape, dtype=None, partition_info=None: tf.constant(value, dtype)
 
 
-def pad_to_grid(images: tf.Tensor) -> tf.Tensor:
-    """Pad images right and bottom with mid-grey to the next 32 k + 1 pixels a side.
+def pad_to_grid(images: tf.Tensor, centred: bool = False) -> tf.Tensor:
+    """Pad images right and bottom with mid-grey to the grid of the backbone.
 
     Args:
         images: float32 [N, H, W, C] in [-1, 1].
+        centred: the backbone's units look at the middles of cells.
 
     Returns:
-        float32 [N, H', W', C] with H' = geometry.grid_size(H), W' likewise.
+        float32 [N, H', W', C] with H' = geometry.grid_size(H, centred), W' likewise.
     """
+    odd = 0 if centred else 1
     height, width = images.shape[1:3]
     known = height is not None and width is not None
-    if known and height % GRID == width % GRID == 1 and min(height, width) > GRID:
+    if known and height % GRID == width % GRID == odd and min(height, width) >= GRID + odd:
         return images
     size = tf.shape(images)[1:3]
-    target = tf.maximum(-(-(size - 1) // GRID), 1) * GRID + 1
+    target = tf.maximum(-(-(size - odd) // GRID), 1) * GRID + odd
     (bottom, right) = tf.unstack(target - size)
     return tf.pad(images, [[0, 0], [0, bottom], [0, right], [0, 0]])

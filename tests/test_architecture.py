@@ -27,9 +27,11 @@ LAYERS = """
     augmentation image_store
     input_pipeline
     geometry
+    slim_module
     backbone
     upsampling
     network
+    seed_2017
     losses
     optimization weights
     optimization
@@ -38,6 +40,7 @@ LAYERS = """
     evaluation
     pretraining recipe
     ablation experiments
+    comparison
     canvas
     pictures
     plotting

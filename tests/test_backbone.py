@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fcnlib.backbone import Classifier, SlimModule, inception_v3, is_backbone
+from fcnlib.backbone import Classifier, features
 from fcnlib.blocks import INCEPTION_V3
 from fcnlib.compat import slim, tf
+from fcnlib.slim_module import SlimModule, is_backbone
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4}
 
@@ -25,7 +26,7 @@ def slim_module(training, **settings):
 
 
 def our_module(training, **settings):
-    return SlimModule(lambda images: inception_v3(images, training=training, **settings))
+    return SlimModule(lambda images: features(images, training=training, **settings))
 
 
 def copy_variables(source, target):
@@ -142,7 +143,7 @@ def test_trainable_groups_are_a_partition():
 )
 def test_bad_settings_are_refused_by_value(settings):
     with pytest.raises(ValueError, match=str(next(iter(settings.values())))):
-        inception_v3(tf.zeros([1, 75, 75, 3]), training=False, **settings)
+        features(tf.zeros([1, 75, 75, 3]), training=False, **settings)
 
 
 def test_another_thread_is_refused():

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from fcnlib.backbone import SlimModule, inception_v3
+from fcnlib.backbone import features
 from fcnlib.blocks import INCEPTION_V3, Conv, Mixed
 from fcnlib.compat import tf
 from fcnlib.geometry import fields, grid_size
+from fcnlib.slim_module import SlimModule
 
 LAST = {4: "Conv2d_4a_3x3", 8: "Mixed_5d", 16: "Mixed_6e", 32: "Mixed_7c"}
 
@@ -40,7 +41,7 @@ def networks():
     built = {}
     for padding in ("SAME", "VALID"):
         thin = {"padding": padding, "depth_multiplier": 0.01, "min_depth": 2}
-        built[padding] = SlimModule(lambda x, thin=thin: inception_v3(x, training=False, **thin))
+        built[padding] = SlimModule(lambda x, thin=thin: features(x, training=False, **thin))
         built[padding]._template(tf.zeros([1, 107, 107, 3]))
     return built
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from fcnlib import weights
-from fcnlib.backbone import SlimModule, stateless_dropout
+from fcnlib.backbone import stateless_dropout
 from fcnlib.compat import slim, tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.losses import pixel_cross_entropy
+from fcnlib.slim_module import SlimModule
 from fcnlib.training import Stage, Trainer, learning_rate
 
 STAGES = (Stage("head", 3, 1e-2, backbone=False, frozen=True), Stage("all", 4, 1e-3))

@@ -1,0 +1,90 @@
+"""The table of systems: one change a row, equal steps, and every kind of row trains and scores."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fcnlib import comparison, recipe
+from fcnlib.comparison import GROUPS, SETTINGS_2017, Row, chosen, jobs, summary
+from fcnlib.config import keys, load_profile
+from fcnlib.errors import InputError
+
+CONFIG = load_profile("smoke", {"comparison_steps": 12, "eval_limit": 3})
+ROWS = {row.name: row for rows in GROUPS.values() for row in rows}
+
+
+def test_the_ladder_takes_back_one_fault_a_row_until_none_is_left():
+    ladder = GROUPS["history"]
+    assert ladder[0].settings == SETTINGS_2017 and not ladder[-1].settings
+    assert set(SETTINGS_2017) <= set(keys())
+    for before, after in itertools.pairwise(ladder):
+        changed = {
+            k
+            for k in {*before.settings, *after.settings}
+            if before.settings.get(k) != after.settings.get(k)
+        }
+        assert changed and len(before.settings) >= len(after.settings), after.name
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_spends_the_same_steps_on_an_fcn_8s(name, tmp_path):
+    _, todo = jobs(CONFIG, ROWS[name], tmp_path)
+    assert sum(stage.steps for job in todo for stage in job.stages) == 12
+    assert todo[-1].stride == 8 and todo[-1].folder == tmp_path / "comparison" / name
+    folders = [job.folder for job in todo]
+    assert len(set(folders)) == len(folders)
+    for job, last in zip(todo[1:], folders, strict=False):
+        assert job.start.parent == last  # staged: each starts from the one before
+    assert all(stage.steps for job in todo for stage in job.stages)
+
+
+def test_sgd_on_a_sum_takes_the_steps_of_the_mean(tmp_path):
+    (mean, summed) = (jobs(CONFIG, ROWS[n], tmp_path)[1][0] for n in ("sgd-mean", "sgd-sum"))
+    assert {s.summed_over for s in mean.stages} == {1}
+    pixels = CONFIG.train.batch_size * CONFIG.data.crop_size**2
+    assert {s.summed_over for s in summed.stages} == {pixels}
+
+
+@pytest.mark.parametrize("name", ["2017", "staged", "features", "vgg16"])
+def test_a_row_trains_scores_and_is_found_done(name, tmp_path):
+    dataset = recipe.prepare_data(CONFIG)
+    line = comparison.run(CONFIG, dataset, ROWS[name], tmp_path)
+    assert line["steps"] == 12 and 0 <= line["mean_iou"] <= 1 and 0 <= line["biased_batch"] <= 1
+    assert line["trained_values"] > 1000
+    checkpoint = tmp_path / "models" / "comparison" / name / "checkpoint.npz"
+    written = checkpoint.stat().st_mtime_ns
+    again = comparison.run(CONFIG, dataset, ROWS[name], tmp_path)
+    assert checkpoint.stat().st_mtime_ns == written
+    assert again == line
+    classes = dataset.labels.num_classes
+    if name == "2017":
+        assert line["first_loss"] > 2 * np.log(classes + 1)  # nothing keeps its activations small
+    elif name != "staged":  # whose last network starts trained
+        assert line["first_loss"] == pytest.approx(np.log(classes), rel=1e-3)
+
+
+def test_rows_are_chosen_by_group_and_by_name():
+    assert [row.name for row in chosen(("history",))] == [r.name for r in GROUPS["history"]]
+    assert [row.name for row in chosen(("vgg16", "2017"))] == ["2017", "vgg16"]
+    assert len(chosen(())) == len({row.name for row in chosen(())}) == len(ROWS)
+    with pytest.raises(InputError, match="nonsense"):
+        chosen(("nonsense",))
+
+
+def test_the_summary_is_of_the_group_with_spread_over_seeds():
+    rows = pd.DataFrame(
+        {"name": ["vgg16", "vgg16", "2017"], "seed": [1, 2, 1], "mean_iou": [0.2, 0.4, 0.1]}
+    )
+    table = summary(rows, "systems")
+    assert list(table.name) == ["vgg16"] and table.seeds[0] == 2
+    assert table.mean_iou[0] == pytest.approx(0.3)
+    assert table.spread[0] == pytest.approx(np.sqrt(0.02))
+
+
+def test_a_row_is_what_an_exercise_makes(tmp_path):
+    config, todo = jobs(
+        CONFIG, Row("raw", "raw pixels only", {"inputs": "raw"}), CONFIG.path("data_dir")
+    )
+    assert config.network.inputs == "raw" and todo[0].name == "raw pixels only"
