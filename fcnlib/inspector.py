@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fcnlib import geometry
-from fcnlib.blocks import INCEPTION_V3
+from fcnlib.blocks import BACKBONES
 from fcnlib.compat import tf
 from fcnlib.labels import VOID, LabelSet
-from fcnlib.network import FCN, SKIPS, fuse
+from fcnlib.network import FCN, fuse
 from fcnlib.upsampling import upsample
 
 
@@ -28,9 +28,10 @@ class Reading:
         image: uint8 [H, W, 3].
         truth: uint8 [H, W], 0..C-1 or 255; None where it is not known.
         scores: {stride: float32 [h, w, C]}, coarse to fine, as `FCN.score_maps` gives them.
-        kernels: {stride: float32 [3, 3, C, C]} of the learned upsampling.
+        kernels: {stride: float32 [k, k, C, C]} of the learned upsampling.
         parts: {stride: float32 [h, w, C]}: each score map brought to the finest stride alone.
             Fusion is linear, so these add up to the fused scores.
+        backbone: name of the network's backbone.
     """
 
     image: np.ndarray
@@ -38,6 +39,14 @@ class Reading:
     scores: dict[int, np.ndarray]
     kernels: dict[int, np.ndarray]
     parts: dict[int, np.ndarray]
+    backbone: str = "inception_v3"
+
+    @property
+    def votes(self) -> dict[int, np.ndarray]:
+        """What a stride says of classes, as `scores`; as `parts` where these are features."""
+        classes = self.parts[self.strides[-1]].shape[-1]
+        plain = all(m.shape[-1] == classes for m in self.scores.values())
+        return self.scores if plain else self.parts
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -62,13 +71,14 @@ def read(network: FCN, image: np.ndarray, truth: np.ndarray | None = None) -> Re
         Everything that fusing again needs.
     """
     scores, kernels = network.score_maps(tf.constant(image, tf.float32)[None] / 127.5 - 1.0)
-    parts = {s: fuse(scores, kernels, {t: float(t == s) for t in scores}) for s in scores}
+    parts = {s: network.fuse(scores, kernels, {t: float(t == s) for t in scores}) for s in scores}
     return Reading(
         image,
         truth,
         scores={s: m[0].numpy() for s, m in scores.items()},
         kernels={s: k.numpy() for s, k in kernels.items()},
         parts={s: m[0].numpy() for s, m in parts.items()},
+        backbone=network.backbone,
     )
 
 
@@ -86,10 +96,15 @@ def fused(
     Returns:
         Logits, float32 [H, W, C].
     """
-    scores = {s: m[None] for s, m in reading.scores.items() if s >= (down_to or 0)}
+    scores = {s: m[None] for s, m in reading.scores.items()}
+    if down_to and reading.votes is reading.scores:
+        scores = {s: m for s, m in scores.items() if s >= down_to}
+    elif down_to:  # features are scored at the finest stride only: mute what is finer
+        weights = {s: (weights or {}).get(s, 1.0) * (s >= down_to) for s in scores}
     height, width = reading.image.shape[:2]
-    coarse = fuse(scores, reading.kernels, weights)
-    return upsample(coarse, min(scores))[0, :height, :width].numpy()
+    centred = BACKBONES[reading.backbone].centred
+    coarse = fuse(scores, reading.kernels, weights, centred)
+    return upsample(coarse, min(scores), centred)[0, :height, :width].numpy()
 
 
 def answer(
@@ -174,21 +189,22 @@ def receptive_fields(
     height, width = reading.image.shape[:2]
     boxes = {}
     for stride in reading.strides:
-        top, bottom = _seen(height, 0, stride, row)
-        left, right = _seen(width, 1, stride, column)
+        top, bottom = _seen(reading.backbone, height, 0, stride, row)
+        left, right = _seen(reading.backbone, width, 1, stride, column)
         boxes[stride] = (top, left, bottom, right)
     return boxes
 
 
-def _seen(size: int, axis: int, stride: int, place: int) -> tuple[int, int]:
-    field = _fields(geometry.grid_size(size), axis)[SKIPS[stride]]
+def _seen(backbone: str, size: int, axis: int, stride: int, place: int) -> tuple[int, int]:
+    made = BACKBONES[backbone]
+    field = _fields(backbone, geometry.grid_size(size, made.centred), axis)[made.skips[stride]]
     centre = field.start + round((place - field.start) / stride) * stride
     return round(centre - field.reach), round(centre + field.reach)
 
 
 @functools.lru_cache(maxsize=64)
-def _fields(size: int, axis: int) -> dict[str, geometry.Field]:
-    return geometry.fields(INCEPTION_V3, size, "SAME", axis)
+def _fields(backbone: str, size: int, axis: int) -> dict[str, geometry.Field]:
+    return geometry.fields(BACKBONES[backbone].table, size, "SAME", axis)
 
 
 def landmark(reading: Reading) -> tuple[int, int, int]:

@@ -157,7 +157,7 @@ def _mean_iou(truth: np.ndarray, found: np.ndarray, num_classes: int) -> float:
 def _draw_skips(
     sheet: Sheet, view: View, answers: dict[int, np.ndarray], left: float, size
 ) -> None:
-    maps = {s: m[..., view.class_index] for s, m in view.reading.scores.items()}
+    maps = {s: m[..., view.class_index] for s, m in view.reading.votes.items()}
     limit = max(float(np.abs(m).max()) for m in maps.values()) or 1.0
     name, second = view.labels.classes[view.class_index], 2 * _HEAD + size[1]
     sheet.text(left, 15, f"what each skip says of {name}", bold=True)

@@ -110,7 +110,8 @@ class FCN(SlimModule):
         Raises:
             ValueError: no skip has this stride.
         """
-        made = BACKBONES[settings.get("backbone", "inception_v3")]
+        self.backbone = settings.get("backbone", "inception_v3")
+        made = BACKBONES[self.backbone]
         self.strides = strides_down_to(stride)
         self.stride, self.num_classes, self.void_class = stride, num_classes, void_class
         self.skips, self.centred = made.skips, made.centred

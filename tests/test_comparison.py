@@ -88,3 +88,24 @@ def test_a_row_is_what_an_exercise_makes(tmp_path):
         CONFIG, Row("raw", "raw pixels only", {"inputs": "raw"}), CONFIG.path("data_dir")
     )
     assert config.network.inputs == "raw" and todo[0].name == "raw pixels only"
+
+
+def test_the_profile_of_2017_has_every_fault():
+    saved = load_profile("seed2017").to_dict()
+    assert {key: saved[key] for key in SETTINGS_2017} == SETTINGS_2017
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"fusion": "feature"}, {"fusion": "2017", "normalization": "none", "void": "class"}],
+    ids=["features", "2017"],
+)
+def test_other_fusions_train_as_chains(settings, tmp_path):
+    """As `fcnlib train` and the notebooks do: each network starts from the coarser one."""
+    small = {"chain": [32, 8], "depth_multiplier": 0.1, "min_depth": 4, "initial": ""}
+    config = load_profile("smoke", {"eval_limit": 3, "val_limit": 2, **small, **settings})
+    found = recipe.train_chain(config, tmp_path)
+    assert list(found) == ["FCN-32s", "FCN-8s"]
+    classes = recipe.prepare_data(config).labels.num_classes
+    for evaluation in found.values():
+        assert evaluation.matrices.shape == (3, classes, classes)
