@@ -5,20 +5,23 @@ from the same table. Layer names are those of the released slim checkpoints, the
 (`Conv_1_0c_5x5` in Mixed_5c, `Conv2d_0b_3x1` in Mixed_7b, the 3 x 3 `Conv2d_1a_1x1` in Mixed_6a).
 
 Source: Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2015,
-https://arxiv.org/abs/1512.00567; names and shapes from tf_slim.nets.inception_v3.
+https://arxiv.org/abs/1512.00567; Simonyan and Zisserman, Very Deep Convolutional Networks for
+Large-Scale Image Recognition, 2014, https://arxiv.org/abs/1409.1556; names and shapes from
+tf_slim.nets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution with batch norm and ReLU.
+    """A convolution with batch norm (or biases) and ReLU.
 
     `trims` says that the classifier gives this layer no padding (VALID); all others keep their
-    size.
+    size. `drops` says that dropout follows while training.
     """
 
     name: str
@@ -26,6 +29,7 @@ class Conv:
     kernel: tuple[int, int]
     stride: int = 1
     trims: bool = False
+    drops: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,3 +146,63 @@ INCEPTION_V3: Table = (
     _mixed_7("Mixed_7b", "0b_3x1"),
     _mixed_7("Mixed_7c", "0c_3x1"),
 )
+
+
+def _vgg_stage(number: int, depth: int, layers: int) -> tuple[Conv | Pool, ...]:
+    names = (f"conv{number}/conv{number}_{i + 1}" for i in range(layers))
+    return (
+        *(Conv(name, depth, (3, 3)) for name in names),
+        Pool(f"pool{number}", (2, 2), stride=2, trims=True),
+    )
+
+
+VGG_16: Table = (
+    *_vgg_stage(1, 64, 2),
+    *_vgg_stage(2, 128, 2),
+    *_vgg_stage(3, 256, 3),
+    *_vgg_stage(4, 512, 3),
+    *_vgg_stage(5, 512, 3),
+    # Fully connected layers in the paper: on 7 x 7 features a matrix is a 7 x 7 convolution.
+    Conv("fc6", 4096, (7, 7), trims=True, drops=True),
+    Conv("fc7", 4096, (1, 1)),
+)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A table and what a network built on it must know.
+
+    `scope` begins the names of all variables; `logits` is the classifier's last layer; `skips`
+    gives the last end point of each stride, the most that was computed at that resolution.
+    `batch_norm` is off where the published network has biases instead. `centred` says that the
+    units of stride s look at the middles of cells of s pixels, at (s - 1) / 2 + i s, as even
+    windows make them; else they look at the pixels i s themselves. `mean` (RGB, 0..255) is
+    subtracted from the pixels; None scales them to [-1, 1].
+    """
+
+    scope: str
+    table: Table
+    logits: str
+    skips: Mapping[int, str]
+    batch_norm: bool = True
+    centred: bool = False
+    mean: tuple[float, float, float] | None = None
+
+
+BACKBONES = {
+    "inception_v3": Backbone(
+        "InceptionV3",
+        INCEPTION_V3,
+        "InceptionV3/Logits/Conv2d_1c_1x1",
+        {32: "Mixed_7c", 16: "Mixed_6e", 8: "Mixed_5d", 4: "Conv2d_4a_3x3"},
+    ),
+    "vgg_16": Backbone(
+        "vgg_16",
+        VGG_16,
+        "vgg_16/fc8",
+        {32: "fc7", 16: "pool4", 8: "pool3", 4: "pool2"},
+        batch_norm=False,
+        centred=True,
+        mean=(123.68, 116.779, 103.939),  # of ImageNet, in tf_slim's vgg_preprocessing
+    ),
+}
