@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from fcnlib.errors import InputError
 
 _ENTRY = 512  # bytes that any entry counts, so that a million empty files are too much as well
-_DAMAGED = (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, RuntimeError)
+_DAMAGED = (
+    *(OSError, EOFError, RuntimeError),
+    *(zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile),
+)
 
 
 def unpack(archive: Path, folder: Path, limit: int) -> Path:
@@ -60,7 +64,7 @@ def unpack(archive: Path, folder: Path, limit: int) -> Path:
     return folder
 
 
-_Entries = Iterator[tuple[str, AbstractContextManager[IO[bytes]] | None]]
+_Entries = Iterator[tuple[str, Callable[[], IO[bytes]] | None]]
 
 
 def _zip_entries(archive: zipfile.ZipFile) -> _Entries:
@@ -70,29 +74,34 @@ def _zip_entries(archive: zipfile.ZipFile) -> _Entries:
             raise InputError(
                 f"{archive.filename}: {entry.filename!r} is a link or a device; refused"
             )
-        yield entry.filename, None if entry.is_dir() else archive.open(entry)
+        yield entry.filename, None if entry.is_dir() else partial(archive.open, entry)
 
 
 def _tar_entries(archive: tarfile.TarFile) -> _Entries:
     for entry in archive:
         if not (entry.isreg() or entry.isdir()):
             raise InputError(f"{archive.name}: {entry.name!r} is a link or a device; refused")
-        yield entry.name, None if entry.isdir() else archive.extractfile(entry)
+        yield entry.name, None if entry.isdir() else partial(archive.extractfile, entry)
+    # tarfile takes a broken header for the end; the true one is zeros, and after a compressed one
+    # stands a checksum that only reading to the end checks.
+    rest = archive.fileobj.read(_ENTRY)
+    if not rest or any(rest) or any(map(any, iter(lambda: archive.fileobj.read(2**16), b""))):
+        raise tarfile.ReadError("it breaks off in the middle")
 
 
 def _write(entries: _Entries, folder: Path, limit: int, archive: Path) -> None:
-    for name, content in entries:
+    for name, opener in entries:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
             raise InputError(f"{archive}: {name!r} would be written elsewhere; refused")
         limit -= _ENTRY
         target = folder / path
-        if content is None:
+        if opener is None:
             target.mkdir(parents=True, exist_ok=True)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             # "x": a second entry of the same name is a fault, not a correction.
-            with content as source, open(target, "xb") as file:
+            with opener() as source, open(target, "xb") as file:
                 while limit >= 0 and (chunk := source.read(2**20)):
                     limit -= file.write(chunk)
         if limit < 0:

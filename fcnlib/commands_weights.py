@@ -37,5 +37,7 @@ def download(name: str, folder: Path | None, archive: Path | None) -> None:
     from fcnlib import releases
     from fcnlib.config import ROOT
 
-    target, imported = releases.obtain(name, (folder or ROOT / "data/pretrained").resolve(), archive)
+    target, imported = releases.obtain(
+        name, (folder or ROOT / "data/pretrained").resolve(), archive
+    )
     click.echo(f"{short(target)}: {imported}")

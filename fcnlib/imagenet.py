@@ -77,7 +77,7 @@ def read(path: Path) -> Imported:
         InputError: the file is neither, is damaged, or a tensor is missing, unexpected, of another
             shape or type, or not finite; the tensor is named.
     """
-    if path.is_dir() or not any(path.parent.glob(f"{path.name}*")):
+    if not path.is_file() and not path.with_name(f"{path.name}.index").is_file():
         raise InputError(f"{path}: no such file; give the .ckpt or .h5 file itself")
     return _from_keras(path) if h5py.is_hdf5(path) else _from_slim(path)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from fcnlib.compat import slim, tf
@@ -57,3 +60,30 @@ def write_v2(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
         tensors=list(arrays.values()),
     )
     return path
+
+
+def write_keras(path: Path, model) -> Path:
+    """Write weights as keras.applications released them: Keras 2's h5, layers counted from 1."""
+    counts: Counter[str] = Counter()
+    names = {}
+    for layer in sorted(model.layers, key=lambda layer: _number(layer.name)):
+        if layer.weights:
+            kind = re.sub(r"_\d+$", "", layer.name)
+            counts[kind] += 1
+            names[layer] = "predictions" if kind == "predictions" else f"{kind}_{counts[kind]}"
+    with h5py.File(path, "w") as file:
+        kept = [layer for layer in model.layers if layer in names]
+        file.attrs["layer_names"] = [names[layer].encode() for layer in kept]
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.0.4"
+        for layer in kept:
+            group = file.create_group(names[layer])
+            tensors = {f"{names[layer]}/{v.name}:0": v.numpy() for v in layer.weights}
+            group.attrs["weight_names"] = [name.encode() for name in tensors]
+            for name, value in tensors.items():
+                group[name] = value
+    return path
+
+
+def _number(name: str) -> int:
+    match = re.search(r"_(\d+)$", name)
+    return int(match[1]) if match else 0
