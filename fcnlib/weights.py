@@ -101,6 +101,47 @@ class Transfer:
         )
 
 
+def account(
+    arrays: Mapping[str, Any],
+    shapes: Mapping[str, Sequence[int]],
+    *,
+    may_miss: Sequence[str] = (),
+    may_skip: Sequence[str] = (),
+    source: str = "the checkpoint",
+) -> Transfer:
+    """Compare what there is with what is wanted; nothing is ignored in silence.
+
+    Args:
+        arrays: {name: array, or what NumPy reads as one}.
+        shapes: {name: shape} of what is wanted.
+        may_miss: name prefixes that the arrays need not have (new layers).
+        may_skip: name prefixes of arrays that are not wanted (old heads).
+        source: what to call the arrays in an error.
+
+    Returns:
+        The account of all names, in the order of `shapes`.
+
+    Raises:
+        InputError: a name is missing, an array is left over, has another shape or is not finite;
+            the first few are named.
+    """
+    missing = [n for n in shapes if n not in arrays]
+    skipped = [n for n in arrays if n not in shapes]
+    shared = [n for n in shapes if n in arrays]
+    problems = [f"{n} is missing" for n in missing if not n.startswith(tuple(may_miss))]
+    problems += [f"{n} is not in the network" for n in skipped if not n.startswith(tuple(may_skip))]
+    for name in shared:
+        have, want = tuple(arrays[name].shape), tuple(shapes[name])
+        if have != want:
+            problems.append(f"{name} has shape {list(have)}, the network needs {list(want)}")
+        elif not np.all(np.isfinite(arrays[name])):
+            problems.append(f"{name} holds a NaN or an infinity")
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise InputError(f"{source} does not fit: {'; '.join(problems[:3])}{more}")
+    return Transfer(tuple(shared), tuple(missing), tuple(skipped))
+
+
 def transplant(
     arrays: Mapping[str, np.ndarray],
     variables: Mapping[str, Any],
@@ -122,24 +163,10 @@ def transplant(
         The account of all names.
 
     Raises:
-        InputError: a variable is missing, an array is left over, has another shape or is not
-        finite;
-            the first few are named.
+        InputError: as `account` does.
     """
-    missing = [n for n in variables if n not in arrays]
-    skipped = [n for n in arrays if n not in variables]
-    shared = [n for n in variables if n in arrays]
-    problems = [f"{n} is missing" for n in missing if not n.startswith(tuple(may_miss))]
-    problems += [f"{n} is not in the network" for n in skipped if not n.startswith(tuple(may_skip))]
-    for name in shared:
-        have, want = arrays[name].shape, tuple(variables[name].shape)
-        if have != want:
-            problems.append(f"{name} has shape {list(have)}, the network needs {list(want)}")
-        elif not np.all(np.isfinite(arrays[name])):
-            problems.append(f"{name} holds a NaN or an infinity")
-    if problems:
-        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-        raise InputError(f"{source} does not fit: {'; '.join(problems[:3])}{more}")
-    for name in shared:
+    shapes = {name: variable.shape for name, variable in variables.items()}
+    transfer = account(arrays, shapes, may_miss=may_miss, may_skip=may_skip, source=source)
+    for name in transfer.copied:
         variables[name].assign(arrays[name])
-    return Transfer(tuple(shared), tuple(missing), tuple(skipped))
+    return transfer

@@ -17,6 +17,7 @@ MAX_FILE, MAX_FUNCTION = 250, 60  # lines; more is two things
 LAYERS = """
     __init__ errors schema
     blocks borders config diagnosis labels metrics progress
+    archives download keras_files
     runrecord
     datasets.records datasets.shape_forms
     datasets.shape_scenes
@@ -37,6 +38,8 @@ LAYERS = """
     optimization
     training
     checkpoints jobs
+    imagenet
+    releases
     evaluation
     pretraining recipe
     ablation experiments
@@ -56,6 +59,7 @@ LAYERS = """
     workbook
     doctor
     commands
+    commands_weights
     cli
     __main__
 """
@@ -70,6 +74,7 @@ def rank(name: str) -> int | None:
 # Imports inside functions that have a reason; those of fcnlib itself never do, but for `cli`.
 LATE = {
     "commands": None,  # anything, as cli
+    "commands_weights": None,
     "cli": None,  # anything: help must answer before TensorFlow is loaded
     "pages": {"jinja2", "matplotlib", "nbconvert"},  # seconds to load, for one page at the end
     "progress": {"tqdm"},  # which bar it is depends on where it is shown
@@ -78,7 +83,7 @@ LATE = {
 # What a reader, a table or a page needs must not wait for TensorFlow.
 LIGHT = (
     *("errors", "config", "labels", "metrics", "borders", "diagnosis", "datasets", "runrecord"),
-    *("progress", "geometry", "canvas", "pictures", "plotting"),
+    *("progress", "download", "archives", "geometry", "canvas", "pictures", "plotting"),
     *(
         "pages",
         "run_contents",

@@ -1,0 +1,123 @@
+"""`fcnlib weights`: from a released file, had or downloaded, to a checkpoint."""
+
+import dataclasses
+import hashlib
+import inspect
+import re
+import tarfile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from http_server import serve
+from released_files import draw, slim_shapes, write_v1
+
+from fcnlib import cli, config, releases, weights
+from fcnlib.blocks import BACKBONES
+from fcnlib.compat import tf
+
+
+def call(*words):
+    return CliRunner().invoke(cli.main, ["weights", *map(str, words)], prog_name="fcnlib")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """The released archive as it is: one checkpoint of the old format in a .tar.gz."""
+    folder = tmp_path_factory.mktemp("release")
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in slim_shapes().items()}
+    some = {n: draw({n: s})[n] for n, s in slim_shapes().items() if "Mixed_5c" in n}
+    write_v1(folder / "inception_v3.ckpt", zeros | some)
+    with tarfile.open(folder / "a.tar.gz", "w:gz", compresslevel=1) as tar:
+        tar.add(folder / "inception_v3.ckpt", "inception_v3.ckpt")
+    (folder / "inception_v3.ckpt").rename(folder / "had.ckpt")
+    return folder / "a.tar.gz"
+
+
+@pytest.fixture
+def release(archive, monkeypatch):
+    """Give inception_v3 the checksum of the archive made here and other mirrors."""
+
+    def replace(*mirrors):
+        checksum = f"md5:{hashlib.md5(archive.read_bytes()).hexdigest()}"
+        made = releases.RELEASES["inception_v3"]
+        made = dataclasses.replace(made, mirrors=mirrors or made.mirrors, checksum=checksum)
+        monkeypatch.setitem(releases.RELEASES, "inception_v3", made)
+
+    replace()
+    return replace
+
+
+def test_a_download_becomes_a_checkpoint(archive, release, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = releases.RELEASES["inception_v3"].file
+    with serve({f"/models/{file}": archive.read_bytes()}) as mirror:
+        release(f"{mirror.url}/gone/", f"{mirror.url}/models/")
+        mirror.faults = ["missing", "cut"]
+        found = call("download", "inception_v3", "--to", "here")
+    assert found.exit_code == 0, found.output
+    account = "copied 378, skipped 10 (InceptionV3/AuxLogits 10), missing 0\n"
+    assert found.stdout == f"here/inception_v3.npz: {account}"
+    assert sorted(p.name for p in (tmp_path / "here").iterdir()) == ["inception_v3.npz", file]
+    arrays, meta = weights.load(tmp_path / "here/inception_v3.npz")
+    assert meta["kind"] == "classifier" and meta["source"] == "inception_v3.ckpt"
+    name = "InceptionV3/Mixed_5c/Branch_1/Conv_1_0c_5x5/weights"
+    np.testing.assert_array_equal(arrays[name], draw({name: (5, 5, 48, 64)})[name])
+    found = call("download", "inception_v3", "--to", "here")  # without a network
+    assert found.exit_code == 0 and found.stdout.endswith(account)
+
+
+def test_an_archive_at_hand_is_checked_and_used(archive, release, tmp_path):
+    found = call("download", "inception_v3", "--to", tmp_path, "--archive", archive)
+    assert found.exit_code == 0, found.output
+    assert [p.name for p in tmp_path.iterdir()] == ["inception_v3.npz"]
+    found = call("download", "inception_v3_keras", "--to", tmp_path, "--archive", archive)
+    assert found.exit_code == 2
+    assert re.search(r"a\.tar\.gz: its md5 is \w+, not 9a0d5805", found.stderr)
+
+
+def test_a_file_at_hand_is_imported(archive, tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    found = call("import", archive.with_name("had.ckpt"))
+    assert found.exit_code == 0, found.output
+    assert "copied 378" in found.stdout
+    assert (tmp_path / "data/pretrained/inception_v3.npz").is_file()
+    assert call("import", archive.with_name("had.ckpt"), "--to", tmp_path / "x.npz").exit_code == 0
+    assert weights.load(tmp_path / "x.npz")[1]["depth_multiplier"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["import", "/no/such.ckpt"], "/no/such.ckpt: no such file"),
+        (["import", __file__], "not a whole TensorFlow checkpoint or Keras h5 file"),
+        (["download", "alexnet"], "there are inception_v3, inception_v3_keras, "),
+        (["download", "vgg_16", "--archive", __file__], "bytes, not 513324920"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(words, complaint):
+    found = call(*words)
+    assert found.exit_code == 2
+    assert complaint in found.stderr and found.stderr.count("\n") == 1
+
+
+def test_every_release_has_mirrors_and_something_to_check_it_by():
+    for name, release in releases.RELEASES.items():
+        assert len(release.urls) >= 2 and all(url.endswith(release.file) for url in release.urls)
+        assert re.fullmatch(r"md5:[0-9a-f]{32}", release.checksum) or release.size
+        assert any(name.startswith(backbone) for backbone in BACKBONES)
+
+
+def test_the_checksums_of_keras_are_those_in_its_source():
+    module = inspect.getmodule(tf.keras.applications.InceptionV3)
+    source = inspect.getsource(module)
+    for name in ("inception_v3_keras", "inception_v3_keras_notop"):
+        release = releases.RELEASES[name]
+        assert release.checksum.removeprefix("md5:") in source
+        assert release.urls[0] in (module.WEIGHTS_PATH, module.WEIGHTS_PATH_NO_TOP)
+
+
+def test_the_profile_for_voc_starts_from_what_is_written():
+    voc = config.load_profile("voc2012")
+    assert voc.path("initial") == config.ROOT / "data/pretrained/inception_v3.npz"
+    assert (voc.network.depth_multiplier, voc.network.min_depth) == (1.0, 16)
