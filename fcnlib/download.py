@@ -68,7 +68,7 @@ def fetch(urls: Sequence[str], target: Path, checksum: str, size: int | None = N
         raise InputError(f"{target.parent}: {error.strerror}; choose another folder") from None
     raise InputError(
         f"no mirror gave {target.name}: {'; '.join(failures)}; call again later to continue, or "
-        "download it by other means and give the file"
+        "download it by other means and name the file with --archive"
     )
 
 
