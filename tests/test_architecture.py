@@ -43,7 +43,7 @@ LAYERS = """
     evaluation
     pretraining recipe
     ablation experiments
-    comparison
+    comparison published
     canvas
     pictures
     plotting
