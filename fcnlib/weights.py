@@ -33,11 +33,25 @@ def save(
         arrays: {name: array}.
         meta: what JSON can hold; returned by `load`.
         half: store convolution kernels as float16 and compress, for a file that travels.
+
+    Raises:
+        InputError: the place cannot be written, or the disk is full; an older file is kept.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(partial, arrays, meta, half)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); free the disk or name another "
+            "folder; an older file is as it was"
+        ) from None
+
+
+def _write(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any], half: bool) -> None:
     method = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
-    with zipfile.ZipFile(partial, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(_entry(_META, method), json.dumps(dict(meta)))
         for name, value in arrays.items():
             array = np.asarray(value)
@@ -46,9 +60,8 @@ def save(
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, array, allow_pickle=False)
             archive.writestr(_entry(f"{name}.npy", method), buffer.getvalue())
-    with open(partial, "rb") as file:
+    with open(path, "rb") as file:
         os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def _entry(name: str, method: int) -> zipfile.ZipInfo:
