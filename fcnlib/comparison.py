@@ -198,7 +198,9 @@ def chosen(names: tuple[str, ...]) -> list[Row]:
     Raises:
         InputError: a name is neither.
     """
-    everything = {row.name: row for rows in GROUPS.values() for row in rows}
+    everything: dict[str, Row] = {}
+    for row in (row for rows in GROUPS.values() for row in rows):
+        everything.setdefault(row.name, row)  # one system may stand in several groups
     for name in names:
         if name not in GROUPS and name not in everything:
             raise InputError(

@@ -58,7 +58,7 @@ class TrainConfig:
     coarse_steps: int = 600  # end to end, the coarsest network
     skip_steps: int = 250  # end to end, each finer network
     ablation_steps: int = 120  # each variant of notebook 04
-    comparison_steps: int = 100  # each system of notebook 08
+    comparison_steps: int = 60  # each system of notebook 08
     val_every: int = 0  # steps between looks at the validation images; 0 = at the end of a stage
     head_lr: float = 1e-2
     base_lr: float = 2e-3
