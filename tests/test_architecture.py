@@ -38,6 +38,8 @@ LAYERS = """
     evaluation
     pretraining recipe
     ablation experiments
+    smoothing
+    postprocess
     canvas
     pictures
     plotting
