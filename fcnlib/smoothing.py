@@ -12,7 +12,7 @@ the grid small.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -39,10 +39,8 @@ def by_place(height: int, width: int, sigma: float) -> Filter:
     down, across = _halves(height, sigma), _halves(width, sigma)
 
     def apply(values: np.ndarray) -> np.ndarray:
-        count = values.shape[1]
-        coarse = (down.T @ values.reshape(height, -1)).reshape(-1, width, count)
-        coarse = np.matmul(across, np.matmul(across.T, coarse))  # [rows of the grid, W, K]
-        return (down @ coarse.reshape(len(coarse), -1)).reshape(-1, count)
+        coarse = _along_axes(values, (down.T, across.T))
+        return _along_axes(coarse, (down, across))
 
     return apply
 
@@ -54,6 +52,18 @@ def _halves(size: int, sigma: float) -> np.ndarray:
     scale = np.sqrt(step / sigma * np.sqrt(2 / np.pi))
     gaps = (np.arange(size)[:, None] - nodes) / sigma
     return (scale * np.exp(-(gaps**2))).astype(np.float32)
+
+
+def _along_axes(values: np.ndarray, kernels: Sequence[np.ndarray]) -> np.ndarray:
+    """Apply a matrix along each axis of a grid: float32 [n * m * ..., K] to [n' * m' * ..., K].
+
+    One product an axis, which turns the first axis into the last; many small ones would have
+    BLAS wait for its threads.
+    """
+    count = values.shape[1]
+    for kernel in kernels:
+        values = values.reshape(kernel.shape[1], -1).T @ kernel.T
+    return np.ascontiguousarray(values.reshape(count, -1).T)
 
 
 def by_place_and_colour(image: np.ndarray, sigma: float, colour_sigma: float) -> Filter:
@@ -75,13 +85,7 @@ def by_place_and_colour(image: np.ndarray, sigma: float, colour_sigma: float) ->
     kernels[-2:] = [np.kron(kernels[-2], kernels[-1])]  # two short axes make one worth a product
 
     def apply(values: np.ndarray) -> np.ndarray:
-        count = values.shape[1]
-        grid = spread.T @ np.ascontiguousarray(values)
-        left = 1
-        for kernel in kernels:
-            grid = np.matmul(kernel, grid.reshape(left, len(kernel), -1))
-            left *= len(kernel)
-        return spread @ grid.reshape(-1, count)
+        return spread @ _along_axes(spread.T @ values, kernels)
 
     return apply
 
