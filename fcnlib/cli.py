@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fcnlib import commands
+from fcnlib import commands, commands_predict
 from fcnlib.commands import path_option, profile_option, read_config, settings_option, short
 from fcnlib.errors import InputError
 
@@ -79,6 +79,7 @@ def report(folder: Path) -> None:
 for _command in (commands.data, commands.pretrain, commands.train, commands.evaluate):
     main.add_command(_command)
 main.add_command(commands.publish)
+main.add_command(commands_predict.predict)
 
 
 @main.command()

@@ -42,7 +42,7 @@ LAYERS = """
     postprocess
     canvas
     pictures
-    plotting
+    inference plotting prediction_files
     inspector
     sheet readings
     inspector_account
@@ -55,6 +55,7 @@ LAYERS = """
     workbook
     doctor
     commands
+    commands_predict
     cli
     __main__
 """
@@ -69,6 +70,7 @@ def rank(name: str) -> int | None:
 # Imports inside functions that have a reason; those of fcnlib itself never do, but for `cli`.
 LATE = {
     "commands": None,  # anything, as cli
+    "commands_predict": None,  # anything, as cli
     "cli": None,  # anything: help must answer before TensorFlow is loaded
     "pages": {"jinja2", "matplotlib", "nbconvert"},  # seconds to load, for one page at the end
     "progress": {"tqdm"},  # which bar it is depends on where it is shown

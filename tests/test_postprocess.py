@@ -93,7 +93,7 @@ def test_probabilities_of_0_and_1_stay_numbers():
 
 
 def test_a_photograph_takes_seconds():
-    """The goal is 3 s for ten rounds on two free cores; processor time sees little of a busy one."""
+    """The goal is 3 s for ten rounds on two free cores; here the processor time of three counts."""
     image, given = scene(375, 500), guesses(375, 500, 21)
     start = time.process_time()
     refine(given, image, dataclasses.replace(SEED, iterations=3))
