@@ -46,6 +46,7 @@ LAYERS = """
     inspector
     sheet readings
     inspector_account
+    inspector_page
     inspector_panel
     lesson
     kernel notebook_files pages run_progress stamps
