@@ -80,6 +80,7 @@ for _command in (commands.data, commands.pretrain, commands.train, commands.eval
     main.add_command(_command)
 main.add_command(commands.publish)
 main.add_command(commands_predict.predict)
+main.add_command(commands_predict.tensorboard)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The command for a user's own images."""
+"""The commands for a user's own images and own tools: predict, tensorboard."""
 
 from __future__ import annotations
 
@@ -85,3 +85,15 @@ def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, 
                 click.echo(f"fcnlib: error: {error}", err=True)
             bar.update(1)
     return failed
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@path_option("--out", help="The log folder; RUN/tensorboard by default.")
+def tensorboard(run: Path, out: Path | None) -> None:
+    """Write a run's training logs and figures for TensorBoard (`pip install tensorboard`)."""
+    from fcnlib.tensorboard_log import write_events
+
+    out = out or run / "tensorboard"
+    files = write_events(run, out)
+    click.echo(f"{len(files)} logs; tensorboard --logdir {short(out.resolve())}")

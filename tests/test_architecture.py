@@ -24,6 +24,7 @@ LAYERS = """
     datasets.shapes
     datasets
     compat
+    tensorboard_log
     augmentation image_store
     input_pipeline
     geometry
@@ -38,7 +39,7 @@ LAYERS = """
     evaluation
     pretraining recipe
     ablation experiments
-    smoothing
+    calibration smoothing
     postprocess
     canvas
     pictures
@@ -80,6 +81,7 @@ LATE = {
 # What a reader, a table or a page needs must not wait for TensorFlow.
 LIGHT = (
     *("errors", "config", "labels", "metrics", "borders", "diagnosis", "datasets", "runrecord"),
+    *("calibration", "smoothing", "postprocess", "prediction_files"),
     *("progress", "geometry", "canvas", "pictures", "plotting"),
     *(
         "pages",
