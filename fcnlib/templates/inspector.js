@@ -145,8 +145,8 @@ function drawAccount() {
     const line = make("tr"), share = now.chances[c];
     const name = make("th", "", line);
     name.scope = "row"; name.textContent = data.classes[c];
-    const chance = make("div", "bar", make("td", "", line));
-    Object.assign(make("i", "", chance).style, { left: 0, width: `${100 * share}%`, background: `rgb(${data.colours[c]})` });
+    const chance = make("div", "chance", make("td", "", line));
+    Object.assign(make("i", "", make("div", "bar", chance)).style, { left: 0, width: `${100 * share}%`, background: `rgb(${data.colours[c]})` });
     make("b", "", chance).textContent = `${(100 * share).toFixed(1)} %`;
     const bar = make("div", "bar", make("td", "", line)), ends = [50, 50];
     bar.title = strides.map((s, i) => `stride ${s}: ${now.added[i][c].toFixed(2)}`).join(", ");
