@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fcnlib import commands, commands_weights
+from fcnlib import commands, commands_predict, commands_weights
 from fcnlib.commands import path_option, profile_option, read_config, settings_option, short
 from fcnlib.errors import InputError
 
@@ -86,6 +86,8 @@ for _command in (
     main.add_command(_command)
 main.add_command(commands.publish)
 main.add_command(commands_weights.weights)
+main.add_command(commands_predict.predict)
+main.add_command(commands_predict.tensorboard)
 
 
 @main.command()

@@ -56,6 +56,25 @@ def draw(view: View, scale: float = 1.0, compact: bool = False) -> bytes:
     return sheet.png(compact)
 
 
+def pixel_at(reading: Reading, across: float, down: float) -> tuple[int, int] | None:
+    """Find the pixel of the image that a place in the picture shows.
+
+    Args:
+        reading: what is drawn.
+        across: of the place, share of the picture's width.
+        down: likewise of its height.
+
+    Returns:
+        (row, column); None where neither the image nor the answer is.
+    """
+    (width, height), _ = _sizes(reading)
+    x, y = across * WIDTH - MARGIN, down * (_HEAD + height + _GAP + ACCOUNT_HEIGHT) - _HEAD
+    x = x - width - _GAP if x > width else x  # the answer, right of the image
+    rows, columns = reading.image.shape[:2]
+    row, column = int(y / height * rows // 1), int(x / width * columns // 1)
+    return (row, column) if 0 <= row < rows and 0 <= column < columns else None
+
+
 def figure(view: View, title: str) -> Figure:
     """Draw a view as a figure, for a report that no one can touch.
 

@@ -17,6 +17,7 @@ from fcnlib.runrecord import read_json, write_text
 _BEGIN, _END = "<!-- results:begin -->", "<!-- results:end -->"
 _ROW_KEYS = (*run_contents.METRICS, "network", "mean_iou_spread", "seeds", "images")
 _RUN_KEYS = ("command", "machine", "commit")
+_INSPECTOR = "inspector.html"  # as `inspector_page` writes it; that one needs TensorFlow
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
@@ -26,7 +27,7 @@ def build(run: Path) -> Path:
     Args:
         run: the folder, with some of record.json, models/*/metrics.json, notebooks/*.ipynb,
             figures/NN_name/*.png (.svg and a .json {"title", "alt"} beside them) and tables/*.csv
-            (a .json {"title", "note"} beside them).
+            (a .json {"title", "note"} beside them), inspector.html.
 
     Returns:
         The path of index.html.
@@ -74,6 +75,7 @@ def _content(run: Path) -> dict[str, Any]:
         "scope": _scope(networks, dataset),
         "record_parts": _record_parts(record),
         "sections": sections,
+        "inspector": _INSPECTOR if (run / _INSPECTOR).is_file() else "",
         "empty": not any(there for _, _, there in sections),
         **{name: there for name, _, there in sections},
     }

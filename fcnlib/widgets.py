@@ -11,17 +11,29 @@ from collections.abc import Iterator
 from typing import Any
 
 import ipywidgets
-from IPython.display import Image, display
+from IPython.display import Image, Javascript, display
 
 from fcnlib.errors import InputError
 from fcnlib.inspector import View, landmark
 from fcnlib.inspector_account import WIDTH
-from fcnlib.inspector_panel import ALT, draw
+from fcnlib.inspector_panel import ALT, draw, pixel_at
 from fcnlib.network import SKIPS
 from fcnlib.readings import Readings, open_picture
 
 HEADLESS = "FCNLIB_HEADLESS"  # environment variable: set by the runner, no one is there to slide
 _SIZE = {"layout": {"width": "240px"}, "style": {"description_width": "65px"}}  # four in a row
+# A picture of ipywidgets hears no clicks: the place goes through a field that no one sees.
+_CLICKS = """
+window.fcnlibClicks ??= document.addEventListener("click", (event) => {
+  const picture = event.target.closest?.(".fcnlib-picture");
+  if (!picture) return;
+  const frame = picture.getBoundingClientRect();
+  const field = picture.closest(".fcnlib-inspector").querySelector(".fcnlib-click input");
+  field.value = [(event.clientX - frame.left) / frame.width,
+                 (event.clientY - frame.top) / frame.height];
+  for (const name of ["input", "change"]) field.dispatchEvent(new Event(name, {bubbles: true}));
+}) ?? true;
+"""
 
 
 class SkipInspector:
@@ -30,7 +42,8 @@ class SkipInspector:
     A value set from code does the same as a hand on the slider: `inspector.weights[8].value = 0`.
     `network`, `image` and `shown` (the class) are drop-downs, `weights` sliders by stride, `row`
     and `column` the pixel's; `upload` takes a file, `reset` sets all weights to 1; `picture` is the
-    PNG, `note` says how long it took or what went wrong, `box` holds it all.
+    PNG, `note` says how long it took or what went wrong, `box` holds it all; `click` is the place
+    of a click in the picture, "across,down" in shares.
     """
 
     def __init__(self, readings: Readings, network: str = "", image: str = ""):
@@ -55,18 +68,23 @@ class SkipInspector:
         self.upload = ipywidgets.FileUpload(accept="image/*", description="your own")
         self.picture = ipywidgets.Image(width=str(WIDTH), layout={"max_width": "100%"})
         self.note = ipywidgets.HTML()
+        self.click = ipywidgets.Text(layout={"display": "none"})
         rows = (
             (self.network, self.image, self.shown, self.upload),
             tuple(self.weights.values()),
             (self.row, self.column, self.reset, self.note),
         )
         lines = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows]
-        self.box = ipywidgets.VBox([*lines, self.picture])
+        self.box = ipywidgets.VBox([*lines, self.picture, self.click])
+        for part in ("box", "picture", "click"):
+            name = "inspector" if part == "box" else part
+            getattr(self, part).add_class(f"fcnlib-{name}")
         for control in (self.network, self.image):
             control.observe(self._choose, "value")
         for control in (self.shown, self.row, self.column, *self.weights.values()):
             control.observe(self._draw, "value")
         self.upload.observe(self._take, "value")
+        self.click.observe(self._point, "value")
         self.reset.on_click(self._all_one)
         self._choose()
 
@@ -85,7 +103,7 @@ class SkipInspector:
         if os.environ.get(HEADLESS):
             display(Image(data=draw(self.view, compact=True), width=WIDTH, alt=ALT))
         else:
-            display(self.box)
+            display(self.box, Javascript(_CLICKS))
 
     @contextlib.contextmanager
     def _quietly(self) -> Iterator[None]:
@@ -133,6 +151,13 @@ class SkipInspector:
                 self.image.value = file["name"]
             if self.image.value == file["name"]:
                 self._choose()
+
+    def _point(self, change: Any) -> None:
+        place = pixel_at(self.view.reading, *map(float, change["new"].split(",")))
+        if place:
+            with self._quietly():
+                self.row.value, self.column.value = place
+            self._draw()
 
     def _all_one(self, _button: Any) -> None:
         with self._quietly():

@@ -25,6 +25,7 @@ LAYERS = """
     datasets.shapes
     datasets
     compat
+    tensorboard_log
     augmentation image_store
     input_pipeline
     geometry
@@ -44,12 +45,15 @@ LAYERS = """
     pretraining recipe
     ablation experiments
     comparison published
+    calibration smoothing
+    postprocess
     canvas
     pictures
-    plotting
+    inference plotting prediction_files
     inspector
     sheet readings
     inspector_account
+    inspector_page
     inspector_panel
     lesson
     kernel notebook_files pages run_progress stamps
@@ -60,6 +64,7 @@ LAYERS = """
     doctor
     commands
     commands_weights
+    commands_predict
     cli
     __main__
 """
@@ -75,6 +80,7 @@ def rank(name: str) -> int | None:
 LATE = {
     "commands": None,  # anything, as cli
     "commands_weights": None,
+    "commands_predict": None,  # anything, as cli
     "cli": None,  # anything: help must answer before TensorFlow is loaded
     "pages": {"jinja2", "matplotlib", "nbconvert"},  # seconds to load, for one page at the end
     "progress": {"tqdm"},  # which bar it is depends on where it is shown
@@ -83,6 +89,7 @@ LATE = {
 # What a reader, a table or a page needs must not wait for TensorFlow.
 LIGHT = (
     *("errors", "config", "labels", "metrics", "borders", "diagnosis", "datasets", "runrecord"),
+    *("calibration", "smoothing", "postprocess", "prediction_files"),
     *("progress", "download", "archives", "geometry", "canvas", "pictures", "plotting"),
     *(
         "pages",

@@ -19,6 +19,7 @@ PACKAGES = {
     "IPython": "ipython",
     "PIL": "pillow",
     "sklearn": "scikit-learn",
+    "websocket": "websocket-client",
 }
 
 

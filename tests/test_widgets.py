@@ -14,7 +14,7 @@ from PIL import Image
 from fcnlib import widgets
 from fcnlib.datasets import open_dataset
 from fcnlib.errors import InputError
-from fcnlib.inspector_panel import draw
+from fcnlib.inspector_panel import draw, pixel_at
 from fcnlib.labels import SHAPES
 from fcnlib.readings import Readings
 from fcnlib.widgets import SkipInspector
@@ -109,6 +109,17 @@ def test_the_button_sets_all_weights_to_1_and_draws_once(inspector, drawings):
     assert inspector.picture.value == before
 
 
+def test_a_click_moves_the_ring(inspector, drawings):
+    before = (inspector.row.value, inspector.column.value)
+    inspector.click.value = "0.05,0.2"
+    row, column = pixel_at(inspector.view.reading, 0.05, 0.2)
+    assert (inspector.row.value, inspector.column.value) == (row, column) != before
+    assert len(drawings) == 1
+    assert inspector.picture.value == draw(inspector.view)
+    inspector.click.value = "0.05,0.99"  # the account at the foot is no pixel
+    assert len(drawings) == 1
+
+
 def test_a_picture_of_ones_own(inspector):
     inspector.row.value = inspector.row.max
     upload(inspector, "mine.png", png((50, 40)))
@@ -183,7 +194,7 @@ def test_200_moves_leave_nothing_behind(inspector):
 
 def test_it_shows_controls_to_a_person_and_a_picture_to_a_runner(inspector, monkeypatch):
     shown = []
-    monkeypatch.setattr(widgets, "display", shown.append)
+    monkeypatch.setattr(widgets, "display", lambda *things: shown.append(things[0]))
     monkeypatch.delenv(widgets.HEADLESS, raising=False)
     inspector.show()
     monkeypatch.setenv(widgets.HEADLESS, "1")

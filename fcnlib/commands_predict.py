@@ -1,0 +1,99 @@
+"""The commands for a user's own images and own tools: predict, tensorboard."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fcnlib.commands import path_option, short
+from fcnlib.errors import InputError
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
+@path_option("--out", required=True, help="Folder of the answers.")
+@click.option("--flip", is_flag=True, help="Average with the mirrored image.")
+@click.option("--scales", default="1", show_default=True, help="Average over sizes: 0.75,1,1.25")
+@click.option("--crf", is_flag=True, help="Sharpen with a conditional random field.")
+@click.option("--tile", default=1024, show_default=True, help="Pixels a side of a tile.")
+def predict(
+    checkpoint: Path,
+    places: tuple[Path, ...],
+    out: Path,
+    flip: bool,
+    scales: str,
+    crf: bool,
+    tile: int,
+) -> None:
+    """Label images or folders of images with a trained network.
+
+    Each gets a palette PNG, an overlay and a JSON of class shares; legend.png names the colours.
+    """
+    from fcnlib import prediction_files as files
+
+    factors = _factors(scales)
+    images = files.find_images(places)
+    names = files.choose_names(images, out)
+    from fcnlib.checkpoints import load_fcn
+    from fcnlib.inference import Segmenter
+
+    network, meta = load_fcn(checkpoint)
+    labels = files.labels_of(meta["classes"])
+    segmenter = Segmenter(network, flip=flip, scales=factors, crf=crf, tile=tile)
+    said = {"network": f"FCN-{meta['stride']}s", "flip": flip, "scales": factors, "crf": crf}
+    files.write_legend(out, labels)
+    failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
+    click.echo(f"{short(out.resolve())}: {len(images) - failed} of {len(images)} images labelled")
+    sys.exit(1 if failed else 0)
+
+
+def _factors(scales: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(text) for text in scales.split(","))
+    except ValueError:
+        raise InputError(f"--scales {scales}: write numbers, such as 0.75,1,1.25") from None
+
+
+def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, said: dict) -> int:
+    """Label images one by one; say which cannot be read, and return how many."""
+    from PIL import Image
+
+    from fcnlib import prediction_files as files
+    from fcnlib import progress
+    from fcnlib.datasets import read_image
+    from fcnlib.inference import tiles
+
+    failed = 0
+    with progress.bar(len(images), "predict", "image") as bar:
+        for name, path in images.items():
+            try:
+                with warnings.catch_warnings():
+                    # A hundred megapixels are no bomb here: the image is cut into tiles.
+                    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                    image = read_image(path)
+                count = sum(1 for _ in tiles(*image.shape[:2], segmenter.side))
+                with progress.bar(count if count > 1 else 0, path.name, "tile") as inner:
+                    answer = segmenter.label(image, inner.update)
+                files.write_answer(out, name, image, answer, labels, {"file": path.name} | said)
+            except InputError as error:
+                failed += 1
+                click.echo(f"fcnlib: error: {error}", err=True)
+            bar.update(1)
+    return failed
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@path_option("--out", help="The log folder; RUN/tensorboard by default.")
+def tensorboard(run: Path, out: Path | None) -> None:
+    """Write a run's training logs and figures for TensorBoard (`pip install tensorboard`)."""
+    from fcnlib.tensorboard_log import write_events
+
+    out = out or run / "tensorboard"
+    files = write_events(run, out)
+    click.echo(f"{len(files)} logs; tensorboard --logdir {short(out.resolve())}")

@@ -1,0 +1,199 @@
+"""Label images of any size: whole or in overlapped tiles, averaged over flips and scales.
+
+A tile sees as far beyond its core as the network's units do, and begins on the 32-pixel grid, so
+that at scale 1 its core gets the very answer that the whole image would: there are no seams.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fcnlib import geometry
+from fcnlib.blocks import BACKBONES
+from fcnlib.compat import tf
+from fcnlib.errors import InputError
+from fcnlib.geometry import GRID
+from fcnlib.network import FCN
+from fcnlib.postprocess import refine
+from fcnlib.upsampling import pad_to_grid, upsample
+
+TILE = 1024  # pixels a side of a tile's core; with margins some 2 GB of a full-width network
+_CRF_ROOM = 128  # pixels beyond a tile's core that the random field may look at
+
+
+@dataclass(frozen=True)
+class Box:
+    """Pixels `top` to `bottom`, `left` to `right`, the last of each not included."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def grown(self, margin: int, height: int, width: int) -> Box:
+        """Return the box with a margin around it.
+
+        Args:
+            margin: pixels; at the top and left up to 31 more, so that it begins on the grid.
+            height: of the image, which cuts the margin.
+            width: of the image, likewise.
+
+        Returns:
+            The larger box.
+        """
+        top, left = (max(at - margin, 0) // GRID * GRID for at in (self.top, self.left))
+        return Box(top, left, min(self.bottom + margin, height), min(self.right + margin, width))
+
+    def within(self, other: Box) -> Box:
+        """Return the same pixels, counted from another box's corner."""
+        return Box(
+            self.top - other.top,
+            self.left - other.left,
+            self.bottom - other.top,
+            self.right - other.left,
+        )
+
+    def cut(self, array: np.ndarray) -> np.ndarray:
+        """Return these pixels of an array [H, W, ...]."""
+        return array[self.top : self.bottom, self.left : self.right]
+
+
+def tiles(height: int, width: int, side: int) -> Iterator[Box]:
+    """Cut an image into cores that cover it once.
+
+    Args:
+        height: of the image, pixels.
+        width: of the image, pixels.
+        side: of a core, pixels; a multiple of 32.
+
+    Yields:
+        The cores, row by row; those at the right and at the bottom may be smaller.
+    """
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield Box(top, left, min(top + side, height), min(left + side, width))
+
+
+def reach(network: FCN) -> int:
+    """Return how far from a pixel a network can look, in pixels."""
+    table, last = BACKBONES[network.backbone].table, network.skips[32]
+    field = geometry.fields(table, geometry.grid_size(GRID, network.centred), "SAME")[last]
+    # The answer between two sample points is made of both; each step of upsampling adds its own.
+    return math.ceil(field.reach) + 2 * GRID + network.stride
+
+
+class Segmenter:
+    """A trained network that labels images of any size."""
+
+    def __init__(
+        self,
+        network: FCN,
+        *,
+        flip: bool = False,
+        scales: tuple[float, ...] = (1.0,),
+        crf: bool = False,
+        tile: int = TILE,
+    ):
+        """Choose how to label.
+
+        Args:
+            network: a trained one.
+            flip: average the probabilities with those of the mirrored image.
+            scales: sizes of the image to average over, factors of its side.
+            crf: refine the probabilities by `postprocess.refine`.
+            tile: pixels a side of a tile's core; rounded up to a multiple of 32.
+
+        Raises:
+            InputError: a scale or the tile is not positive, there is no scale, or the network is
+                the one of 2017.
+        """
+        if not isinstance(network, FCN):
+            raise InputError("a network of 2017 has no tiles; score it with `fcnlib evaluate`")
+        if not scales or min(scales) <= 0 or tile <= 0:
+            raise InputError(f"scales {scales} and tile {tile} must be positive numbers")
+        self._network, self._flip, self._scales, self._crf = network, flip, scales, crf
+        self.side = math.ceil(tile / GRID) * GRID
+        self._margin = math.ceil(reach(network) / min(1.0, *scales))
+        image, box = tf.TensorSpec([None, None, 3]), tf.TensorSpec([4], tf.int32)
+        self._run = tf.function(self._probabilities, [image, box], autograph=False)
+
+    def label(
+        self, image: np.ndarray, done: Callable[[int], object] = lambda count: None
+    ) -> np.ndarray:
+        """Choose the class of every pixel.
+
+        Args:
+            image: uint8 [H, W, 3].
+            done: called with 1 after each tile.
+
+        Returns:
+            uint8 [H, W], 0..C-1.
+        """
+        height, width = image.shape[:2]
+        answer = np.empty((height, width), np.uint8)
+        for core in tiles(height, width, self.side):
+            room = core.grown(_CRF_ROOM if self._crf else 0, height, width)
+            found = self.probabilities(image, room)
+            if self._crf:
+                found = refine(found, room.cut(image))
+            core.cut(answer)[:] = core.within(room).cut(found).argmax(axis=-1)
+            done(1)
+        return answer
+
+    def probabilities(self, image: np.ndarray, box: Box | None = None) -> np.ndarray:
+        """Average the probabilities of the classes over scales and flips.
+
+        Args:
+            image: uint8 [H, W, 3].
+            box: the part to look at, begun on the grid; the whole where None.
+
+        Returns:
+            float32 [h, w, C] of that part; they add up to 1.
+        """
+        height, width = image.shape[:2]
+        box = box or Box(0, 0, height, width)
+        seen = box.grown(self._margin, height, width)
+        pixels = tf.cast(seen.cut(image), tf.float32) / 127.5 - 1.0
+        inner = box.within(seen)
+        total = sum(self._at_scale(pixels, inner, scale) for scale in self._scales)
+        return (total / len(self._scales)).numpy()
+
+    def _at_scale(self, pixels: tf.Tensor, inner: Box, scale: float) -> tf.Tensor:
+        height, width = pixels.shape[:2]
+        if scale == 1:
+            return self._run(pixels, _corners(inner))
+        size = [max(round(scale * side), 1) for side in (height, width)]
+        small = tf.image.resize(pixels, size, antialias=True)
+        found = self._run(small, _corners(Box(0, 0, *size)))
+        return inner.cut(tf.image.resize(found, [height, width]))
+
+    def _probabilities(self, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
+        images = pad_to_grid(pixels[None], self._network.centred)
+        found = self._part(self._network.fuse(*self._network.score_maps(images)), corners)
+        if self._flip:
+            # The grid's sample points lie as far from its right end as from its left.
+            mirrored = self._network.fuse(*self._network.score_maps(images[:, :, ::-1]))
+            found = (found + self._part(mirrored[:, :, ::-1], corners)) / 2
+        return found
+
+    def _part(self, fused: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
+        top, left, bottom, right = tf.unstack(corners)
+        stride, classes = self._network.stride, self._network.num_classes
+        if self._network.centred:
+            logits = upsample(fused, stride, centred=True)[0, top:bottom, left:right]
+            return tf.nn.softmax(logits[..., :classes])
+        coarse = fused[
+            :,
+            top // stride : (bottom - 1) // stride + 2,
+            left // stride : (right - 1) // stride + 2,
+        ]
+        logits = upsample(coarse, stride)[0, : bottom - top, : right - left]
+        return tf.nn.softmax(logits[..., :classes])
+
+
+def _corners(box: Box) -> tf.Tensor:
+    return tf.constant([box.top, box.left, box.bottom, box.right], tf.int32)

@@ -1,0 +1,140 @@
+"""What `fcnlib predict` reads and writes: the images named, and the answers beside each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from fcnlib import labels as label_sets
+from fcnlib.errors import InputError
+from fcnlib.labels import LabelSet, voc_palette
+from fcnlib.pictures import overlay
+from fcnlib.runrecord import write_json
+
+LEGEND = "legend.png"
+_LINE = 22  # pixels a line of the legend
+_ENDINGS = (".png", "_overlay.jpg", ".json")
+_LARGEST_JPEG = 65_500  # pixels a side
+
+
+def find_images(places: Sequence[Path]) -> list[Path]:
+    """List the images that a user names.
+
+    Args:
+        places: files, or folders whose images are meant, not those of folders inside.
+
+    Returns:
+        The files, those of a folder by name, none twice.
+
+    Raises:
+        InputError: a place is not there, or a folder holds no image.
+    """
+    Image.init()
+    found: list[Path] = []
+    for place in places:
+        if not place.exists():
+            raise InputError(f"{place}: no such file or folder")
+        inside = [place]
+        if place.is_dir():
+            inside = sorted(p for p in place.iterdir() if p.suffix.lower() in Image.EXTENSION)
+            if not inside:
+                raise InputError(f"{place}: no image in this folder")
+        found += inside
+    return list(dict.fromkeys(path.resolve() for path in found))
+
+
+def choose_names(images: Sequence[Path], out: Path) -> list[str]:
+    """Name the answers: as the image, with a number where two images are named alike.
+
+    Args:
+        images: from `find_images`.
+        out: where the answers go.
+
+    Returns:
+        A name an image, without ending.
+
+    Raises:
+        InputError: an answer, or the legend, would take the place of an image.
+    """
+    names: list[str] = []
+    for image in images:
+        number, name = 1, image.stem
+        while name in names:
+            number += 1
+            name = f"{image.stem}-{number}"
+        names.append(name)
+    targets = {(out / (name + ending)).resolve() for name in names for ending in _ENDINGS}
+    for image in images:
+        if image in targets | {(out / LEGEND).resolve()}:
+            raise InputError(f"--out {out}: an answer would overwrite {image}; name another folder")
+    return names
+
+
+def labels_of(classes: Sequence[str]) -> LabelSet:
+    """Return the label set of these classes: a known one, or one in the colours of PASCAL VOC."""
+    for known in vars(label_sets).values():
+        if isinstance(known, LabelSet) and known.classes == tuple(classes):
+            return known
+    lut = np.full(256, -1, np.int16)
+    return LabelSet("own", tuple(classes), voc_palette(len(classes)), lut)
+
+
+def write_answer(
+    out: Path, name: str, image: np.ndarray, answer: np.ndarray, labels: LabelSet, said: dict
+) -> dict[str, float]:
+    """Write an answer: NAME.png by palette index, NAME_overlay.jpg, NAME.json with class shares.
+
+    Args:
+        out: the folder, made where it is missing.
+        name: without ending.
+        image: uint8 [H, W, 3].
+        answer: uint8 [H, W], 0..C-1.
+        labels: names and colours.
+        said: what else the JSON says.
+
+    Returns:
+        {class: share of the pixels}, the classes that are there, largest first.
+    """
+    counts = np.bincount(answer.ravel(), minlength=labels.num_classes)
+    shares = {labels.classes[i]: float(counts[i] / answer.size) for i in np.argsort(-counts)}
+    shares = {name: share for name, share in shares.items() if share}
+    picture = Image.fromarray(answer)
+    picture.putpalette(labels.png_palette())
+    _save(picture, out / f"{name}.png")
+    painted = np.empty_like(image)
+    for top in range(0, len(image), 512):  # in strips: it takes eight bytes a colour on the way
+        rows = slice(top, top + 512)
+        painted[rows] = overlay(image[rows], answer[rows], labels)
+    shown = Image.fromarray(painted)
+    shown.thumbnail((_LARGEST_JPEG, _LARGEST_JPEG))
+    _save(shown, out / f"{name}_overlay.jpg", quality=92)
+    size = {"width": answer.shape[1], "height": answer.shape[0]}
+    write_json(out / f"{name}.json", {"image": name, **size, **said, "shares": shares})
+    return shares
+
+
+def write_legend(out: Path, labels: LabelSet) -> None:
+    """Write legend.png: the colour and the name of every class."""
+    longest = max(len(name) for name in labels.classes)
+    sheet = Image.new("RGB", (50 + 8 * longest, _LINE * labels.num_classes + 8), "white")
+    pen = ImageDraw.Draw(sheet)
+    for index, name in enumerate(labels.classes):
+        y = 4 + _LINE * index
+        colour = tuple(int(part) for part in labels.palette[index])
+        pen.rectangle((8, y + 3, 32, y + _LINE - 4), colour, "#777777")
+        pen.text((40, y + _LINE // 2), name, "#222222", anchor="lm", font_size=14)
+    _save(sheet, out / LEGEND)
+
+
+def _save(picture: Image.Image, path: Path, **options) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        picture.save(part, path.suffix[1:].replace("jpg", "jpeg"), **options)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""Gaussian filters over the pixels of an image: by place alone, and by place and colour together.
+
+Both are K ~ S G S': spread the pixels' values onto a coarse grid (S'), filter there (G), read the
+grid at the pixels (S). The grid of places alone is one of plain matrix products and exact to six
+digits. That of places and colours has five axes; a pixel touches its 32 nearest nodes.
+
+Source: Chen, Paris and Durand, "Real-time edge-aware image processing with the bilateral grid",
+2007; the axes of colour are turned to the image's principal ones, which keeps distances and makes
+the grid small.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import sparse
+
+Filter = Callable[[np.ndarray], np.ndarray]
+
+_EXACT = 0.6  # grid spacing in sigmas at which the sum over half kernels is exact to 1e-5
+_FINEST = 0.5  # grid spacing in sigmas beyond which the error is no longer that of the grid
+_CELLS = 500_000  # nodes of the largest grid; 21 classes of them take 42 MB
+
+
+def by_place(height: int, width: int, sigma: float) -> Filter:
+    """Make the filter whose weights are exp(-d^2 / (2 sigma^2)), d the distance of two pixels.
+
+    Args:
+        height: of the image, pixels.
+        width: of the image, pixels.
+        sigma: pixels.
+
+    Returns:
+        A function of float32 [H * W, K] that returns, for each pixel, the weighted sum over all
+        pixels, itself included; the weights are not normalized.
+    """
+    down, across = _halves(height, sigma), _halves(width, sigma)
+
+    def apply(values: np.ndarray) -> np.ndarray:
+        coarse = _along_axes(values, (down.T, across.T))
+        return _along_axes(coarse, (down, across))
+
+    return apply
+
+
+def _halves(size: int, sigma: float) -> np.ndarray:
+    """Return A with A A' = exp(-(i - j)^2 / (2 sigma^2)): a Gaussian is that of its halves."""
+    step = _EXACT * sigma
+    nodes = np.arange(-4 * sigma, size - 1 + 4 * sigma + step, step)
+    scale = np.sqrt(step / sigma * np.sqrt(2 / np.pi))
+    gaps = (np.arange(size)[:, None] - nodes) / sigma
+    return (scale * np.exp(-(gaps**2))).astype(np.float32)
+
+
+def _along_axes(values: np.ndarray, kernels: Sequence[np.ndarray]) -> np.ndarray:
+    """Apply a matrix along each axis of a grid: float32 [n * m * ..., K] to [n' * m' * ..., K].
+
+    One product an axis, which turns the first axis into the last; many small ones would have
+    BLAS wait for its threads.
+    """
+    count = values.shape[1]
+    for kernel in kernels:
+        values = values.reshape(kernel.shape[1], -1).T @ kernel.T
+    return np.ascontiguousarray(values.reshape(count, -1).T)
+
+
+def by_place_and_colour(image: np.ndarray, sigma: float, colour_sigma: float) -> Filter:
+    """Make the filter whose weights are exp(-d^2 / (2 sigma^2) - c^2 / (2 colour_sigma^2)).
+
+    Args:
+        image: uint8 [H, W, 3]; c is the Euclidean distance of two pixels' colours.
+        sigma: pixels.
+        colour_sigma: levels of 0..255.
+
+    Returns:
+        A function as of `by_place`. Weighted means (sums divided by the sums of ones) err by one
+        to two percent of their size on images of 500 x 375 pixels; a test bounds it.
+    """
+    features = _features(image, sigma, colour_sigma)
+    step, shape = _grid(features)
+    spread = _interpolation(features / step, shape)
+    kernels = [_kernel(size, step) for size in shape]
+    kernels[-2:] = [np.kron(kernels[-2], kernels[-1])]  # two short axes make one worth a product
+
+    def apply(values: np.ndarray) -> np.ndarray:
+        return spread @ _along_axes(spread.T @ values, kernels)
+
+    return apply
+
+
+def _features(image: np.ndarray, sigma: float, colour_sigma: float) -> np.ndarray:
+    """Return float32 [N, 5] in sigmas from the least of each axis: row, column, three colours."""
+    height, width = image.shape[:2]
+    colours = image.reshape(-1, 3).astype(np.float32)
+    colours -= colours.mean(axis=0)
+    _, axes = np.linalg.eigh(colours.T @ colours)
+    rows, columns = np.indices((height, width), np.float32).reshape(2, -1) / sigma
+    turned = colours @ (axes / colour_sigma).astype(np.float32)
+    features = np.column_stack([rows, columns, turned])
+    return features - features.min(axis=0)
+
+
+def _grid(features: np.ndarray) -> tuple[float, list[int]]:
+    """Choose the finest spacing that the budget of nodes allows, and the nodes of each axis."""
+    reach, step = features.max(axis=0), _FINEST
+    while True:
+        shape = [int(np.ceil(r / step)) + 1 for r in reach]
+        shape = [max(n, 2) for n in shape]  # an axis along which nothing differs has its two, too
+        if np.prod(shape) <= _CELLS:
+            return step, shape
+        step *= 1.05
+
+
+def _interpolation(places: np.ndarray, shape: list[int]) -> sparse.csr_array:
+    """Return float32 [N, nodes] with the 32 weights of linear interpolation in five dimensions."""
+    count, axes = places.shape
+    low = np.minimum(places.astype(np.int32), np.array(shape, np.int32) - 2)
+    share = (places - low).astype(np.float32)
+    steps = np.cumprod([1, *shape[:0:-1]])[::-1].astype(np.int32)
+    first = low @ steps
+    corners = list(itertools.product((0, 1), repeat=axes))
+    weights = np.ones((count, len(corners)), np.float32)
+    nodes = np.empty((count, len(corners)), np.int32)
+    for number, corner in enumerate(corners):
+        nodes[:, number] = first + np.dot(corner, steps)
+        for axis, upper in enumerate(corner):
+            weights[:, number] *= share[:, axis] if upper else 1 - share[:, axis]
+    ends = np.arange(0, nodes.size + 1, len(corners), dtype=np.int32)
+    size = (count, int(np.prod(shape)))
+    return sparse.csr_array((weights.ravel(), nodes.ravel(), ends), shape=size)
+
+
+def _kernel(size: int, step: float) -> np.ndarray:
+    """Return the Gaussian between the nodes of an axis, narrowed by what interpolation blurs.
+
+    Linear interpolation spreads a value with a variance of step^2 / 6 on average, twice.
+    """
+    variance = 1 - step**2 / 3
+    gaps = (np.arange(size)[:, None] - np.arange(size)) * step
+    return (np.exp(-(gaps**2) / (2 * variance)) / np.sqrt(variance)).astype(np.float32)

@@ -1,0 +1,77 @@
+"""The logs of a run as TensorBoard reads them: scalars of the training, figures as images.
+
+The CSV files stay what everything else reads. An event file is a TFRecord of `Event` messages,
+and TensorFlow has both; the viewer itself is no dependency of ours.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fcnlib.compat import tf
+from fcnlib.errors import InputError
+
+_FILE = "events.out.tfevents.0.fcnlib"
+_SCALARS = ("loss", "learning_rate", "mean_iou", "images_per_second")
+
+
+def write_events(run: Path, out: Path) -> list[Path]:
+    """Write an event file a network, and one for the figures.
+
+    Args:
+        run: a run folder with models/*/log.csv, figures/*/*.png, or both.
+        out: the log folder for TensorBoard; files of an earlier call are replaced.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: the run has neither logs nor figures.
+    """
+    sources = {log.parent.name: _scalars(log) for log in sorted(run.glob("models/*/log.csv"))}
+    if figures := sorted(run.glob("figures/*/*.png")):
+        sources["figures"] = _images(figures)
+    if not sources:
+        raise InputError(f"{run}: no models/*/log.csv and no figures; give the folder of a run")
+    return [_write(out / name / _FILE, events) for name, events in sources.items()]
+
+
+def _write(path: Path, events: Iterator[tf.compat.v1.Event]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with tf.io.TFRecordWriter(str(part)) as writer:
+            writer.write(tf.compat.v1.Event(file_version="brain.Event:2").SerializeToString())
+            for event in events:
+                writer.write(event.SerializeToString())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _scalars(log: Path) -> Iterator[tf.compat.v1.Event]:
+    """Yield an event a line of a training log; a cell that is empty gives no value."""
+    with open(log, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            values = [
+                tf.compat.v1.Summary.Value(tag=tag, simple_value=float(row[tag]))
+                for tag in _SCALARS
+                if row.get(tag)
+            ]
+            yield tf.compat.v1.Event(
+                wall_time=float(row["seconds"]),
+                step=int(row["step"]),
+                summary=tf.compat.v1.Summary(value=values),
+            )
+
+
+def _images(figures: list[Path]) -> Iterator[tf.compat.v1.Event]:
+    for path in figures:
+        image = tf.compat.v1.Summary.Image(encoded_image_string=path.read_bytes())
+        tag = f"{path.parent.name}/{path.stem}"
+        value = tf.compat.v1.Summary.Value(tag=tag, image=image)
+        yield tf.compat.v1.Event(summary=tf.compat.v1.Summary(value=[value]))

@@ -1,0 +1,261 @@
+"""What a person does with mouse and keys, in Debian's Chromium: the inspector as page and in 06.
+
+A missing Chromium fails these tests: an inspector that no one has opened is not tested.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from browser import SECONDS, Browser
+from conftest import TINY_SHAPES
+from model_maker import write_network
+from PIL import Image
+
+from fcnlib import inspector
+from fcnlib.datasets import open_dataset
+from fcnlib.inspector import View
+from fcnlib.inspector_page import write_inspector
+from fcnlib.inspector_panel import draw, pixel_at
+from fcnlib.labels import SHAPES
+from fcnlib.readings import Readings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder with two small networks of drawn weights."""
+    out = tmp_path_factory.mktemp("run")
+    for stride in (32, 8):
+        write_network(out / "models" / f"fcn-{stride}s", SHAPES.classes, stride)
+    return out
+
+
+@pytest.fixture(scope="module")
+def readings(run, tiny_shapes):
+    return Readings(run / "models", open_dataset("shapes", tiny_shapes), "val")
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    with Browser(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(chromium, readings, tmp_path):
+    """The inspector's page, opened from disk; (browser, readings in their order)."""
+    kept = {name: readings.read("fcn-8s", name) for name in list(readings.images)[:3]}
+    path = write_inspector(tmp_path / "inspector.html", kept, SHAPES, "FCN-8s")
+    chromium.complaints.clear()
+    chromium.resize(1280, 1000)
+    chromium.open(path.as_uri())
+    drawn(chromium, 1)
+    return chromium, list(kept.values())
+
+
+def drawn(browser, count):
+    browser.wait_for(f"Number(document.body.dataset.drawn) >= {count}")
+
+
+def drawings(browser):
+    return browser.value("Number(document.body.dataset.drawn)")
+
+
+def painted(browser):
+    """Return the colours of the answer on the page, uint8 [H, W, 4]."""
+    script = (
+        "(() => { const c = document.querySelector('#answer .paint');"
+        "return [c.height, c.width, ...c.getContext('2d').getImageData(0, 0, c.width, c.height)"
+        ".data].join(); })()"
+    )
+    height, width, *values = map(int, browser.value(script).split(","))
+    return np.array(values, np.uint8).reshape(height, width, 4)
+
+
+def colours(answer):
+    """Return what the page should paint: the classes' colours, nothing for the background."""
+    opaque = np.where(answer == 0, 0, 255)[..., None]
+    return np.concatenate([SHAPES.palette[answer] * (opaque > 0), opaque], axis=-1)
+
+
+def same(found, answer):
+    return np.mean(np.all(found == colours(answer), axis=-1)) > 0.999
+
+
+def test_the_page_shows_the_networks_own_answer(page):
+    browser, readings = page
+    assert same(painted(browser), readings[0].own)
+    foreign = [c for c in browser.complaints if not str(c).startswith(("file:", "data:"))]
+    assert foreign == []
+
+
+@pytest.mark.parametrize(("stride", "key", "weight"), [(32, "Home", 0.0), (8, "ArrowRight", 1.05)])
+def test_a_slider_of_the_page_moves_the_picture(page, stride, key, weight):
+    browser, readings = page
+    count = drawings(browser)
+    browser.value(f"document.getElementById('weight-{stride}').focus()")
+    browser.press(key)
+    drawn(browser, count + 1)
+    wanted = inspector.answer(readings[0], {stride: weight})
+    assert same(painted(browser), wanted)
+    assert not same(painted(browser), readings[0].own)
+    assert (
+        browser.value(f"document.getElementById('value-{stride}').textContent") == f"{weight:.2f}"
+    )
+    count = drawings(browser)
+    browser.click("#reset")
+    drawn(browser, count + 1)
+    assert same(painted(browser), readings[0].own)
+
+
+def test_a_click_on_the_page_takes_the_pixel_apart(page):
+    browser, readings = page
+    height, width = readings[0].own.shape
+    count = drawings(browser)
+    browser.click("#source", (13 + 0.5) / width, (41 + 0.5) / height)
+    drawn(browser, count + 1)
+    probe = inspector.probe(readings[0], {}, 41, 13)
+    best = probe.probabilities.argmax()
+    said = browser.value("document.getElementById('said').textContent")
+    assert said.startswith(f"The pixel in row 41, column 13 is called {SHAPES.classes[best]}, ")
+    shown = browser.value("document.querySelector('#account b').textContent")
+    assert float(shown.split()[0]) == pytest.approx(100 * probe.probabilities[best], abs=0.15)
+    words = browser.value("document.querySelector('#account [role=img]').ariaLabel")
+    found = [float(v) for v in re.findall(r": (-?[\d.]+)", words)]
+    assert found == pytest.approx([c[best] for c in probe.contributions.values()], abs=0.02)
+
+
+def test_keys_move_the_ring_and_choose_the_image(page):
+    browser, readings = page
+    row, column = readings[0].own.shape[0] // 2, 5
+    browser.click("#source", (5 + 0.5) / readings[0].own.shape[1], 0.5)
+    browser.value("document.getElementById('source').focus()")
+    browser.press("ArrowRight", times=2)
+    browser.press("ArrowUp", shift=True)
+    words = f"row {row - 10}, column {column + 2} "
+    browser.wait_for(f"document.getElementById('said').textContent.includes('{words}')")
+    count = drawings(browser)
+    browser.value("document.querySelector('#images [aria-checked=true]').focus()")
+    browser.press("ArrowRight")
+    drawn(browser, count + 1)
+    assert same(painted(browser), readings[1].own)
+
+
+def test_the_page_fits_a_phone(page):
+    browser, _ = page
+    browser.resize(390, 844, phone=True)
+    assert browser.value("document.documentElement.scrollWidth") <= 390
+    assert browser.value("document.getElementById('weight-32').getBoundingClientRect().height") > 28
+    assert browser.value("document.getElementById('answer').getBoundingClientRect().width") > 150
+
+
+@pytest.fixture(scope="module")
+def lab(run, tiny_shapes, tmp_path_factory):
+    """JupyterLab with notebook 06, set to the small networks; (address, token)."""
+    folder = tmp_path_factory.mktemp("lab")
+    node = nbformat.read(ROOT / "notebooks" / "06_skip_inspector.ipynb", as_version=4)
+    sizes = {k: v for k, v in vars(TINY_SHAPES).items() if k != "shapes_seed"}
+    overrides = {"data_dir": str(tiny_shapes), **sizes}
+    values = f'profile = "smoke"\noverrides = {overrides}\nout = {str(run)!r}\n'
+    node.cells[1].source = values + "image = 1\nimages = 3\nmoves = 2"
+    nbformat.write(node, folder / "06.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(8)
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"]
+    command += [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}"]
+    command += [f"--ServerApp.root_dir={folder}", "--ServerApp.ip=127.0.0.1"]
+    home = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
+    env = {k: v for k, v in os.environ.items() if k != "FCNLIB_HEADLESS"} | home
+    env |= {"PYTHONPATH": str(ROOT), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    with open(folder / "log.txt", "wb") as log:
+        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for_server(f"{address}/api?token={token}", process, folder / "log.txt")
+        yield address, token
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def wait_for_server(address, process, log):
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.2)
+    raise TimeoutError(log.read_text())
+
+
+def shown(browser):
+    """Return the picture of the inspector in the notebook as pixels; it is a blob of the page."""
+    script = (
+        "fetch(document.querySelector('.fcnlib-picture').src).then(r => r.arrayBuffer())"
+        ".then(b => Array.from(new Uint8Array(b)).join())"
+    )
+    data = bytes(map(int, browser.value(script).split(",")))
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def wait_for_picture(browser, view):
+    """Wait until the notebook shows what the pure function draws; fail with how much differs."""
+    wanted = np.asarray(Image.open(io.BytesIO(draw(view))))
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        found = shown(browser)
+        # Two processes may round a score differently, a few pixels in a hundred thousand.
+        if found.shape == wanted.shape and np.mean(found != wanted) < 1e-3:
+            return
+        time.sleep(0.3)
+    raise AssertionError(f"{np.mean(found != wanted):.2%} of the picture is not as it should be")
+
+
+@pytest.mark.slow
+def test_the_inspector_of_notebook_06_in_jupyterlab(chromium, lab, readings):
+    """Open 06, run all cells, move a slider, click a pixel."""
+    address, token = lab
+    chromium.resize(1500, 1100)
+    chromium.open(f"{address}/lab/tree/06.ipynb?token={token}")
+    chromium.wait_for("document.querySelectorAll('.jp-Notebook .jp-Cell').length > 3")
+    chromium.wait_for("window.jupyterapp || document.querySelector('.jp-NotebookPanel-toolbar')")
+    # The menu's "Run All Cells", with the pointer where a person has it.
+    chromium.click("#jp-MainMenu li[data-command], #jp-MainMenu .lm-MenuBar-item:nth-child(4)")
+    chromium.wait_for("document.querySelector(\"[data-command='runmenu:run-all']\")")
+    chromium.click("[data-command='runmenu:run-all']")
+    chromium.wait_for("document.querySelector('.fcnlib-picture')", 3 * SECONDS)
+    chromium.wait_for("document.body.innerText.includes('a move of a slider:')", 3 * SECONDS)
+    errors = chromium.value("document.querySelectorAll('[data-mime-type*=\"error\"]').length")
+    assert errors == 0
+    reading = readings.read("fcn-8s", "val_00001")
+    start = inspector.landmark(reading)
+    view = View(reading, SHAPES, start[0], dict.fromkeys((32, 16, 8), 1.0), *start[1:])
+    wait_for_picture(chromium, view)
+    chromium.value("document.querySelectorAll('.fcnlib-inspector .noUi-handle')[0].focus()")
+    chromium.press("ArrowLeft", times=8)
+    quieter = View(reading, SHAPES, start[0], {32: 0.6, 16: 1.0, 8: 1.0}, *start[1:])
+    wait_for_picture(chromium, quieter)
+    chromium.click(".fcnlib-picture", 0.05, 0.2)
+    row, column = pixel_at(reading, 0.05, 0.2)
+    assert (row, column) != start[1:]
+    wait_for_picture(chromium, View(reading, SHAPES, start[0], quieter.weights, row, column))

@@ -1,0 +1,84 @@
+"""`fcnlib predict` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from model_maker import write_network
+from PIL import Image
+
+from fcnlib.cli import main
+from fcnlib.labels import SHAPES
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "fcn-8s"
+    write_network(folder, SHAPES.classes, 8)
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder with a good image, a grey one and a truncated one."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "colour.png")
+    Image.fromarray(pixels[..., 0]).save(folder / "grey.png")
+    (folder / "half.png").write_bytes((folder / "colour.png").read_bytes()[:2000])
+    return folder
+
+
+def predict(*words):
+    return CliRunner().invoke(main, ["predict", *map(str, words)])
+
+
+def test_a_corrupt_file_is_reported_and_the_rest_goes_on(network, images, tmp_path):
+    before = {p.name: p.read_bytes() for p in images.iterdir()}
+    result = predict(network, images, "--out", tmp_path / "out", "--flip", "--scales", "0.5,1")
+    assert result.exit_code == 1
+    assert "half.png: not a readable image" in result.output
+    assert "2 of 3 images labelled" in result.output
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "legend.png",
+        *(name + end for name in ("colour", "grey") for end in (".png", "_overlay.jpg", ".json")),
+    }
+    with Image.open(tmp_path / "out" / "grey.png") as stored:
+        assert stored.size == (70, 50)
+    said = json.loads((tmp_path / "out" / "colour.json").read_text("utf-8"))
+    assert sum(said["shares"].values()) == pytest.approx(1)
+    assert said["scales"] == [0.5, 1.0]
+    assert {p.name: p.read_bytes() for p in images.iterdir()} == before
+
+
+def test_all_good_is_status_0_and_tiles_do_not_change_the_answer(network, images, tmp_path):
+    image = images / "colour.png"
+    for name, more in (("whole", []), ("tiles", ["--tile", 32])):
+        assert predict(network, image, "--out", tmp_path / name, *more).exit_code == 0
+    whole, tiles = (np.asarray(Image.open(tmp_path / n / "colour.png")) for n in ("whole", "tiles"))
+    assert np.mean(whole == tiles) > 0.999
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--scales", "one"], "--scales one: write numbers"),
+        (["--scales", "0"], "must be positive"),
+        (["--tile", "0"], "must be positive"),
+    ],
+)
+def test_a_mistake_is_one_line(network, images, tmp_path, words, fault):
+    result = predict(network, images, "--out", tmp_path / "out", *words)
+    assert result.exit_code == 2
+    assert fault in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_an_image_is_not_overwritten(network, images):
+    result = predict(network, images, "--out", images)
+    assert result.exit_code == 2
+    assert "would overwrite" in result.output

@@ -1,0 +1,83 @@
+"""The inspector's page as data; tests/test_browser.py opens it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+from model_maker import make_network
+
+from fcnlib import inspector
+from fcnlib.inspector_page import write_inspector
+from fcnlib.labels import SHAPES
+from fcnlib.upsampling import upsample
+
+RANDOM = np.random.default_rng(2)
+NAMES = ("one", "</script><b>two")
+
+
+@pytest.fixture(scope="module")
+def readings():
+    network = make_network(SHAPES.num_classes, 8)
+    found = {}
+    for name, size in zip(NAMES, ((65, 65), (40, 50)), strict=True):
+        image = RANDOM.integers(0, 256, (*size, 3), np.uint8)
+        truth = RANDOM.choice(np.array([0, 3, 255], np.uint8), size) if name == "one" else None
+        found[name] = inspector.read(network, image, truth)
+    return found
+
+
+@pytest.fixture(scope="module")
+def page(readings, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "inspector.html"
+    return write_inspector(path, readings, SHAPES, "FCN-8s", "index.html").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def data(page):
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    return json.loads(found[1])
+
+
+def test_what_is_stored_gives_the_networks_own_answer(readings, data):
+    for image, reading in zip(data["images"], readings.values(), strict=True):
+        total = 0
+        for part in image["parts"]:
+            levels = np.frombuffer(base64.b64decode(part["bytes"]), "<u2")
+            levels = levels.reshape(-1, image["rows"], image["columns"])
+            low, step = (np.array(part[key])[:, None, None] for key in ("low", "step"))
+            total = total + low + step * levels
+        scores = np.moveaxis(total, 0, -1)[None].astype(np.float32)
+        height, width = reading.own.shape
+        answer = upsample(scores, data["stride"])[0, :height, :width].numpy().argmax(-1)
+        assert np.mean(answer == reading.own) > 0.999
+
+
+def test_the_truth_is_stored_in_runs(readings, data):
+    runs = np.array(data["images"][0]["truth"]).reshape(-1, 2)
+    assert np.array_equal(np.repeat(*runs.T).reshape(65, 65), readings["one"].truth)
+    assert data["images"][1]["truth"] is None
+
+
+def test_fields_are_those_of_the_inspector(readings, data):
+    reading = readings["one"]
+    boxes = inspector.receptive_fields(reading, 40, 13)
+    for stride, (row, column, reach) in zip(
+        data["strides"], data["images"][0]["fields"], strict=True
+    ):
+        middle = [
+            start + round((at - start) / stride) * stride for at, start in ((40, row), (13, column))
+        ]
+        box = (middle[0] - reach, middle[1] - reach, middle[0] + reach, middle[1] + reach)
+        assert boxes[stride] == pytest.approx(box)
+
+
+def test_the_page_asks_no_one_and_a_name_breaks_nothing(page, data):
+    assert [image["name"] for image in data["images"]] == list(NAMES)
+    assert page.count("</script>") == 2
+    found = re.findall(r'(?:src|href)="([^"]*)"|url\(([^)]*)\)|(?:fetch|import)\(', page)
+    assert found == [("index.html", "")]
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")

@@ -1,0 +1,80 @@
+"""Which images are meant, how answers are named and what is in them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fcnlib import prediction_files as files
+from fcnlib.errors import InputError
+from fcnlib.labels import CAMVID, SHAPES
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with two images, something else and a folder inside."""
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        Image.new("RGB", (4, 3)).save(tmp_path / name, "png")
+    (tmp_path / "inner").mkdir()
+    return tmp_path
+
+
+def test_the_images_of_a_folder_are_found_by_name(folder):
+    found = files.find_images([folder, folder / "b.png"])
+    assert [path.name for path in found] == ["a.JPG", "b.png"]
+
+
+@pytest.mark.parametrize(("place", "fault"), [("gone.png", "no such"), ("inner", "no image in")])
+def test_a_place_without_an_image_is_refused(folder, place, fault):
+    with pytest.raises(InputError, match=fault):
+        files.find_images([folder / place])
+
+
+def test_images_named_alike_get_a_number(tmp_path):
+    images = [tmp_path / "x" / "a.png", tmp_path / "y" / "a.png", tmp_path / "a.jpg"]
+    assert files.choose_names(images, tmp_path / "out") == ["a", "a-2", "a-3"]
+
+
+@pytest.mark.parametrize("name", ["a.png", "legend.png"])
+def test_an_image_is_never_overwritten(tmp_path, name):
+    with pytest.raises(InputError, match="would overwrite"):
+        files.choose_names([tmp_path / name], tmp_path)
+    assert files.choose_names([tmp_path / "a.jpg"], tmp_path) == ["a"]
+
+
+def test_known_classes_get_their_colours():
+    assert files.labels_of(CAMVID.classes) is CAMVID
+    own = files.labels_of(["soil", "root"])
+    assert own.classes == ("soil", "root")
+    assert own.palette.tolist() == [[0, 0, 0], [128, 0, 0]]
+
+
+def test_an_answer_is_a_palette_picture_an_overlay_and_shares(tmp_path):
+    image = np.full((4, 10, 3), 100, np.uint8)
+    answer = np.zeros((4, 10), np.uint8)
+    answer[:, 7:], answer[0, 0] = 5, 2
+    shares = files.write_answer(tmp_path / "new", "x", image, answer, SHAPES, {"crf": False})
+    assert shares == pytest.approx({"background": 27 / 40, "cross": 12 / 40, "triangle": 1 / 40})
+    with Image.open(tmp_path / "new" / "x.png") as stored:
+        assert stored.mode == "P"
+        assert np.array_equal(np.asarray(stored), answer)
+        assert np.array_equal(np.asarray(stored.convert("RGB")), SHAPES.colorize(answer))
+    with Image.open(tmp_path / "new" / "x_overlay.jpg") as shown:
+        assert shown.size == (10, 4)
+        # background stays as it is, an object takes on its colour
+        assert np.abs(np.asarray(shown)[2, 2].astype(int) - 100).max() < 25
+        assert np.abs(np.asarray(shown)[2, 9].astype(int) - [117, 40, 117]).max() < 40
+    said = json.loads((tmp_path / "new" / "x.json").read_text("utf-8"))
+    assert said["shares"] == pytest.approx(shares)
+    assert (said["width"], said["height"], said["crf"]) == (10, 4, False)
+    assert not list((tmp_path / "new").glob("*.partial"))
+
+
+def test_the_legend_shows_every_colour(tmp_path):
+    files.write_legend(tmp_path, SHAPES)
+    with Image.open(tmp_path / "legend.png") as legend:
+        colours = {colour for _, colour in legend.getcolors(10_000)}
+    assert {tuple(c) for c in SHAPES.palette.tolist()} <= colours
