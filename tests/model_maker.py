@@ -17,9 +17,9 @@ SETTINGS = {"depth_multiplier": 0.1, "min_depth": 4}
 
 
 @functools.lru_cache(maxsize=8)
-def make_network(num_classes: int, stride: int, seed: int = 0) -> FCN:
+def make_network(num_classes: int, stride: int, seed: int = 0, **settings) -> FCN:
     """Make a network whose score layers and kernels differ from their start; do not train it."""
-    network = build_fcn(Config().replace(**SETTINGS), num_classes, stride)
+    network = build_fcn(Config().replace(**SETTINGS, **settings), num_classes, stride)
     random = np.random.default_rng(seed)
     for name, variable in network.named_variables().items():
         if name.startswith("FCN/"):

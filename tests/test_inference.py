@@ -59,8 +59,18 @@ def test_a_margin_that_is_too_small_leaves_seams():
 
 
 def test_the_reach_is_that_of_the_coarsest_units():
-    assert reach(8) >= 655 + 32  # Mixed_7c sees 1311 pixels; see test_geometry
-    assert reach(32) > reach(8)
+    assert reach(make_network(4, 8)) >= 655 + 32  # Mixed_7c sees 1311 pixels; see test_geometry
+    assert reach(make_network(4, 32)) > reach(make_network(4, 8))
+
+
+@pytest.mark.parametrize("settings", [{"backbone": "vgg_16"}, {"fusion": "feature"}], ids=str)
+def test_tiles_of_another_backbone_and_another_fusion(settings):
+    network, image = make_network(4, 8, **settings), noise(40, 900)
+    core = Box(0, 320, 40, 480)
+    plain = Segmenter(network, tile=160)
+    np.testing.assert_allclose(
+        plain.probabilities(image, core), core.cut(whole(network, image)), atol=2e-4
+    )
 
 
 @pytest.mark.parametrize("size", [(33, 65), (40, 50)])
