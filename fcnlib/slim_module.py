@@ -28,7 +28,9 @@ class SlimModule(tf.Module):
                 raise RuntimeError("a network answers only in the thread that built it")
             return build(*arguments)
 
-        self._template = tf.compat.v1.make_template("net", guarded)
+        # The scope is made now, eagerly: one made while a tf.function is traced would take later
+        # eager calls into that function's graph.
+        self._template = tf.compat.v1.make_template("net", guarded, create_scope_now_=True)
 
     def named_variables(self) -> dict[str, tf.Variable]:
         """Return all variables, moving averages included, by their checkpoint name."""

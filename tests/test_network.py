@@ -42,6 +42,16 @@ def test_every_pixel_of_any_size_gets_scores_eagerly_and_traced(stride):
         np.testing.assert_allclose(traced(images), eager, rtol=1e-3, atol=1e-3)
 
 
+def test_an_eager_call_after_a_trace_is_eager():
+    """As in a notebook: a trained network is compiled for a split, then asked about one image."""
+    network = FCN(3, 32, **SMALL)
+    images = tf.random.stateless_uniform([1, 33, 33, 3], [1, 1], -1, 1)
+    first = network(images)
+    traced = tf.function(network, autograph=False)
+    np.testing.assert_allclose(traced(images), first, atol=1e-5)
+    np.testing.assert_array_equal(network(images), first)
+
+
 @pytest.mark.parametrize("stride", ALL)
 def test_a_fresh_network_says_nothing(stride):
     network = FCN(5, stride, **SMALL)
