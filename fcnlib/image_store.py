@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from fcnlib.compat import tf
-from fcnlib.datasets.records import Record, read_pair
+from fcnlib.datasets.reading import read_pair
+from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
 

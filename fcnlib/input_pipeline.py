@@ -14,7 +14,7 @@ import numpy as np
 from fcnlib.augmentation import augment, augment_object, centre_object
 from fcnlib.compat import tf
 from fcnlib.config import DataConfig
-from fcnlib.datasets.records import read_image
+from fcnlib.datasets.reading import read_image
 from fcnlib.errors import InputError
 from fcnlib.image_store import Cache, ImageStore
 from fcnlib.labels import SHAPES

@@ -14,7 +14,10 @@ def _choice(default: str, *options: str) -> Any:
 class DataConfig:
     """What to train and test on, and how training images are varied."""
 
-    dataset: str = _choice("shapes", "shapes", "camvid", "voc2012")
+    dataset: str = _choice(
+        "shapes",
+        *("shapes", "scenes", "camvid", "voc2012", "sbd", "scene-parsing", "folder", "packed"),
+    )
     data_dir: str = field(default="data/shapes", metadata={"path": True})
     train_split: str = "train"
     val_split: str = "val"  # looked at while training

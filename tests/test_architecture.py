@@ -19,9 +19,10 @@ LAYERS = """
     blocks borders config diagnosis labels metrics progress
     runrecord
     datasets.records datasets.shape_forms
+    datasets.reading
     datasets.shape_scenes
     datasets.camvid datasets.voc
-    datasets.shapes
+    datasets.folder datasets.sbd datasets.shapes
     datasets
     compat
     augmentation image_store
@@ -69,6 +70,7 @@ LATE = {
     "commands": None,  # anything, as cli
     "cli": None,  # anything: help must answer before TensorFlow is loaded
     "pages": {"jinja2", "matplotlib", "nbconvert"},  # seconds to load, for one page at the end
+    "datasets.reading": {"scipy"},  # for the .mat files of SBD, and for nothing else
     "progress": {"tqdm"},  # which bar it is depends on where it is shown
 }
 
