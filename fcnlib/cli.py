@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fcnlib import commands
+from fcnlib import commands, commands_data
 from fcnlib.commands import path_option, profile_option, read_config, settings_option, short
 from fcnlib.errors import InputError
 
@@ -76,8 +76,9 @@ def report(folder: Path) -> None:
     click.echo(f"wrote {short(report.build(folder))}")
 
 
-for _command in (commands.data, commands.pretrain, commands.train, commands.evaluate):
+for _command in (commands_data.data, commands.pretrain, commands.train, commands.evaluate):
     main.add_command(_command)
+main.add_command(commands_data.benchmark)
 main.add_command(commands.publish)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fcnlib import borders, metrics, runrecord
+from fcnlib import borders, metrics, protocols, runrecord
 from fcnlib.compat import tf
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import Dataset
@@ -16,7 +16,7 @@ from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
 from fcnlib.network import FCN, fuse
-from fcnlib.recipe import load_fcn, records
+from fcnlib.recipe import load_fcn, prepare_data, records
 
 Answer = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
@@ -41,6 +41,36 @@ def answers(
             predict, eval_batches(store, config.train.eval_batch_size)
         ):
             yield truth, predicted
+
+
+def benchmark(config: Config, folder: Path) -> dict[str, float]:
+    """Score a trained network by the rules of its data set's benchmark.
+
+    Args:
+        config: gives the data set, its split and the batch size.
+        folder: of the trained network; gets benchmark.json, and for PASCAL VOC the answers as
+            palette PNGs in `protocols.voc_results`.
+
+    Returns:
+        {figure: value}, shares in 0..1.
+
+    Raises:
+        InputError: the data set is no benchmark.
+    """
+    dataset = prepare_data(config)
+    results = protocols.voc_results(folder, config.data.eval_split)
+    board = protocols.Board(dataset.name, dataset.labels, results)
+    store = _store(config, dataset)
+    predict = predictor(load_fcn(folder)[0])
+    with store.reporting():
+        for index, truth, predicted in predictions(
+            predict, eval_batches(store, config.train.eval_batch_size)
+        ):
+            board.add(store.names[index], truth, predicted)
+    figures = board.figures()
+    about = {"benchmark": dataset.name, "split": config.data.eval_split, "images": len(store)}
+    runrecord.write_json(folder / "benchmark.json", about | figures)
+    return figures
 
 
 def _store(config: Config, dataset: Dataset) -> ImageStore:

@@ -60,9 +60,11 @@ def train_batches(
         padding, index int32 [B]}.
 
     Raises:
-        InputError: a setting of `data` makes no sense.
+        InputError: a setting of `data` makes no sense, or a file of the split is refused; all are
+            read before the first batch.
     """
     _check(data)
+    store.verify()
     first, last = start_step * batch_size, (start_step + steps) * batch_size
 
     def sample(position, index):

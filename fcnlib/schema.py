@@ -92,3 +92,13 @@ class ShapesConfig:
     image_size: int = 129
     objects_per_class: int = 4  # single-object images a class for the classifier
     objects_val_per_class: int = 8
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """How much of the generated scenes to make, for notebook 07 and `dataset = "scenes"`."""
+
+    scenes_seed: int = 2016
+    scenes_train_images: int = 900
+    scenes_val_images: int = 120
+    scenes_image_size: int = 129

@@ -17,15 +17,19 @@ MAX_FILE, MAX_FUNCTION = 250, 60  # lines; more is two things
 LAYERS = """
     __init__ errors schema
     blocks borders config diagnosis labels metrics progress
+    protocols
     runrecord
-    datasets.records datasets.shape_forms
-    datasets.reading
+    datasets.generation datasets.records datasets.scene_canvas datasets.shape_forms
+    datasets.reading datasets.scene_indoor datasets.scene_things
+    datasets.scene_outdoor
     datasets.shape_scenes
-    datasets.camvid datasets.voc
-    datasets.folder datasets.sbd datasets.shapes
+    datasets.camvid datasets.scene_parsing datasets.voc
+    datasets.folder datasets.sbd datasets.scenes datasets.shapes
     datasets
+    data_check download unpacking
+    archives
     compat
-    augmentation image_store
+    augmentation image_store packing
     input_pipeline
     geometry
     backbone
@@ -54,6 +58,7 @@ LAYERS = """
     workbook
     doctor
     commands
+    commands_data
     cli
     __main__
 """
@@ -68,6 +73,7 @@ def rank(name: str) -> int | None:
 # Imports inside functions that have a reason; those of fcnlib itself never do, but for `cli`.
 LATE = {
     "commands": None,  # anything, as cli
+    "commands_data": None,
     "cli": None,  # anything: help must answer before TensorFlow is loaded
     "pages": {"jinja2", "matplotlib", "nbconvert"},  # seconds to load, for one page at the end
     "datasets.reading": {"scipy"},  # for the .mat files of SBD, and for nothing else
@@ -76,7 +82,17 @@ LATE = {
 
 # What a reader, a table or a page needs must not wait for TensorFlow.
 LIGHT = (
-    *("errors", "config", "labels", "metrics", "borders", "diagnosis", "datasets", "runrecord"),
+    *(
+        "errors",
+        "config",
+        "labels",
+        "metrics",
+        "borders",
+        "diagnosis",
+        "datasets",
+        "data_check",
+        "runrecord",
+    ),
     *("progress", "geometry", "canvas", "pictures", "plotting"),
     *(
         "pages",
