@@ -99,6 +99,9 @@ class ScenesConfig:
     """How much of the generated scenes to make, for notebook 07 and `dataset = "scenes"`."""
 
     scenes_seed: int = 2016
-    scenes_train_images: int = 900
-    scenes_val_images: int = 120
+    scenes_train_images: int = 600
+    scenes_val_images: int = 100
     scenes_image_size: int = 129
+    scenes_dir: str = field(default="data/scenes", metadata={"path": True})
+    scenes_steps: int = 140  # end to end in notebook 07, and half as many with either weights
+    scenes_batch: int = 8

@@ -42,7 +42,7 @@ LAYERS = """
     checkpoints jobs
     evaluation
     pretraining recipe
-    ablation experiments
+    ablation experiments imbalance
     canvas
     pictures
     plotting

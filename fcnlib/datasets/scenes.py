@@ -8,7 +8,6 @@ flags, clocks and tents are rare.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +28,13 @@ from fcnlib.labels import SCENE_PARSING
 VERSION = 1  # of the generator: raise it when the pictures change
 VIEWS = {"street": draw_street, "landscape": draw_landscape, "room": draw_room}
 _SHARES = (0.45, 0.3, 0.25)
-_LEAST = {"scenes_train_images": 1, "scenes_val_images": 1, "scenes_image_size": 65}
+# What decides the pictures, and the least that each can be.
+_LEAST = {
+    "scenes_seed": 0,
+    "scenes_train_images": 1,
+    "scenes_val_images": 1,
+    "scenes_image_size": 65,
+}
 _JPEG = {"quality": 92, "subsampling": 0}
 
 Job = tuple[str, int]  # split, index
@@ -70,13 +75,14 @@ def ensure(root: Path, config: ScenesConfig, progress: Progress | None = None) -
         InputError: a setting cannot be met, or the folder holds something else.
     """
     counts = {"train": config.scenes_train_images, "val": config.scenes_val_images}
-    for key, value in asdict(config).items():
-        if value < _LEAST.get(key, 0):
-            raise InputError(f"{key} = {value}: it must be at least {_LEAST.get(key, 0)}")
+    settings = {key: getattr(config, key) for key in _LEAST}
+    for key, value in settings.items():
+        if value < _LEAST[key]:
+            raise InputError(f"{key} = {value}: it must be at least {_LEAST[key]}")
     jobs = [(split, index) for split, count in counts.items() for index in range(count)]
-    settings = {"generator": VERSION, **asdict(config)}
     draw, finish = partial(_draw, config), partial(_describe, config)
-    generation.ensure(root, Recipe("scenes", settings, _folders, jobs, draw, finish), progress)
+    recipe = Recipe("scenes", {"generator": VERSION, **settings}, _folders, jobs, draw, finish)
+    generation.ensure(root, recipe, progress)
     return open_scenes(root)
 
 
