@@ -103,5 +103,5 @@ class ScenesConfig:
     scenes_val_images: int = 100
     scenes_image_size: int = 129
     scenes_dir: str = field(default="data/scenes", metadata={"path": True})
-    scenes_steps: int = 140  # end to end in notebook 07, and half as many with either weights
+    scenes_steps: int = 120  # end to end in notebook 07, and half as many with either weights
     scenes_batch: int = 8

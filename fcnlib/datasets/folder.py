@@ -83,10 +83,12 @@ def _splits(path: Path, about: dict[str, Any]) -> dict[str, str]:
 
 def _labels(path: Path, name: str, about: dict[str, Any]) -> LabelSet:
     classes = about["classes"]
-    named = classes if isinstance(classes, dict) else {c: i for i, c in enumerate(classes)}
-    names = [_text(path, c) for c in named]
+    if not isinstance(classes, list | dict):
+        raise InputError(f"{path}: classes = {classes!r}; write a list of names")
+    names = [_text(path, name) for name in classes]
+    named = classes if isinstance(classes, dict) else {name: i for i, name in enumerate(names)}
     if len(named) != len(classes) or len(names) > VOID:
-        raise InputError(f"{path}: classes: {len(names)} different names of {len(classes)}")
+        raise InputError(f"{path}: classes: {len(named)} different names of {len(classes)}")
     void = about.get("void")
     if all(type(value) is int for value in named.values()):
         values = list(named.values())
@@ -94,7 +96,7 @@ def _labels(path: Path, name: str, about: dict[str, Any]) -> LabelSet:
         wrong = [v for v in (*values, *voids) if type(v) is not int or not 0 <= v <= 255]
         if wrong or len({*values, *voids}) < len(values) + len(voids):
             raise InputError(f"{path}: values {values}, void {voids}: each once, and 0..255")
-        palette = about.get("palette") or [int(c) for c in _codes(voc_palette(len(names)))]
+        palette = _listed(about.get("palette") or _codes(voc_palette(len(names))).tolist())
         return make_labels(name, names, _palette(path, names, palette), values, voids)
     palette = _palette(path, names, list(named.values()))
     voids = [] if void is None else [void] if _is_colour(void) else _listed(void)
