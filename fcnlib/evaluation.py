@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -112,3 +113,24 @@ def evaluate(
     if not np.all(seen == 1):
         raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
     return Evaluation(matrices, names)
+
+
+def operations(network: FCN | Decoder2017, size: int) -> int:
+    """Count the multiply-adds of all convolutions for one answer.
+
+    Args:
+        network: built.
+        size: pixels a side of the image, on the network's grid.
+
+    Returns:
+        Multiply-adds of a forward pass on one image; half the floating-point operations.
+    """
+    spec = tf.TensorSpec([1, size, size, 3])
+    graph = tf.function(network, autograph=False).get_concrete_function(spec).graph
+    total = 0
+    for op in graph.get_operations():
+        if op.type == "Conv2D":  # every output value takes the kernel of its channel
+            total += math.prod(op.outputs[0].shape[1:3]) * math.prod(op.inputs[1].shape)
+        elif op.type == "Conv2DBackpropInput":  # every input value is spread by its kernel
+            total += math.prod(op.inputs[2].shape[1:3]) * math.prod(op.inputs[1].shape)
+    return total

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fcnlib import borders, metrics, runrecord
+from fcnlib import borders, metrics, protocols, runrecord
 from fcnlib.compat import tf
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import Dataset
@@ -18,8 +17,7 @@ from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
 from fcnlib.labels import VOID
 from fcnlib.network import FCN
-from fcnlib.recipe import load_fcn, records
-from fcnlib.seed_2017 import Decoder2017
+from fcnlib.recipe import load_fcn, prepare_data, records
 
 Answer = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
@@ -44,6 +42,36 @@ def answers(
             predict, eval_batches(store, config.train.eval_batch_size)
         ):
             yield truth, predicted
+
+
+def benchmark(config: Config, folder: Path) -> dict[str, float]:
+    """Score a trained network by the rules of its data set's benchmark.
+
+    Args:
+        config: gives the data set, its split and the batch size.
+        folder: of the trained network; gets benchmark.json, and for PASCAL VOC the answers as
+            palette PNGs in `protocols.voc_results`.
+
+    Returns:
+        {figure: value}, shares in 0..1.
+
+    Raises:
+        InputError: the data set is no benchmark.
+    """
+    dataset = prepare_data(config)
+    results = protocols.voc_results(folder, config.data.eval_split)
+    board = protocols.Board(dataset.name, dataset.labels, results)
+    store = _store(config, dataset)
+    predict = predictor(load_fcn(folder)[0])
+    with store.reporting():
+        for index, truth, predicted in predictions(
+            predict, eval_batches(store, config.train.eval_batch_size)
+        ):
+            board.add(store.names[index], truth, predicted)
+    figures = board.figures()
+    about = {"benchmark": dataset.name, "split": config.data.eval_split, "images": len(store)}
+    runrecord.write_json(folder / "benchmark.json", about | figures)
+    return figures
 
 
 def _store(config: Config, dataset: Dataset) -> ImageStore:
@@ -186,27 +214,6 @@ def weigh_skips(
                 dataset.labels.num_classes,
             )
     return found
-
-
-def operations(network: FCN | Decoder2017, size: int) -> int:
-    """Count the multiply-adds of all convolutions for one answer.
-
-    Args:
-        network: built.
-        size: pixels a side of the image, on the network's grid.
-
-    Returns:
-        Multiply-adds of a forward pass on one image; half the floating-point operations.
-    """
-    spec = tf.TensorSpec([1, size, size, 3])
-    graph = tf.function(network, autograph=False).get_concrete_function(spec).graph
-    total = 0
-    for op in graph.get_operations():
-        if op.type == "Conv2D":  # every output value takes the kernel of its channel
-            total += math.prod(op.outputs[0].shape[1:3]) * math.prod(op.inputs[1].shape)
-        elif op.type == "Conv2DBackpropInput":  # every input value is spread by its kernel
-            total += math.prod(op.inputs[2].shape[1:3]) * math.prod(op.inputs[1].shape)
-    return total
 
 
 def study(dataset: str, results: Path = ROOT / "results") -> dict[str, dict[str, Any]]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from fcnlib.compat import tf
-from fcnlib.datasets.records import Record, read_pair
+from fcnlib.datasets.reading import read_pair
+from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
 
 CACHE_BYTES = 2 << 30
+_THREADS = 2
 
 
 class Cache:
@@ -82,6 +85,7 @@ class ImageStore:
         self.records, self.labels = tuple(records), labels
         self.names = tuple(record.name for record in records)
         self._cache = Cache(lambda index: read_pair(self.records[index], labels), limit)
+        self._verified = False
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -100,6 +104,19 @@ class ImageStore:
             InputError: as `read_pair`.
         """
         return self._cache.fetch(index)
+
+    def verify(self) -> None:
+        """Read every pair once, so that a bad file stops a training before it begins.
+
+        Raises:
+            InputError: as `read_pair`, for the first file that is refused.
+        """
+        if self._verified:
+            return
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(self.fetch, range(len(self))):
+                pass
+        self._verified = True
 
     def class_pixels(self) -> tuple[np.ndarray, np.ndarray]:
         """Count the pixels of every class over all masks.

@@ -14,7 +14,7 @@ import numpy as np
 from fcnlib.augmentation import augment, augment_object, centre_object
 from fcnlib.compat import tf
 from fcnlib.config import DataConfig
-from fcnlib.datasets.records import read_image
+from fcnlib.datasets.reading import read_image
 from fcnlib.errors import InputError
 from fcnlib.image_store import Cache, ImageStore
 from fcnlib.labels import SHAPES
@@ -60,9 +60,11 @@ def train_batches(
         padding, index int32 [B]}.
 
     Raises:
-        InputError: a setting of `data` makes no sense.
+        InputError: a setting of `data` makes no sense, or a file of the split is refused; all are
+            read before the first batch.
     """
     _check(data)
+    store.verify()
     first, last = start_step * batch_size, (start_step + steps) * batch_size
 
     def sample(position, index):

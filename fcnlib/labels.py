@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -42,12 +44,15 @@ class LabelSet:
         classes: class names; the place in the tuple is the class index.
         palette: RGB of each class, uint8 [C, 3].
         lut: int16 [256], from a value in a file to a class index 0..C-1, VOID, or -1 (refused).
+        colours: {0xRRGGBB: class index or VOID} where the mask files are pictures in these colours;
+            None where they store indices.
     """
 
     name: str
     classes: tuple[str, ...]
     palette: np.ndarray
     lut: np.ndarray
+    colours: Mapping[int, int] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -74,28 +79,74 @@ class LabelSet:
         colours[: self.num_classes] = self.palette
         return colours
 
+    def decode_colours(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Look the colours of a mask up that is stored as a picture.
 
-def _label_set(name: str, classes: str, palette: np.ndarray, void_value: int) -> LabelSet:
-    names = tuple(classes.split())
+        Args:
+            picture: RGB, uint8 [H, W, 3].
+
+        Returns:
+            (int16 [H, W]: class index, VOID, or -1 for a colour of no class; int32 [H, W]: the
+            colours as 0xRRGGBB).
+        """
+        codes = picture.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+        found, places = np.unique(codes, return_inverse=True)
+        classes = np.array([(self.colours or {}).get(int(c), _REFUSED) for c in found], np.int16)
+        return classes[places.reshape(codes.shape)], codes
+
+
+def make_labels(
+    name: str,
+    classes: Sequence[str],
+    palette: np.ndarray,
+    values: Sequence[int] | None = None,
+    void_values: Sequence[int] = (VOID,),
+    colours: Mapping[int, int] | None = None,
+) -> LabelSet:
+    """Describe the classes of a data set and what stands for them in its files.
+
+    Args:
+        name: the name of the set.
+        classes: C names.
+        palette: RGB of each class, uint8 [C, 3].
+        values: the value that stands for each class in a mask file; 0..C-1 where None.
+        void_values: the values that stand for void; they win over those of classes.
+        colours: see `LabelSet`.
+
+    Returns:
+        The label set; its arrays cannot be written to.
+    """
     lut = np.full(256, _REFUSED, np.int16)
-    lut[: len(names)] = np.arange(len(names))
-    lut[void_value] = VOID
+    lut[list(range(len(classes)) if values is None else values)] = np.arange(len(classes))
+    lut[list(void_values)] = VOID
     for array in (palette, lut):
         array.flags.writeable = False
-    return LabelSet(name, names, palette, lut)
+    return LabelSet(name, tuple(classes), palette, lut, colours)
 
 
-VOC = _label_set(
-    "voc2012",
+def _scene_parsing() -> LabelSet:
+    table = Path(__file__).with_name("datasets") / "objectinfo150.tsv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    palette = np.array([[int(v) for v in row[:3]] for row in rows], np.uint8)
+    names = [row[3].split(",")[0] for row in rows]
+    return make_labels("scene-parsing", names, palette, range(1, 151), void_values=(0,))
+
+
+SCENE_PARSING = _scene_parsing()  # in its files 0 is "other", which never counts
+
+_VOC = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
-    "motorbike person pottedplant sheep sofa train tvmonitor",
-    voc_palette(21),
-    void_value=255,
+    "motorbike person pottedplant sheep sofa train tvmonitor"
 )
+_CAMVID = "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist"
+_SHAPES = "background disk triangle star ring cross crescent gear arrow"
 
-CAMVID = _label_set(
+VOC = make_labels("voc2012", _VOC.split(), voc_palette(21))
+
+CAMVID = make_labels(
     "camvid",
-    "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist",
+    _CAMVID.split(),
     np.array(
         [
             (128, 128, 128),
@@ -112,12 +163,7 @@ CAMVID = _label_set(
         ],
         np.uint8,
     ),
-    void_value=11,
+    void_values=(11,),
 )
 
-SHAPES = _label_set(
-    "shapes",
-    "background disk triangle star ring cross crescent gear arrow",
-    voc_palette(9),
-    void_value=255,
-)
+SHAPES = make_labels("shapes", _SHAPES.split(), voc_palette(9))

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fcnlib.datasets import Dataset, Record
-from fcnlib.datasets.records import read_image, read_pair
+from fcnlib.datasets.reading import read_image, read_pair
 from fcnlib.errors import InputError
 from fcnlib.inspector import Reading, read
 from fcnlib.network import FCN

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fcnlib import losses, runrecord, weights
+from fcnlib import datasets, losses, runrecord, weights
 from fcnlib.checkpoints import build_fcn, load_fcn, start_from
 from fcnlib.compat import device_name, tf
 from fcnlib.config import Config
-from fcnlib.datasets import Dataset, Record, open_dataset, shapes
+from fcnlib.datasets import Dataset, Record
 from fcnlib.evaluation import Evaluation, evaluate, predictor
 from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
@@ -23,6 +23,7 @@ from fcnlib.training import CHECKPOINT, Trainer
 _FREE = {"data_dir", "val_limit", "eval_limit", "eval_split", "chain", "ablation_steps"}
 _FREE |= {"comparison_steps"}
 _FREE |= {"checkpoint_seconds", "eval_batch_size", "initial", "prove", "val_every"}
+_FREE |= {"scenes_dir", "scenes_steps", "scenes_batch"}
 _FREE |= {"head_steps", "coarse_steps", "skip_steps", "head_lr", "base_lr", "skip_lr"}
 EVALUATION = "evaluation.npz"
 METRICS = "metrics.json"
@@ -41,10 +42,7 @@ def prepare_data(config: Config, progress=None) -> Dataset:
     Raises:
         InputError: the folder does not hold that data set.
     """
-    root = config.path("data_dir")
-    if config.data.dataset == "shapes":
-        return shapes.ensure(root, config.shapes, progress)
-    return open_dataset(config.data.dataset, root)
+    return datasets.prepare(config, progress)
 
 
 def records(dataset: Dataset, split: str, limit: int = 0) -> tuple[Record, ...]:
@@ -126,7 +124,9 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
 def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
     flat = config.to_dict()
     parts = [config.data, config.network, config.train]
-    parts += [config.shapes] if config.data.dataset == "shapes" else []
+    parts += (
+        [getattr(config, config.data.dataset)] if config.data.dataset in datasets.GENERATED else []
+    )
     wanted = [key for part in parts for key in vars(part)]
     start = None
     if job.start is not None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fcnlib import imagenet, weights
-from fcnlib.archives import unpack
 from fcnlib.download import fetch, verify
 from fcnlib.errors import InputError
+from fcnlib.unpacking import unpack
 
 _SLIM = (
     "https://storage.googleapis.com/download.tensorflow.org/models/",

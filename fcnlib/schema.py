@@ -14,7 +14,10 @@ def _choice(default: str, *options: str) -> Any:
 class DataConfig:
     """What to train and test on, and how training images are varied."""
 
-    dataset: str = _choice("shapes", "shapes", "camvid", "voc2012")
+    dataset: str = _choice(
+        "shapes",
+        *("shapes", "scenes", "camvid", "voc2012", "sbd", "scene-parsing", "folder", "packed"),
+    )
     data_dir: str = field(default="data/shapes", metadata={"path": True})
     train_split: str = "train"
     val_split: str = "val"  # looked at while training
@@ -96,3 +99,16 @@ class ShapesConfig:
     image_size: int = 129
     objects_per_class: int = 4  # single-object images a class for the classifier
     objects_val_per_class: int = 8
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """How much of the generated scenes to make, for notebook 07 and `dataset = "scenes"`."""
+
+    scenes_seed: int = 2016
+    scenes_train_images: int = 600
+    scenes_val_images: int = 100
+    scenes_image_size: int = 129
+    scenes_dir: str = field(default="data/scenes", metadata={"path": True})
+    scenes_steps: int = 120  # end to end in notebook 07, and half as many with either weights
+    scenes_batch: int = 8

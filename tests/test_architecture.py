@@ -17,16 +17,19 @@ MAX_FILE, MAX_FUNCTION = 250, 60  # lines; more is two things
 LAYERS = """
     __init__ errors schema
     blocks borders config diagnosis labels metrics progress
-    archives download keras_files
+    download keras_files protocols unpacking
     runrecord
-    datasets.records datasets.shape_forms
+    datasets.generation datasets.records datasets.scene_canvas datasets.shape_forms
+    datasets.reading datasets.scene_indoor datasets.scene_things
+    datasets.scene_outdoor
     datasets.shape_scenes
-    datasets.camvid datasets.voc
-    datasets.shapes
+    datasets.camvid datasets.scene_parsing datasets.voc
+    datasets.folder datasets.sbd datasets.scenes datasets.shapes
     datasets
+    archives data_check
     compat
     tensorboard_log
-    augmentation image_store
+    augmentation image_store packing
     input_pipeline
     geometry
     slim_module
@@ -43,7 +46,7 @@ LAYERS = """
     releases
     evaluation
     pretraining recipe
-    ablation experiments
+    ablation experiments imbalance
     comparison published
     calibration smoothing
     postprocess
@@ -63,8 +66,7 @@ LAYERS = """
     workbook
     doctor
     commands
-    commands_weights
-    commands_predict
+    commands_data commands_predict commands_weights
     cli
     __main__
 """
@@ -79,18 +81,20 @@ def rank(name: str) -> int | None:
 # Imports inside functions that have a reason; those of fcnlib itself never do, but for `cli`.
 LATE = {
     "commands": None,  # anything, as cli
+    "commands_data": None,
+    "commands_predict": None,
     "commands_weights": None,
-    "commands_predict": None,  # anything, as cli
     "cli": None,  # anything: help must answer before TensorFlow is loaded
     "pages": {"jinja2", "matplotlib", "nbconvert"},  # seconds to load, for one page at the end
+    "datasets.reading": {"scipy"},  # for the .mat files of SBD, and for nothing else
     "progress": {"tqdm"},  # which bar it is depends on where it is shown
 }
 
 # What a reader, a table or a page needs must not wait for TensorFlow.
 LIGHT = (
     *("errors", "config", "labels", "metrics", "borders", "diagnosis", "datasets", "runrecord"),
-    *("calibration", "smoothing", "postprocess", "prediction_files"),
-    *("progress", "download", "archives", "geometry", "canvas", "pictures", "plotting"),
+    *("calibration", "smoothing", "postprocess", "prediction_files", "data_check"),
+    *("progress", "download", "unpacking", "geometry", "canvas", "pictures", "plotting"),
     *(
         "pages",
         "run_contents",

@@ -1,133 +1,148 @@
-"""Archives: what is inside arrives whole below one folder, or nothing does."""
+"""Getting the public data sets, from a local server and from an archive that is there already."""
 
+import functools
+import hashlib
+import http.server
 import io
-import stat
-import tarfile
+import os
+import subprocess
+import sys
+import threading
+import time
 import zipfile
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
-from fcnlib.archives import unpack
+from fcnlib import archives, cli
+from fcnlib.archives import Archive
+from fcnlib.config import ROOT
 from fcnlib.errors import InputError
 
-FILES = {"a.txt": b"1", "deep/er/b.bin": bytes(range(256)) * 40, "deep/empty": b""}
+
+def png(array):
+    data = io.BytesIO()
+    Image.fromarray(array).save(data, "PNG")
+    return data.getvalue()
 
 
-def tar(path, entries, mode="w:gz"):
-    """Write (name, content, or type and what it links to) into a tar archive."""
-    with tarfile.open(path, mode) as archive:
-        for name, content in entries:
-            entry = tarfile.TarInfo(name)
-            if isinstance(content, tuple):
-                entry.type, entry.linkname = content
-                archive.addfile(entry)
-            else:
-                entry.size, entry.mode = len(content), 0o7777
-                archive.addfile(entry, io.BytesIO(content))
+@pytest.fixture
+def archive(tmp_path):
+    """A small archive in CamVid's layout, with some bulk so that a download takes chunks."""
+    path = tmp_path / "served" / "camvid.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as packed:
+        for split in ("train", "val", "test"):
+            packed.writestr(f"repo/CamVid/{split}.txt", f"{split}0.png\n")
+            picture, mask = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+            packed.writestr(f"repo/CamVid/{split}/{split}0.png", png(picture))
+            packed.writestr(f"repo/CamVid/{split}annot/{split}0.png", png(mask))
+        packed.writestr("repo/CamVid/bulk.bin", os.urandom(3 << 20))
     return path
 
 
-def zipped(path, entries, kind=0):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in entries:
-            entry = zipfile.ZipInfo(name)
-            entry.external_attr = kind << 16
-            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
-    return path
+@pytest.fixture
+def known(archive, monkeypatch):
+    """The table of archives with this one as CamVid, from a server on this machine."""
+    handler = functools.partial(_Quiet, directory=archive.parent)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/{archive.name}"
+    md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+    counts = dict.fromkeys(("train", "val", "test"), 1)
+    entry = Archive((url,), f"md5:{md5}", "repo/CamVid", "CamVid", counts)
+    monkeypatch.setitem(archives.ARCHIVES, "camvid", entry)
+    yield entry
+    server.shutdown()
+    server.server_close()
 
 
-def found(folder):
-    paths = (p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
-def write(tmp_path, form, entries):
-    if form == "zip":
-        return zipped(tmp_path / "a", entries)
-    return tar(tmp_path / "a", entries, form)
+def get(target, *words):
+    return CliRunner().invoke(
+        cli.main, ["data", "download", "camvid", "--to", str(target), *map(str, words)]
+    )
 
 
-@pytest.mark.parametrize("form", ["zip", "w", "w:gz", "w:bz2", "w:xz"])
-def test_an_archive_of_either_kind_is_unpacked(tmp_path, form):
-    archive = write(tmp_path, form, FILES.items())
-    folder = unpack(archive, tmp_path / "new" / "out", 10**6)
-    assert found(folder) == FILES
-    assert [p.name for p in folder.parent.iterdir()] == ["out"]
-    assert not (folder / "a.txt").stat().st_mode & 0o7000  # no set-uid from outside
-    with pytest.raises(InputError, match="exists already"):
-        unpack(archive, folder, 10**6)
+def test_a_data_set_is_downloaded_unpacked_and_counted(known, tmp_path):
+    run = get(tmp_path / "to")
+    assert run.exit_code == 0, run.output
+    assert "1 train" in run.output and "1 test" in run.output
+    assert [p.name for p in (tmp_path / "to").iterdir()] == ["CamVid"]
+    (tmp_path / "to" / "CamVid" / "mine").write_text("x")
+    assert get(tmp_path / "to").exit_code == 0, "a second call finds it there"
+    assert (tmp_path / "to" / "CamVid" / "mine").is_file()
 
 
-def test_folders_in_the_archive_are_no_obstacle(tmp_path):
-    archive = tar(tmp_path / "a", [("./", (tarfile.DIRTYPE, "")), ("./x/y", b"2")])
-    assert found(unpack(archive, tmp_path / "out", 10**6)) == {"x/y": b"2"}
-    with zipfile.ZipFile(tmp_path / "z", "w") as z:
-        z.mkdir("x")
-        z.writestr("x/y", b"3")
-    assert found(unpack(tmp_path / "z", tmp_path / "zout", 10**6)) == {"x/y": b"3"}
+def test_an_archive_that_is_there_is_taken_and_kept(known, archive, tmp_path):
+    run = get(tmp_path / "to", "--archive", archive)
+    assert run.exit_code == 0 and archive.is_file()
 
 
-def refuse(archive, tmp_path, words, limit=10**6):
-    outside = sorted(p.name for p in tmp_path.iterdir())
-    with pytest.raises(InputError, match=words) as caught:
-        unpack(archive, tmp_path / "out", limit)
-    assert "\n" not in str(caught.value) and str(archive) in str(caught.value)
-    assert sorted(p.name for p in tmp_path.iterdir()) == outside  # nothing new, inside or outside
+def test_another_archive_is_refused(known, archive, tmp_path):
+    other = tmp_path / "other.zip"
+    other.write_bytes(archive.read_bytes()[:-1] + b"x")
+    run = get(tmp_path / "to", "--archive", other)
+    assert run.exit_code == 2 and "its md5 is" in run.output
+    assert not (tmp_path / "to" / "CamVid").exists()
 
 
-@pytest.mark.parametrize("form", ["zip", "w:gz"])
-@pytest.mark.parametrize("name", ["../evil", "x/../../evil", "/evil", "..\\evil"])
-def test_a_path_out_of_the_folder_is_refused(tmp_path, form, name):
-    refuse(write(tmp_path, form, [("good", b"1"), (name, b"2")]), tmp_path, "elsewhere")
+def test_a_set_with_images_missing_is_refused(known, tmp_path, monkeypatch):
+    fewer = archives.ARCHIVES["camvid"].counts | {"test": 2}
+    entry = Archive(known.urls, known.checksum, known.inner, known.folder, fewer)
+    monkeypatch.setitem(archives.ARCHIVES, "camvid", entry)
+    assert "test has 1 images, 2 belong to it" in get(tmp_path / "to").output
 
 
-@pytest.mark.parametrize(
-    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE]
-)
-def test_links_and_devices_are_refused(tmp_path, kind):
-    entries = [("good", b"1"), ("bad", (kind, "good"))]
-    refuse(tar(tmp_path / "a", entries), tmp_path, "'bad' is a link or a device")
+def test_an_unknown_name_lists_those_there(tmp_path):
+    with pytest.raises(InputError, match="no download for 'coco'; there are: voc2012, sbd"):
+        archives.obtain("coco", tmp_path)
 
 
-def test_a_link_in_a_zip_is_refused(tmp_path):
-    archive = zipped(tmp_path / "a", [("bad", b"/etc/passwd")], stat.S_IFLNK | 0o777)
-    refuse(archive, tmp_path, "'bad' is a link or a device")
+def test_the_table_is_complete():
+    assert set(archives.ARCHIVES) == {"voc2012", "sbd", "scene-parsing", "camvid"}
+    for name, entry in archives.ARCHIVES.items():
+        assert all(url.startswith(("http://", "https://")) for url in entry.urls)
+        kind, _, digest = entry.checksum.partition(":")
+        assert (kind, len(digest)) == ("md5", 32) or (name == "camvid" and not digest)
+        assert entry.checksum or entry.counts, "something must tell a whole set from a part"
 
 
-@pytest.mark.parametrize("form", ["zip", "w:gz"])
-def test_a_bomb_is_stopped_at_the_limit(tmp_path, form):
-    archive = write(tmp_path, form, [("zeros", bytes(3 * 10**6))])
-    assert archive.stat().st_size < 20_000
-    refuse(archive, tmp_path, "more than it should")
-    refuse(write(tmp_path, form, [(f"{n}", b"") for n in range(300)]), tmp_path, "more", 10**5)
+SLOW = """
+import sys, time
+from pathlib import Path
+from fcnlib import archives, download
+from fcnlib.archives import Archive
+archives.ARCHIVES["camvid"] = Archive((sys.argv[1],), sys.argv[2], "repo/CamVid", "CamVid", {})
+real = download.progress.bar
+class Slow:
+    def __enter__(self): return self
+    def __exit__(self, *a): pass
+    def update(self, n): time.sleep(60)
+download.progress.bar = lambda *a, **k: Slow()
+archives.obtain("camvid", Path(sys.argv[3]))
+"""
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("form", ["zip", "w:gz"])
-def test_a_name_twice_is_refused(tmp_path, form):
-    refuse(write(tmp_path, form, [("x", b"1"), ("x", b"2")]), tmp_path, "cannot be unpacked")
-
-
-@pytest.mark.parametrize("form", ["zip", "w:gz", "w:xz"])
-@pytest.mark.parametrize("share", [0.3, 0.9])
-def test_a_damaged_archive_is_refused(tmp_path, form, share):
-    archive = write(tmp_path, form, FILES.items())
-    data = archive.read_bytes()
-    archive.write_bytes(data[: int(len(data) * share)])
-    refuse(archive, tmp_path, "cannot be unpacked")
-    middle = len(data) // 3
-    archive.write_bytes(data[:middle] + bytes(40) + data[middle + 40 :])
-    refuse(archive, tmp_path, "cannot be unpacked")
-
-
-def test_no_archive_at_all(tmp_path):
-    (tmp_path / "a").write_bytes(b"<html>404</html>")
-    refuse(tmp_path / "a", tmp_path, "cannot be unpacked")
-    with pytest.raises(InputError, match="No such file"):
-        unpack(tmp_path / "nothing", tmp_path / "out", 1)
-
-
-def test_what_an_interrupted_call_left_is_replaced(tmp_path):
-    (tmp_path / "out.partial").mkdir()
-    (tmp_path / "out.partial" / "old").touch()
-    assert found(unpack(tar(tmp_path / "a", FILES.items()), tmp_path / "out", 10**6)) == FILES
+def test_a_killed_download_goes_on(known, tmp_path):
+    target = tmp_path / "to"
+    command = [sys.executable, "-c", SLOW, known.urls[0], known.checksum, str(target)]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+    part = target / "camvid.zip.partial"
+    for _ in range(600):
+        if part.exists() and part.stat().st_size:
+            break
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    had = part.stat().st_size
+    assert 0 < had < 3 << 20 and not (target / "CamVid").exists()
+    assert get(target).exit_code == 0
+    assert [p.name for p in target.iterdir()] == ["CamVid"]

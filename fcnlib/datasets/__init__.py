@@ -1,27 +1,56 @@
-"""Data sets: records on disk, one file a format, and the generator of `shapes`."""
+"""Data sets: records on disk, one file a format, and the generators of `shapes` and `scenes`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fcnlib.datasets import camvid, shapes, voc
-from fcnlib.datasets.records import Dataset, Record, read_image, read_mask, read_pair
+from fcnlib.config import Config
+from fcnlib.datasets import camvid, folder, packed, sbd, scene_parsing, scenes, shapes, voc
+from fcnlib.datasets.generation import Progress
+from fcnlib.datasets.reading import describe_image, read_image, read_mask, read_pair
+from fcnlib.datasets.records import Dataset, Record
 from fcnlib.errors import InputError
 
 __all__ = [
+    "ABOUT",
+    "GENERATED",
     "Dataset",
     "Record",
     "camvid",
+    "describe_image",
+    "folder",
     "names",
     "open_dataset",
+    "prepare",
     "read_image",
     "read_mask",
     "read_pair",
+    "scenes",
     "shapes",
     "voc",
 ]
 
-_OPENERS = {"shapes": shapes.open_shapes, "camvid": camvid.open_camvid, "voc2012": voc.open_voc}
+_OPENERS = {
+    "shapes": shapes.open_shapes,
+    "scenes": scenes.open_scenes,
+    "camvid": camvid.open_camvid,
+    "voc2012": voc.open_voc,
+    "sbd": sbd.open_sbd,
+    "scene-parsing": scene_parsing.open_scene_parsing,
+    "folder": folder.open_folder,
+    "packed": packed.open_packed,
+}
+ABOUT = {
+    "shapes": "generated objects on clutter, 9 classes; VOC's layout (fcnlib data make)",
+    "scenes": "generated streets, landscapes and rooms, 150 classes; scene parsing's layout",
+    "camvid": "street scenes, 367/101/233 images, 11 classes",
+    "voc2012": "PASCAL VOC 2012, 1464/1449 images, 21 classes",
+    "sbd": "SBD and VOC 2012: trainaug 10582, val 1449, and splits without overlap",
+    "scene-parsing": "MIT Scene Parsing (ADE20K), 20210/2000 images, 150 classes",
+    "folder": "your own images and masks, described by a dataset.yaml",
+    "packed": "any of these, packed into TFRecords (fcnlib data pack)",
+}
+GENERATED = ("shapes", "scenes")
 
 
 def names() -> tuple[str, ...]:
@@ -29,19 +58,47 @@ def names() -> tuple[str, ...]:
     return tuple(_OPENERS)
 
 
-def open_dataset(name: str, root: Path) -> Dataset:
-    """Open a data set by name.
+def prepare(config: Config, progress: Progress | None = None) -> Dataset:
+    """Open the data set of a configuration; a generated one is made first where it is missing.
 
     Args:
-        name: one of `names()`.
-        root: its folder.
+        config: gives dataset, data_dir and what to generate.
+        progress: called with (images done, images in all) while generating.
 
     Returns:
         The data set.
 
     Raises:
-        InputError: no such name, or the folder does not hold that data set.
+        InputError: the folder does not hold that data set.
+    """
+    name, root = config.data.dataset, config.path("data_dir")
+    if name == "shapes":
+        return shapes.ensure(root, config.shapes, progress)
+    if name == "scenes":
+        return scenes.ensure(root, config.scenes, progress)
+    return open_dataset(name, root)
+
+
+def open_dataset(name: str, root: Path, faulty: bool = False) -> Dataset:
+    """Open a data set by name.
+
+    Args:
+        name: one of `names()`.
+        root: its folder.
+        faulty: open it in spite of faults in its lists and pairs, to look at them.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: no such name, the folder does not hold that data set, or its lists and pairs
+            have a fault.
     """
     if name not in _OPENERS:
         raise InputError(f"no data set {name!r}; there are: {', '.join(_OPENERS)}")
-    return _OPENERS[name](Path(root))
+    dataset = _OPENERS[name](Path(root))
+    if dataset.faults and not faulty:
+        rest = len(dataset.faults) - 1
+        more = f" (and {rest} more; `fcnlib data check` lists them)" if rest else ""
+        raise InputError(dataset.faults[0] + more)
+    return dataset

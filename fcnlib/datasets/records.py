@@ -1,4 +1,4 @@
-"""Records: an image and its mask, paired by name, read by PIL and checked value by value."""
+"""Records: an image and its mask, paired by name; data sets: the records of each split."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
+from typing import Protocol
 
 from fcnlib.errors import InputError
-from fcnlib.labels import VOID, LabelSet
+from fcnlib.labels import LabelSet
 
-# PIL reports a broken file with any of these: SyntaxError for a PNG's checksum, the rest elsewhere.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+
+
+class File(Protocol):
+    """What a record points at: a path, or a file packed with others that reads like one."""
+
+    name: str
+    stem: str
+    suffix: str
+
+    def read_bytes(self) -> bytes:
+        """Return what the file holds."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +37,8 @@ class Record:
     """
 
     name: str
-    image_path: Path
-    label_path: Path | None
+    image_path: File
+    label_path: File | None
 
 
 @dataclass(frozen=True)
@@ -41,12 +50,15 @@ class Dataset:
         root: its folder.
         labels: its label set.
         splits: {split: records}.
+        faults: what is wrong with its lists and pairs, a line each; `open_dataset` refuses a data
+            set with any.
     """
 
     name: str
     root: Path
     labels: LabelSet
     splits: dict[str, tuple[Record, ...]]
+    faults: tuple[str, ...] = ()
 
     def records(self, split: str) -> tuple[Record, ...]:
         """Return the records of a split, sorted by name.
@@ -70,149 +82,107 @@ class Dataset:
 
 
 def pair_by_name(
-    list_path: Path, images: Path, labels: Path, suffixes: Sequence[str]
+    list_path: Path,
+    images: Path,
+    masks: Sequence[Path],
+    faults: list[str],
+    image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    mask_suffixes: Sequence[str] = (".png",),
 ) -> tuple[Record, ...]:
     """Pair the images and masks that a list file names.
 
     Args:
         list_path: text file, one record a line; the file name without folders and ending counts.
         images: folder of the images.
-        labels: folder of the masks, `NAME.png`.
-        suffixes: endings an image may have, in order of preference, such as (".jpg", ".png").
+        masks: folders of the masks; of two masks the one in the earlier folder counts.
+        faults: what is wrong is added here: a list that is unreadable or empty or names something
+            twice, an image that is missing, a mask that is missing though others are there.
+        image_suffixes: endings an image may have, in order of preference.
+        mask_suffixes: endings a mask may have.
 
     Returns:
-        The records sorted by name. Their label_path is None when no name of the list has a mask, as
-        in the test list of a benchmark that keeps them.
-
-    Raises:
-        InputError: the list is unreadable, empty or names something twice; an image is missing; a
-            mask is missing though others of the list are there.
+        The records sorted by name, those with a fault left out. Their label_path is None when no
+        name of the list has a mask, as in the test list of a benchmark that keeps them.
     """
-    names = _read_names(list_path)
-    image_files = _files(images)
-    label_files = _files(labels)
-    labelled = any(f"{name}.png" in label_files for name in names)
+    names = read_names(list_path, faults)
+    image_files = _by_name([images], image_suffixes)
+    mask_files = _by_name(masks, mask_suffixes)
+    labelled = any(name in mask_files for name in names)
     records = []
     for name in names:
-        endings = [s for s in suffixes if name + s in image_files]
-        if not endings:
-            raise InputError(f"{images / name}{suffixes[0]}: missing, though {list_path} names it")
-        if labelled and f"{name}.png" not in label_files:
-            raise InputError(f"{labels / name}.png: missing, though {list_path} names it")
-        records.append(
-            Record(name, images / (name + endings[0]), labels / f"{name}.png" if labelled else None)
-        )
+        wanted = [(images, image_suffixes[0], image_files)]
+        wanted += [(masks[-1], mask_suffixes[0], mask_files)] if labelled else []
+        missing = [f"{folder / name}{end}" for folder, end, files in wanted if name not in files]
+        faults += [f"{path}: missing, though {list_path} names it" for path in missing]
+        if not missing:
+            records.append(Record(name, image_files[name], mask_files.get(name)))
     return tuple(records)
 
 
-def _read_names(list_path: Path) -> list[str]:
+def read_names(list_path: Path, faults: list[str]) -> list[str]:
+    """Read a list of images.
+
+    Args:
+        list_path: one a line; the file name without folders and ending counts.
+        faults: what is wrong is added here.
+
+    Returns:
+        The names, sorted, each once.
+    """
     try:
         lines = list_path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{list_path}: cannot read this list of images: {error}") from None
+        faults.append(f"{list_path}: cannot read this list of images: {error}")
+        return []
     files = [Path(line.split()[0]).name for line in lines if line.strip()]
-    names = sorted(file.removesuffix(".png").removesuffix(".jpg") for file in files)
+    names = sorted(_without_ending(file) for file in files)
     if not names:
-        raise InputError(f"{list_path}: names no image; write one name a line")
-    for one, other in pairwise(names):
-        if one == other:
-            raise InputError(f"{list_path}: names {one} twice; remove one line")
-    return names
+        faults.append(f"{list_path}: names no image; write one name a line")
+    twice = {one for one, other in pairwise(names) if one == other}
+    faults += [f"{list_path}: names {name} twice; remove one line" for name in sorted(twice)]
+    return sorted(set(names))
 
 
-def _files(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Read an image as RGB; grey and palette images are expanded.
+def pair_folders(
+    images: Path, masks: Path, faults: list[str], mask_suffixes: Sequence[str] = MASK_SUFFIXES
+) -> tuple[Record, ...]:
+    """Pair the files of two folders by their names.
 
     Args:
-        path: the file.
+        images: folder of the images.
+        masks: folder of the masks.
+        faults: what is wrong is added here: an image without mask, a mask without image, two
+            images of one name, an empty folder.
+        mask_suffixes: endings a mask may have.
 
     Returns:
-        uint8 [H, W, 3], 0..255.
-
-    Raises:
-        InputError: the file is missing, truncated or no image.
+        The records sorted by name.
     """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except _UNREADABLE as error:
-        raise InputError(_complaint(path, error)) from None
+    image_files, mask_files = _by_name([images], IMAGE_SUFFIXES), _by_name([masks], mask_suffixes)
+    listed = (p for p in images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    twice = [p for p in listed if image_files[p.stem] != p] if images.is_dir() else []
+    faults += [f"{path}: a second image named {path.stem}; remove one" for path in sorted(twice)]
+    alone = sorted(image_files.keys() - mask_files.keys())
+    faults += [f"{image_files[name]}: has no mask in {masks}" for name in alone]
+    alone = sorted(mask_files.keys() - image_files.keys())
+    faults += [f"{mask_files[name]}: has no image in {images}" for name in alone]
+    if not image_files:
+        faults.append(f"{images}: no images here ({', '.join(IMAGE_SUFFIXES)})")
+    both = sorted(image_files.keys() & mask_files.keys())
+    return tuple(Record(name, image_files[name], mask_files[name]) for name in both)
 
 
-def read_mask(path: Path, labels: LabelSet) -> np.ndarray:
-    """Read a mask by its stored index, never through its palette.
-
-    Args:
-        path: an image file of one byte a pixel (PIL mode P or L).
-        labels: the label set that says what the bytes stand for.
-
-    Returns:
-        uint8 [H, W], class indices 0..C-1 or VOID (255).
-
-    Raises:
-        InputError: the file is missing or unreadable, stores colours, or holds a value that is
-            neither a class nor void; the message names the value and the place.
-    """
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-            stored = np.asarray(image)
-    except _UNREADABLE as error:
-        raise InputError(_complaint(path, error)) from None
-    if mode not in ("P", "L"):
-        raise InputError(
-            f"{path}: a mask must store one index a pixel (PIL mode P or L), this one is {mode}; "
-            f"save it with a palette"
-        )
-    mask = labels.lut[stored]
-    if mask.min() < 0:
-        y, x = np.unravel_index(np.argmax(mask < 0), mask.shape)
-        raise InputError(
-            f"{path}: value {stored[y, x]} at (x={x}, y={y}) is no class of {labels.name} "
-            f"(0..{labels.num_classes - 1}) and not void ({_void_values(labels)})"
-        )
-    return mask.astype(np.uint8)
+def _by_name(folders: Sequence[Path], suffixes: Sequence[str]) -> dict[str, Path]:
+    """Return {name: file}; earlier folders win over later ones, earlier endings over later ones."""
+    found: dict[str, Path] = {}
+    for folder in reversed([f for f in folders if f.is_dir()]):
+        files = [p for p in folder.iterdir() if p.suffix.lower() in suffixes]
+        files.sort(key=lambda p: suffixes.index(p.suffix.lower()), reverse=True)
+        found.update((path.stem, path) for path in files)
+    return found
 
 
-def read_pair(record: Record, labels: LabelSet) -> tuple[np.ndarray, np.ndarray]:
-    """Read an image and its mask and check that they are of one size.
-
-    Args:
-        record: a record with a mask.
-        labels: the label set of the mask.
-
-    Returns:
-        (image uint8 [H, W, 3], mask uint8 [H, W] of 0..C-1 or VOID).
-
-    Raises:
-        InputError: as `read_image` and `read_mask`; the sizes differ; the record has no mask.
-    """
-    if record.label_path is None:
-        raise InputError(f"{record.image_path}: has no mask; choose a split with masks")
-    image = read_image(record.image_path)
-    mask = read_mask(record.label_path, labels)
-    if image.shape[:2] != mask.shape:
-        raise InputError(
-            f"{record.label_path}: is {_size(mask)} pixels, but its image {record.image_path} is "
-            f"{_size(image)}; a mask has the size of its image"
-        )
-    return image, mask
-
-
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"
-
-
-def _void_values(labels: LabelSet) -> str:
-    return ", ".join(str(v) for v in np.flatnonzero(labels.lut == VOID))
-
-
-def _complaint(path: Path, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"{path}: no such file"
-    reason = " ".join(str(error).split()).replace(f" '{path}'", "")
-    return f"{path}: not a readable image ({reason}); replace the file"
+def _without_ending(file: str) -> str:
+    suffix = Path(file).suffix
+    known = suffix.lower() in (*IMAGE_SUFFIXES, *MASK_SUFFIXES, ".mat")
+    return file.removesuffix(suffix) if known else file

@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcnlib.datasets import Dataset, Record, names, open_dataset, read_image, read_mask, read_pair
-from fcnlib.datasets.records import pair_by_name
+from fcnlib.datasets import (
+    Dataset,
+    Record,
+    describe_image,
+    names,
+    open_dataset,
+    read_image,
+    read_mask,
+    read_pair,
+)
+from fcnlib.datasets.records import pair_by_name, pair_folders
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID, SHAPES, VOC, VOID
+from fcnlib.labels import CAMVID, SHAPES, VOC, VOID, make_labels
 
 MASK = np.array([[0, 1, 2, 255], [3, 4, 5, 8]], np.uint8)
 
@@ -120,6 +129,86 @@ def test_a_record_without_mask_is_no_pair(tmp_path):
     assert "no mask" in refusal(read_pair, Record("a", tmp_path / "a.jpg", None), SHAPES)
 
 
+RGB = (200, 100, 50)
+
+
+def test_colours_of_every_mode_come_out_as_rgb(tmp_path):
+    picture = Image.new("RGB", (3, 2), RGB)
+    alpha = picture.convert("RGBA")
+    alpha.putalpha(0)  # hidden, and yet stored
+    for name, image in {
+        "alpha.png": alpha,
+        "palette.png": picture.quantize(4),
+        "cmyk.tif": picture.convert("CMYK"),
+        "cmyk.jpg": picture.convert("CMYK"),
+    }.items():
+        image.save(tmp_path / name, quality=100)
+        np.testing.assert_allclose(read_image(tmp_path / name)[0, 0], RGB, atol=3, err_msg=name)
+    image = picture.quantize(4)
+    image.save(tmp_path / "see-through.png", transparency=b"\x00\x80\xff")
+    np.testing.assert_allclose(read_image(tmp_path / "see-through.png")[0, 0], RGB, atol=3)
+
+
+def test_sixteen_bits_are_divided_and_not_cut_off(tmp_path):
+    wide = np.array([[0, 257, 25700, 65535]], np.uint16)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    Image.fromarray(wide.astype(np.int32)).save(tmp_path / "wider.tif")
+    for name in ("wide.png", "wider.tif"):
+        assert read_image(tmp_path / name)[0, :, 0].tolist() == [0, 1, 100, 255]
+    Image.fromarray(wide.astype(np.int32) * 2).save(tmp_path / "wider.tif")
+    assert "131070" in refusal(read_image, tmp_path / "wider.tif")
+    Image.fromarray(wide.astype(np.float32)).save(tmp_path / "float.tif")
+    assert "fractions" in refusal(read_image, tmp_path / "float.tif")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_exif_orientation_is_carried_out(tmp_path, orientation):
+    upright = np.zeros((4, 6, 3), np.uint8)
+    upright[0, 0], upright[0, 5], upright[3, 0] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    # How a camera stores it: the inverse of what the tag asks a viewer to do (EXIF 2.3, 4.6.4).
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: np.rot90(upright, 2).transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), upright)
+    size, unusual = describe_image(tmp_path / "a.png")
+    assert size == (4, 6)
+    assert unusual == (() if orientation == 1 else (f"EXIF orientation {orientation}",))
+
+
+def test_masks_of_one_bit_and_of_sixteen_are_read_by_value(tmp_path):
+    Image.fromarray(MASK[:, :2] > 0).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "bits.png", VOC), [[0, 1], [1, 1]])
+    Image.fromarray(MASK.astype(np.uint16)).save(tmp_path / "wide.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "wide.png", VOC), MASK)
+    Image.fromarray(MASK.astype(np.uint16) + 300).save(tmp_path / "wide.png")
+    assert "value 300 at (x=0, y=0)" in refusal(read_mask, tmp_path / "wide.png", VOC)
+
+
+def test_a_mask_in_colours_is_read_by_its_colours(tmp_path):
+    labels = make_labels(
+        "x", ["a", "b"], np.zeros((2, 3), np.uint8), colours={0: 0, 0xFF8000: 1, 0xFFFFFF: 255}
+    )
+    picture = np.array([[(0, 0, 0), (255, 128, 0), (255, 255, 255)]], np.uint8)
+    Image.fromarray(picture).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", labels), [[0, 1, 255]])
+    Image.fromarray(picture).quantize(8).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", labels), [[0, 1, 255]])
+    picture[0, 1, 1] = 127
+    Image.fromarray(picture).save(tmp_path / "mask.png")
+    message = refusal(read_mask, tmp_path / "mask.png", labels)
+    assert "colour #ff7f00 at (x=1, y=0)" in message
+
+
 @pytest.fixture
 def tree(tmp_path):
     """Return a folder with images of both endings, their masks, and a list out of order."""
@@ -133,39 +222,58 @@ def tree(tmp_path):
 
 
 def pairs(tree):
-    return pair_by_name(tree / "list.txt", tree / "images", tree / "masks", (".jpg", ".png"))
+    """Return (records, faults)."""
+    faults = []
+    return pair_by_name(tree / "list.txt", tree / "images", [tree / "masks"], faults), faults
 
 
 def test_records_are_paired_by_name_and_sorted(tree):
-    records = pairs(tree)
+    records, faults = pairs(tree)
+    assert faults == []
     assert [record.name for record in records] == ["a", "b", "c"]
     assert [record.image_path.name for record in records] == ["a.png", "b.jpg", "c.jpg"]
     assert all(r.label_path == tree / "masks" / f"{r.name}.png" for r in records)
 
 
 @pytest.mark.parametrize("gone", ["images/b.jpg", "masks/b.png"])
-def test_a_half_pair_is_refused_naming_the_missing_file(tree, gone):
+def test_a_half_pair_is_left_out_and_the_missing_file_named(tree, gone):
     (tree / gone).unlink()
-    message = refusal(pairs, tree)
-    assert message.startswith(f"{tree / gone}: missing") and "list.txt" in message
+    records, (fault,) = pairs(tree)
+    assert [record.name for record in records] == ["a", "c"]
+    assert fault.startswith(f"{tree / gone}: missing") and "list.txt" in fault
 
 
 def test_a_list_without_any_mask_gives_records_without(tree):
     for path in (tree / "masks").iterdir():
         path.unlink()
-    assert [record.label_path for record in pairs(tree)] == [None] * 3
+    records, faults = pairs(tree)
+    assert [record.label_path for record in records] == [None] * 3 and faults == []
 
 
 @pytest.mark.parametrize(("text", "word"), [("a\nb\na\n", "a twice"), ("\n \n", "no image")])
-def test_a_list_that_cannot_be_meant_is_refused(tree, text, word):
+def test_a_list_that_cannot_be_meant_is_a_fault(tree, text, word):
     (tree / "list.txt").write_text(text)
-    message = refusal(pairs, tree)
-    assert str(tree / "list.txt") in message and word in message
+    _, (fault,) = pairs(tree)
+    assert str(tree / "list.txt") in fault and word in fault
 
 
-def test_a_missing_list_is_refused(tree):
+def test_a_missing_list_is_a_fault(tree):
     (tree / "list.txt").unlink()
-    assert str(tree / "list.txt") in refusal(pairs, tree)
+    assert str(tree / "list.txt") in pairs(tree)[1][0]
+
+
+def test_two_folders_are_paired_by_name(tree):
+    faults = []
+    records = pair_folders(tree / "images", tree / "masks", faults)
+    assert [r.name for r in records] == ["a", "b", "c", "unlisted"] and faults == []
+    (tree / "images" / "b.jpg").unlink()
+    (tree / "masks" / "c.png").unlink()
+    (tree / "images" / "a.jpg").touch()
+    records = pair_folders(tree / "images", tree / "masks", faults)
+    assert [r.name for r in records] == ["a", "unlisted"]
+    assert sorted(fault.split(":")[0].rpartition("/")[2] for fault in faults) == [
+        *("a.png", "b.png", "c.jpg")
+    ]
 
 
 def test_an_unknown_split_is_refused_naming_those_there(tmp_path):

@@ -10,7 +10,7 @@ from conftest import TINY_SHAPES
 from PIL import Image
 
 from fcnlib import config
-from fcnlib.datasets import open_dataset, read_image, read_pair, shapes
+from fcnlib.datasets import generation, open_dataset, read_image, read_pair, shapes
 from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES, VOID
 
@@ -49,8 +49,8 @@ def test_a_larger_set_begins_with_the_smaller(tiny_shapes, tmp_path):
 
 
 def test_processes_do_not_matter(tiny_shapes, tmp_path, monkeypatch):
-    monkeypatch.setattr(shapes, "_FOR_A_POOL", 1)
-    monkeypatch.setattr(shapes, "_CHUNK", 20)
+    monkeypatch.setattr(generation, "_FOR_A_POOL", 1)
+    monkeypatch.setattr(generation, "_CHUNK", 20)
     calls = []
     shapes.generate(tmp_path / "pool", TINY_SHAPES, lambda *call: calls.append(call))
     assert fingerprint(tmp_path / "pool") == fingerprint(tiny_shapes)
@@ -60,10 +60,10 @@ def test_processes_do_not_matter(tiny_shapes, tmp_path, monkeypatch):
 
 def test_a_pool_that_cannot_start_is_done_without(tiny_shapes, tmp_path, monkeypatch):
     def no_pool(*arguments, **options):
-        raise shapes.BrokenExecutor
+        raise generation.BrokenExecutor
 
-    monkeypatch.setattr(shapes, "_FOR_A_POOL", 1)
-    monkeypatch.setattr(shapes, "ProcessPoolExecutor", no_pool)
+    monkeypatch.setattr(generation, "_FOR_A_POOL", 1)
+    monkeypatch.setattr(generation, "ProcessPoolExecutor", no_pool)
     shapes.generate(tmp_path / "alone", TINY_SHAPES)
     assert fingerprint(tmp_path / "alone") == fingerprint(tiny_shapes)
 

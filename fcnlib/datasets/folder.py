@@ -1,0 +1,150 @@
+"""Any folder of images and masks, described by a `dataset.yaml`; data/README.md has examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from fcnlib.datasets.records import MASK_SUFFIXES, Dataset, pair_by_name, pair_folders
+from fcnlib.datasets.voc import open_voc
+from fcnlib.errors import InputError
+from fcnlib.labels import VOID, LabelSet, make_labels, voc_palette
+
+FILE = "dataset.yaml"
+_KEYS = ("name", "layout", "root", "classes", "palette", "void", "images", "masks", "splits")
+_LAYOUTS = ("folders", "voc")
+
+
+def open_folder(root: Path) -> Dataset:
+    """Open what a `dataset.yaml` describes.
+
+    Args:
+        root: the file, or the folder that holds it.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: no such file, or one that cannot be meant; the message names the key.
+    """
+    path = root if root.suffix in (".yaml", ".yml") else root / FILE
+    about = _read(path)
+    base = path.parent / str(about.get("root", "."))
+    name = str(about.get("name", base.resolve().name))
+    labels = _labels(path, name, about)
+    if about.get("layout", "folders") == "voc":
+        return open_voc(base, labels, name)
+    faults: list[str] = []
+    splits = {}
+    images, masks = (str(about.get(key, key)) for key in ("images", "masks"))
+    for split, listed in _splits(path, about).items():
+        folders = base / images.replace("{split}", split), base / masks.replace("{split}", split)
+        if "{split}" in images:
+            splits[split] = pair_folders(*folders, faults)
+        else:
+            splits[split] = pair_by_name(
+                base / listed, folders[0], [folders[1]], faults, mask_suffixes=MASK_SUFFIXES
+            )
+    return Dataset(name, base, labels, splits, tuple(faults))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        about = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file; it says what the classes are, see data/README.md"
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not readable: {' '.join(str(error).split())}") from None
+    if not isinstance(about, dict) or not about.get("classes"):
+        raise InputError(f"{path}: has no `classes`; list their names")
+    for key in about:
+        if key not in _KEYS:
+            raise InputError(f"{path}: no key {key!r}; use {', '.join(_KEYS)}")
+    if about.get("layout", "folders") not in _LAYOUTS:
+        raise InputError(f"{path}: layout = {about['layout']!r}; use {', '.join(_LAYOUTS)}")
+    return about
+
+
+def _splits(path: Path, about: dict[str, Any]) -> dict[str, str]:
+    splits = about.get("splits", ["train", "val"])
+    if isinstance(splits, list):
+        splits = {split: f"{split}.txt" for split in splits}
+    if not isinstance(splits, dict) or not all(
+        isinstance(word, str) for pair in splits.items() for word in pair
+    ):
+        raise InputError(f"{path}: splits = {splits!r}; use [train, val] or {{train: LIST.txt}}")
+    return splits
+
+
+def _labels(path: Path, name: str, about: dict[str, Any]) -> LabelSet:
+    classes = about["classes"]
+    if not isinstance(classes, list | dict):
+        raise InputError(f"{path}: classes = {classes!r}; write a list of names")
+    names = [_text(path, name) for name in classes]
+    named = classes if isinstance(classes, dict) else {name: i for i, name in enumerate(names)}
+    if len(named) != len(classes) or len(names) > VOID:
+        raise InputError(f"{path}: classes: {len(named)} different names of {len(classes)}")
+    void = about.get("void")
+    if all(type(value) is int for value in named.values()):
+        values = list(named.values())
+        voids = [v for v in [VOID] if v not in values] if void is None else _listed(void)
+        wrong = [v for v in (*values, *voids) if type(v) is not int or not 0 <= v <= 255]
+        if wrong or len({*values, *voids}) < len(values) + len(voids):
+            raise InputError(f"{path}: values {values}, void {voids}: each once, and 0..255")
+        palette = _listed(about.get("palette") or _codes(voc_palette(len(names))).tolist())
+        return make_labels(name, names, _palette(path, names, palette), values, voids)
+    palette = _palette(path, names, list(named.values()))
+    voids = [] if void is None else [void] if _is_colour(void) else _listed(void)
+    every = [*_codes(palette).tolist(), *(_code(path, v) for v in voids)]
+    if len(set(every)) < len(every):
+        raise InputError(f"{path}: classes: two classes, or a class and void, share a colour")
+    meaning = [*range(len(names)), *[VOID] * len(voids)]
+    return make_labels(
+        name, names, palette, void_values=(), colours=dict(zip(every, meaning, strict=True))
+    )
+
+
+def _text(path: Path, name: Any) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise InputError(f"{path}: classes: {name!r} is no name; put it in quotes")
+    return name
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _palette(path: Path, names: list[str], colours: list[Any]) -> np.ndarray:
+    if len(colours) != len(names):
+        raise InputError(f"{path}: palette has {len(colours)} colours for {len(names)} classes")
+    codes = np.array([_code(path, colour) for colour in colours])
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
+
+
+def _codes(palette: np.ndarray) -> np.ndarray:
+    return palette.astype(int) @ np.array([1 << 16, 1 << 8, 1])
+
+
+def _is_colour(value: Any) -> bool:
+    parts = value if isinstance(value, list) and len(value) == 3 else []
+    return isinstance(value, str) or bool(parts and all(type(p) is int for p in parts))
+
+
+def _code(path: Path, colour: Any) -> int:
+    """Return 0xRRGGBB of [R, G, B], "#RRGGBB" or 0xRRGGBB."""
+    try:
+        if isinstance(colour, str):
+            colour = int(colour.removeprefix("#"), 16) if len(colour.lstrip("#")) == 6 else -1
+        elif isinstance(colour, list):
+            red, green, blue = (int(v) if type(v) is int and 0 <= v <= 255 else -1 for v in colour)
+            colour = red << 16 | green << 8 | blue
+        if type(colour) is int and 0 <= colour < 1 << 24:
+            return colour
+    except ValueError:
+        pass
+    raise InputError(f'{path}: {colour!r} is no colour; write [R, G, B] (0..255) or "#RRGGBB"')

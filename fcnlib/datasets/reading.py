@@ -1,0 +1,210 @@
+"""Images and masks from files: images of every mode as RGB, masks by stored value, all checked."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from fcnlib.datasets.records import File, Record
+from fcnlib.errors import InputError
+from fcnlib.labels import VOID, LabelSet
+
+# PIL reports a broken file with any of these: SyntaxError for a PNG's checksum, the rest elsewhere.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
+_LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
+_SIXTEEN_BITS = 257  # grey levels of 16 bits a level of 8 bits
+_KINDS = {
+    "1": "black and white",
+    "L": "grey",
+    "P": "palette",
+    "CMYK": "CMYK",
+    **dict.fromkeys(("LA", "PA", "RGBA"), "alpha"),
+    **dict.fromkeys(("I", "I;16", "I;16B", "I;16L", "I;16N"), "16 bits"),
+}
+
+
+def read_image(path: File) -> np.ndarray:
+    """Read an image as RGB, turned upright.
+
+    Grey, palette and CMYK images are converted, 16 bits a pixel brought to 8 by dividing, alpha is
+    dropped (the colours stay as stored), and an EXIF orientation is carried out.
+
+    Args:
+        path: the file.
+
+    Returns:
+        uint8 [H, W, 3], 0..255.
+
+    Raises:
+        InputError: the file is missing, truncated, no image, or of numbers without a known range.
+    """
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode == "F":
+            raise InputError(f"{path}: holds fractions; save it with 8 or 16 bits a channel")
+        if _KINDS.get(upright.mode) == "16 bits":
+            return np.repeat(_eight_bits(path, np.asarray(upright))[..., None], 3, axis=2)
+        if "transparency" in upright.info:
+            upright = upright.convert("RGBA")
+        return np.asarray(upright.convert("RGB"))
+
+
+def _eight_bits(path: File, wide: np.ndarray) -> np.ndarray:
+    if wide.min() < 0 or wide.max() > 65535:
+        raise InputError(f"{path}: has values up to {wide.max()}; save it with 8 or 16 bits")
+    return np.round(wide / _SIXTEEN_BITS).astype(np.uint8)
+
+
+def describe_image(path: File) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """Look at an image's header: how large it is, and what `read_image` has to put right.
+
+    Args:
+        path: the file.
+
+    Returns:
+        ((H, W) upright, what is unusual about it such as "CMYK" or "EXIF orientation 6").
+
+    Raises:
+        InputError: the file is missing or no image.
+    """
+    with _opened(path) as image:
+        turned = image.getexif().get(_ORIENTATION, 1)
+        width, height = image.size[::-1] if turned in (5, 6, 7, 8) else image.size
+        unusual = [_KINDS[image.mode]] if image.mode in _KINDS else []
+        unusual += [f"EXIF orientation {turned}"] if turned not in (0, 1) else []
+        return (height, width), tuple(unusual)
+
+
+def read_mask(path: File, labels: LabelSet) -> np.ndarray:
+    """Read a mask by its stored value, never through its palette.
+
+    Where the label set says that masks are pictures in colours, by its colours instead.
+
+    Args:
+        path: an image of one value a pixel, or SBD's .mat file.
+        labels: the label set that says what the values stand for.
+
+    Returns:
+        uint8 [H, W], class indices 0..C-1 or VOID (255).
+
+    Raises:
+        InputError: the file is missing or unreadable, stores colours or what a lossy format left of
+            them, or holds a value that is neither a class nor void; the message names the value
+            and the place.
+    """
+    stored = _read_mat(path) if path.suffix == ".mat" else _read_values(path, labels)
+    if stored.ndim == 3:
+        mask, stored = labels.decode_colours(stored)
+    else:
+        inside = (stored >= 0) & (stored < 256)
+        mask = np.where(inside, labels.lut[np.where(inside, stored, 0)], -1)
+    if mask.min() < 0:
+        y, x = np.unravel_index(np.argmax(mask < 0), mask.shape)
+        raise InputError(f"{path}: {_shown(stored[y, x], labels)} at (x={x}, y={y}) {_is(labels)}")
+    return mask.astype(np.uint8)
+
+
+def _read_values(path: File, labels: LabelSet) -> np.ndarray:
+    with _opened(path) as image:
+        if image.format in _LOSSY:
+            raise InputError(
+                f"{path}: a mask saved as {image.format} has lost its values; save it as PNG"
+            )
+        if getattr(image, "n_frames", 1) > 1:
+            raise InputError(f"{path}: holds {image.n_frames} pictures; a mask is one")
+        if image.getexif().get(_ORIENTATION, 1) > 1:
+            raise InputError(f"{path}: has an EXIF orientation; turn the mask and remove it")
+        if labels.colours is not None:
+            return np.asarray(image.convert("RGB"))
+        if _KINDS.get(image.mode) not in ("palette", "grey", "black and white", "16 bits"):
+            raise InputError(
+                f"{path}: a mask must store one index a pixel (PIL mode P or L), this one is "
+                f"{image.mode}; save it with a palette, or give its colours in a dataset.yaml"
+            )
+        values = np.asarray(image)
+        return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def _read_mat(path: File) -> np.ndarray:
+    try:
+        from scipy.io import loadmat
+    except ImportError:
+        raise InputError(f"{path}: reading .mat files needs scipy; pip install scipy") from None
+    try:
+        data = io.BytesIO(path.read_bytes())
+        mask = loadmat(data, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+    except Exception as error:  # scipy reports a broken file with whatever it stumbles over
+        raise InputError(_complaint(path, error)) from None
+    if mask.ndim != 2 or mask.dtype.kind not in "iu" or not mask.size:
+        raise InputError(f"{path}: GTcls.Segmentation is no map of class indices; replace the file")
+    return mask
+
+
+def _shown(value: int, labels: LabelSet) -> str:
+    return f"value {value}" if labels.colours is None else f"colour #{value:06x}"
+
+
+def _is(labels: LabelSet) -> str:
+    if labels.colours is not None:
+        return f"is the colour of no class of {labels.name}, and not of void"
+    values = np.flatnonzero((labels.lut >= 0) & (labels.lut != VOID))
+    whole = len(values) == values[-1] - values[0] + 1
+    listed = f"{values[0]}..{values[-1]}" if whole else ", ".join(map(str, values))
+    void = ", ".join(map(str, np.flatnonzero(labels.lut == VOID)))
+    return f"is no class of {labels.name} ({listed}) and not void ({void or 'no value is'})"
+
+
+def read_pair(record: Record, labels: LabelSet) -> tuple[np.ndarray, np.ndarray]:
+    """Read an image and its mask and check that they are of one size.
+
+    Args:
+        record: a record with a mask.
+        labels: the label set of the mask.
+
+    Returns:
+        (image uint8 [H, W, 3], mask uint8 [H, W] of 0..C-1 or VOID).
+
+    Raises:
+        InputError: as `read_image` and `read_mask`; the sizes differ; the record has no mask.
+    """
+    if record.label_path is None:
+        raise InputError(f"{record.image_path}: has no mask; choose a split with masks")
+    image = read_image(record.image_path)
+    mask = read_mask(record.label_path, labels)
+    if image.shape[:2] != mask.shape:
+        turned = [w for w in describe_image(record.image_path)[1] if w.startswith("EXIF")]
+        hint = f" (turned by its {turned[0]})" if turned else ""
+        raise InputError(
+            f"{record.label_path}: is {_size(mask)} pixels, but its image {record.image_path} is "
+            f"{_size(image)}{hint}; a mask has the size of its image"
+        )
+    return image, mask
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"
+
+
+@contextlib.contextmanager
+def _opened(path: File) -> Iterator[Image.Image]:
+    try:
+        # Packed files have bytes and no place of their own.
+        with Image.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes())) as image:
+            yield image
+    except InputError:
+        raise
+    except _UNREADABLE as error:
+        raise InputError(_complaint(path, error)) from None
+
+
+def _complaint(path: File, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: no such file"
+    reason = " ".join(str(error).split()).replace(f" '{path}'", "")
+    return f"{path}: not a readable image ({reason}); replace the file"

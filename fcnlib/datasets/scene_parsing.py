@@ -1,0 +1,42 @@
+"""MIT Scene Parsing: ADEChallengeData2016, 150 classes of indoor and outdoor scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fcnlib.datasets.records import Dataset, pair_folders
+from fcnlib.errors import InputError
+from fcnlib.labels import SCENE_PARSING
+
+COUNTS = {"train": 20210, "val": 2000}
+FOLDERS = {"train": "training", "val": "validation"}
+
+
+def open_scene_parsing(root: Path, name: str = "scene-parsing") -> Dataset:
+    """Open a folder in the layout of the scene parsing benchmark.
+
+    Args:
+        root: the folder that holds images/training and annotations/training, or the one above it.
+        name: the name to give the data set.
+
+    Returns:
+        The data set; in its files 0 is "other", which is void here, and 1..150 are the classes.
+
+    Raises:
+        InputError: not this layout.
+
+    Source: Zhou et al. 2017, https://github.com/CSAILVision/sceneparsing
+    """
+    places = (root, root / "ADEChallengeData2016")
+    found = next((place for place in places if (place / "annotations").is_dir()), None)
+    if found is None:
+        raise InputError(
+            f"{root}: no scene parsing data here (it has no annotations/training); "
+            f"see data/README.md"
+        )
+    faults: list[str] = []
+    splits = {
+        split: pair_folders(found / "images" / folder, found / "annotations" / folder, faults)
+        for split, folder in FOLDERS.items()
+    }
+    return Dataset(name, found, SCENE_PARSING, splits, tuple(faults))

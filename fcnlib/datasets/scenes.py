@@ -1,0 +1,131 @@
+"""The embedded data set `scenes`: streets, landscapes and rooms in the layout of MIT Scene Parsing.
+
+Every picture has its own generator seeded by (seed, split, index). Its classes are some sixty of
+the 150 official ones, as unequal as they are in photographs: sky and wall fill half the pixels, and
+flags, clocks and tents are rare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fcnlib.config import ScenesConfig
+from fcnlib.datasets import generation
+from fcnlib.datasets.generation import Progress, Recipe
+from fcnlib.datasets.records import Dataset
+from fcnlib.datasets.scene_canvas import Canvas
+from fcnlib.datasets.scene_indoor import draw_room
+from fcnlib.datasets.scene_outdoor import draw_landscape, draw_street
+from fcnlib.datasets.scene_parsing import FOLDERS, open_scene_parsing
+from fcnlib.errors import InputError
+from fcnlib.labels import SCENE_PARSING
+
+VERSION = 1  # of the generator: raise it when the pictures change
+VIEWS = {"street": draw_street, "landscape": draw_landscape, "room": draw_room}
+_SHARES = (0.45, 0.3, 0.25)
+# What decides the pictures, and the least that each can be.
+_LEAST = {
+    "scenes_seed": 0,
+    "scenes_train_images": 1,
+    "scenes_val_images": 1,
+    "scenes_image_size": 65,
+}
+_JPEG = {"quality": 92, "subsampling": 0}
+
+Job = tuple[str, int]  # split, index
+
+
+def open_scenes(root: Path) -> Dataset:
+    """Open a generated data set.
+
+    Args:
+        root: its folder.
+
+    Returns:
+        The data set with splits "train" and "val" and the label set of scene parsing.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not (root / "scenes.json").is_file():
+        raise InputError(
+            f"{root}: no scenes here (scenes.json is missing); `fcnlib data make --set "
+            f"dataset=scenes --set data_dir=DIR` generates them"
+        )
+    return open_scene_parsing(root, "scenes")
+
+
+def ensure(root: Path, config: ScenesConfig, progress: Progress | None = None) -> Dataset:
+    """Open the data set, generating it first where the folder is not there.
+
+    Args:
+        root: its folder.
+        config: how much to make and from which seed.
+        progress: called with (pictures done, pictures in all).
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: a setting cannot be met, or the folder holds something else.
+    """
+    counts = {"train": config.scenes_train_images, "val": config.scenes_val_images}
+    settings = {key: getattr(config, key) for key in _LEAST}
+    for key, value in settings.items():
+        if value < _LEAST[key]:
+            raise InputError(f"{key} = {value}: it must be at least {_LEAST[key]}")
+    jobs = [(split, index) for split, count in counts.items() for index in range(count)]
+    draw, finish = partial(_draw, config), partial(_describe, config)
+    recipe = Recipe("scenes", {"generator": VERSION, **settings}, _folders, jobs, draw, finish)
+    generation.ensure(root, recipe, progress)
+    return open_scenes(root)
+
+
+def _folders(root: Path) -> None:
+    for folder in FOLDERS.values():
+        for kind in ("images", "annotations"):
+            (root / kind / folder).mkdir(parents=True)
+
+
+def _name(split: str, index: int) -> str:
+    return f"ADE_{split}_{index + 1:08d}"
+
+
+def _draw(config: ScenesConfig, root: Path, jobs: Sequence[Job]) -> None:
+    for split, index in jobs:
+        rng = np.random.default_rng([config.scenes_seed, list(FOLDERS).index(split), index])
+        canvas = Canvas(rng, config.scenes_image_size)
+        VIEWS[_view(rng)](canvas)
+        picture, mask = canvas.finish()
+        place = Path(FOLDERS[split]) / _name(split, index)
+        Image.fromarray(picture).save(root / "images" / f"{place}.jpg", **_JPEG)
+        Image.fromarray(mask).save(root / "annotations" / f"{place}.png")
+
+
+def _view(rng: np.random.Generator) -> str:
+    return str(rng.choice(list(VIEWS), p=_SHARES))
+
+
+def _describe(config: ScenesConfig, root: Path) -> None:
+    """Write the benchmark's two text files: how common each class is, and what each picture is."""
+    pixels, images, views = np.zeros(151, np.int64), {}, []
+    for number, (split, folder) in enumerate(FOLDERS.items()):
+        images[split] = np.zeros(151, np.int64)
+        for index, path in enumerate(sorted((root / "annotations" / folder).iterdir())):
+            with Image.open(path) as mask:
+                counts = np.bincount(np.asarray(mask).ravel(), minlength=151)
+            pixels += counts if split == "train" else 0
+            images[split] += counts > 0
+            rng = np.random.default_rng([config.scenes_seed, number, index])
+            views.append(f"{path.stem} {_view(rng)}")
+    share = pixels / max(pixels[1:].sum(), 1)
+    lines = ["Idx\tRatio\tTrain\tVal\tName"]
+    for i, name in enumerate(SCENE_PARSING.classes, start=1):
+        lines.append(f"{i}\t{share[i]:.4f}\t{images['train'][i]}\t{images['val'][i]}\t{name}")
+    (root / "objectInfo150.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (root / "sceneCategories.txt").write_text("\n".join(views) + "\n", encoding="utf-8")

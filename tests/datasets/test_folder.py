@@ -1,0 +1,139 @@
+"""Any folder with a dataset.yaml: what it can say, and what is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fcnlib.datasets import open_dataset, read_pair
+from fcnlib.errors import InputError
+from fcnlib.labels import VOID
+
+INDICES = np.array([[0, 1, 2, 255]], np.uint8)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Two splits, one in lists and one in folders: the same four pairs."""
+    for split, names in {"train": ["a", "b"], "val": ["c"]}.items():
+        (tmp_path / f"{split}.txt").write_text("\n".join(names))
+        for kind in ("images", "masks"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        for name in names:
+            for folder in ("images", f"images/{split}"):
+                Image.new("RGB", (4, 1)).save(tmp_path / folder / f"{name}.png")
+            for folder in ("masks", f"masks/{split}"):
+                Image.fromarray(INDICES).save(tmp_path / folder / f"{name}.png")
+    return tmp_path
+
+
+def describe(tree, text):
+    (tree / "dataset.yaml").write_text(text)
+    return open_dataset("folder", tree)
+
+
+CLASSES = "classes: [soil, leaf, stem]\n"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "splits: [train, val]\n",
+        "splits: {train: train.txt, val: val.txt}\n",
+        "images: images/{split}\nmasks: masks/{split}\n",
+    ],
+)
+def test_lists_and_folders_give_the_same_pairs(tree, more):
+    dataset = describe(tree, CLASSES + more)
+    assert dataset.labels.classes == ("soil", "leaf", "stem")
+    assert dataset.counts() == {"train": 2, "val": 1}
+    for record in dataset.records("train"):
+        np.testing.assert_array_equal(read_pair(record, dataset.labels)[1], INDICES)
+
+
+def test_the_file_may_lie_elsewhere(tree, tmp_path_factory):
+    path = tmp_path_factory.mktemp("other") / "plants.yaml"
+    path.write_text(CLASSES + f"root: {tree}\nname: plants\n")
+    dataset = open_dataset("folder", path)
+    assert dataset.name == dataset.labels.name == "plants" and dataset.counts()["train"] == 2
+
+
+def test_values_and_void_are_what_the_file_says(tree):
+    dataset = describe(tree, "classes: {leaf: 255, soil: 0}\nvoid: [1, 2]\n")
+    mask = read_pair(dataset.records("val")[0], dataset.labels)[1]
+    assert mask.tolist() == [[1, VOID, VOID, 0]]
+
+
+def test_without_void_every_other_value_is_refused(tree):
+    dataset = describe(tree, CLASSES + "void: []\n")
+    with pytest.raises(InputError, match=r"value 255 .* not void"):
+        read_pair(dataset.records("val")[0], dataset.labels)
+
+
+@pytest.mark.parametrize("void", ['"#0000ff"', "[0, 0, 255]", "[[0, 0, 255]]"])
+def test_masks_in_colours(tree, void):
+    colours = np.array([[(0, 0, 0), (0, 255, 0), (0, 0, 255), (0, 255, 0)]], np.uint8)
+    Image.fromarray(colours).save(tree / "masks" / "c.png")
+    dataset = describe(tree, f'classes: {{soil: [0, 0, 0], leaf: "#00ff00"}}\nvoid: {void}\n')
+    assert read_pair(dataset.records("val")[0], dataset.labels)[1].tolist() == [[0, 1, VOID, 1]]
+    assert dataset.labels.palette.tolist() == [[0, 0, 0], [0, 255, 0]]
+
+
+def test_a_palette_for_show(tree):
+    dataset = describe(tree, CLASSES + 'palette: [[1, 2, 3], "#0a0b0c", [7, 8, 9]]\n')
+    assert dataset.labels.palette.tolist() == [[1, 2, 3], [10, 11, 12], [7, 8, 9]]
+
+
+def test_a_devkit_with_other_classes(tree):
+    (tree / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (tree / "train.txt").rename(tree / "ImageSets" / "Segmentation" / "train.txt")
+    (tree / "images").rename(tree / "JPEGImages")
+    (tree / "masks").rename(tree / "SegmentationClass")
+    dataset = describe(tree, CLASSES + "layout: voc\n")
+    assert dataset.counts() == {"train": 2} and dataset.labels.num_classes == 3
+
+
+BAD = [
+    ("has no `classes`", "name: x"),
+    ("has no `classes`", ""),
+    ("has no `classes`", "- a"),
+    ("not readable", "classes: [a"),
+    ("no key 'clases'", "classes: [a]\nclases: [b]"),
+    ("layout = 'coco'", "classes: [a]\nlayout: coco"),
+    ("False is no name", "classes: [yes, no, other]".replace("yes, ", "")),
+    ("write a list of names", "classes: soil"),
+    ("is no name", "classes: [[soil]]"),
+    ("palette has 1 colours for 2", "classes: [a, b]\npalette: 5"),
+    ("2 different names of 3", "classes: [a, b, a]"),
+    ("each once, and 0..255", "classes: {a: 0, b: 0}"),
+    ("each once, and 0..255", "classes: {a: 0, b: 300}"),
+    ("each once, and 0..255", "classes: [a, b]\nvoid: 1"),
+    ("3 is no colour", "classes: {a: 3000000000, b: '#000000'}".replace("3000000000", "-3")),
+    ("is no colour", "classes: {a: [0, 0], b: '#000000'}"),
+    ("is no colour", "classes: {a: [0, 0, 256], b: '#000000'}"),
+    ("is no colour", "classes: {a: red, b: '#000000'}"),
+    ("share a colour", "classes: {a: '#000000', b: [0, 0, 0]}"),
+    ("share a colour", "classes: {a: '#000000'}\nvoid: [0, 0, 0]"),
+    ("palette has 1 colours for 2", "classes: [a, b]\npalette: [[0, 0, 0]]"),
+    ("splits = 'train'", "classes: [a]\nsplits: train"),
+    ("splits =", "classes: [a]\nsplits: {train: 0.8}"),
+]
+
+
+@pytest.mark.parametrize(("said", "text"), BAD)
+def test_what_cannot_be_meant_is_refused(tree, said, text):
+    with pytest.raises(InputError) as caught:
+        describe(tree, text)
+    message = str(caught.value)
+    assert said in message and "dataset.yaml" in message and "\n" not in message
+
+
+def test_nothing_in_the_file_is_executed(tree):
+    with pytest.raises(InputError, match="not readable"):
+        describe(tree, "classes: !!python/object/apply:os.system ['touch pwned']")
+
+
+def test_a_mask_without_an_image_is_named(tree):
+    (tree / "images" / "val" / "c.png").unlink()
+    with pytest.raises(InputError, match=r"masks/val/c\.png: has no image"):
+        describe(tree, CLASSES + "images: images/{split}\nmasks: masks/{split}\n")

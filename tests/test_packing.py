@@ -1,0 +1,114 @@
+"""Packed data sets: the bytes of the files, the same batches, and nothing damaged gets through."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fcnlib import cli
+from fcnlib.compat import tf
+from fcnlib.config import Config
+from fcnlib.datasets import open_dataset, packed, read_pair
+from fcnlib.errors import InputError
+from fcnlib.image_store import ImageStore
+from fcnlib.input_pipeline import train_batches
+from fcnlib.packing import pack
+
+
+@pytest.fixture(scope="module")
+def both(tiny_shapes, tmp_path_factory):
+    """The same data set in files and, in shards of five pairs, in records."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fcnlib.packing.SHARD", 5)
+        files = open_dataset("shapes", tiny_shapes)
+        return files, pack(files, tmp_path_factory.mktemp("packed") / "shapes", ("train", "val"))
+
+
+def test_names_labels_and_bytes_are_those_of_the_files(both):
+    files, records = both
+    assert records.name == "shapes" and records.counts() == {"train": 12, "val": 5}
+    assert records.labels.classes == files.labels.classes
+    np.testing.assert_array_equal(records.labels.lut, files.labels.lut)
+    np.testing.assert_array_equal(records.labels.palette, files.labels.palette)
+    for split in ("train", "val"):
+        for one, other in zip(files.records(split), records.records(split), strict=True):
+            assert one.name == other.name and one.image_path.stem == other.image_path.stem
+            assert one.image_path.read_bytes() == other.image_path.read_bytes()
+            assert one.label_path.read_bytes() == other.label_path.read_bytes()
+
+
+def test_the_same_seed_gives_the_same_batches(both):
+    data = Config().data
+    stores = [ImageStore(d.records("train"), d.labels) for d in both]
+    for one, other in zip(*(train_batches(s, data, 4, 7, 2, 4) for s in stores), strict=True):
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_tensorflow_reads_the_shards(both):
+    files, records = both
+    shards = sorted(records.root.glob("train-*.tfrecord.gz"))
+    assert shards[0].name == "train-00000-of-00003.tfrecord.gz"
+    kinds = {key: tf.io.FixedLenFeature([], tf.string) for key in ("image/bytes", "mask/bytes")}
+    read = [
+        tf.io.parse_single_example(example, kinds)
+        for example in tf.data.TFRecordDataset([str(s) for s in shards], "GZIP")
+    ]
+    expected = [r.image_path.read_bytes() for r in files.records("train")]
+    assert [r["image/bytes"].numpy() for r in read] == expected
+
+
+def test_masks_in_colours_and_of_any_length_survive():
+    long = bytes(range(256)) * 300  # a length of three bytes in the encoding
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[long]))
+    empty = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b""]))
+    features = tf.train.Features(feature={"a": feature, "ü": empty})
+    message = tf.train.Example(features=features).SerializeToString()
+    assert packed.parse_example(message) == {"a": long, "ü": b""}
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "index", "version"])
+def test_what_is_damaged_is_refused(both, tmp_path, damage):
+    root = tmp_path / "packed"
+    root.mkdir()
+    for path in both[1].root.iterdir():
+        (root / path.name).write_bytes(path.read_bytes())
+    shard, index = root / "train-00001-of-00003.tfrecord.gz", root / "index.json"
+    if damage in ("flip", "cut"):
+        data = bytearray(shard.read_bytes())
+        data[len(data) // 2] ^= 1
+        shard.write_bytes(data if damage == "flip" else data[: len(data) // 2])
+    elif damage == "gone":
+        shard.unlink()
+    else:
+        text = "{" if damage == "index" else json.dumps({"version": 0})
+        index.write_text(text)
+    with pytest.raises(InputError, match="pack") as caught:
+        dataset = open_dataset("packed", root)
+        for record in dataset.records("train"):
+            read_pair(record, dataset.labels)
+    assert "\n" not in str(caught.value)
+    assert (shard if damage in ("flip", "cut", "gone") else root).name in str(caught.value)
+
+
+def test_a_faulty_pair_is_not_packed(tiny_shapes, tmp_path):
+    files = open_dataset("shapes", tiny_shapes)
+    record = files.records("train")[0]
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(record.label_path.read_bytes()[:100])
+    broken = type(files)(
+        "x", tmp_path, files.labels, {"train": (type(record)("x", record.image_path, bad),)}
+    )
+    with pytest.raises(InputError, match=r"bad\.png"):
+        pack(broken, tmp_path / "to")
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.png"]
+
+
+def test_the_command_packs_and_says_what_it_gains(tiny_shapes, tmp_path):
+    words = ["data", "pack", str(tiny_shapes), "--format", "shapes", "--to", str(tmp_path / "p")]
+    run = CliRunner().invoke(cli.main, [*words, "--split", "val"])
+    assert run.exit_code == 0, run.output
+    assert "5 val" in run.output and "times as fast" in run.output
+    again = CliRunner().invoke(cli.main, words)
+    assert again.exit_code == 2 and "is there already" in again.output

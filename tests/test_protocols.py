@@ -1,0 +1,189 @@
+"""The benchmarks' rules against hand-worked cases and against the official code's steps."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fcnlib import protocols
+from fcnlib.borders import boundary_f1
+from fcnlib.errors import InputError
+from fcnlib.labels import CAMVID, SCENE_PARSING, SHAPES, VOC
+
+
+def board_of(name, labels, pairs, results=None):
+    board = protocols.Board(name, labels, results)
+    for number, (truth, answer) in enumerate(pairs):
+        board.add(f"image{number}", np.array(truth, np.uint8), np.array(answer, np.uint8))
+    return board.figures()
+
+
+# PASCAL VOC
+
+
+def voc_devkit(pairs):
+    """VOCevalseg's arithmetic, in its order: counts, then IoU of each class, then their mean."""
+    counts = np.zeros((21, 21))
+    for truth, answer in pairs:
+        for t, a in zip(np.ravel(truth), np.ravel(answer), strict=True):
+            if t < 255:
+                counts[t, a] += 1
+    gt, result, hit = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
+    with np.errstate(invalid="ignore"):
+        return (hit / (gt + result - hit)).mean()
+
+
+def test_voc_by_hand():
+    """Background 3 of 4 (IoU 3/4), person 1 of 2, one more under void; the rest is absent."""
+    truth, answer = [[0, 0, 0, 15, 255]], [[0, 0, 0, 0, 15]]
+    found = board_of("voc2012", VOC, [(truth, answer)])
+    assert found["mean IoU of the classes present"] == pytest.approx((3 / 4 + 0) / 2)
+    assert found["pixel accuracy"] == pytest.approx(3 / 4)
+    assert np.isnan(found["mean IoU"]), "the devkit divides 0 by 0 for an absent class"
+
+
+def test_voc_agrees_with_the_devkits_steps():
+    rng = np.random.default_rng(0)
+    truth = rng.choice([*range(21), 255], (3, 20, 30))
+    answer = np.where(rng.random(truth.shape) < 0.6, truth % 255, rng.integers(0, 21, truth.shape))
+    answer = answer.astype(np.uint8) % 21
+    pairs = list(zip(truth, answer, strict=True))
+    assert board_of("voc2012", VOC, pairs)["mean IoU"] == pytest.approx(voc_devkit(pairs))
+
+
+def test_voc_refuses_another_size_and_a_21():
+    with pytest.raises(ValueError, match="shape"):
+        board_of("voc2012", VOC, [([[0, 0]], [[0]])])
+    with pytest.raises(ValueError, match="21"):
+        board_of("voc2012", VOC, [([[0, 0]], [[0, 21]])])
+
+
+def test_voc_results_are_what_the_server_takes(tmp_path):
+    folder = protocols.voc_results(tmp_path, "val")
+    assert folder == tmp_path / "results/VOC2012/Segmentation/comp6_val_cls"
+    answer = np.array([[0, 1], [15, 20]], np.uint8)
+    board_of("voc2012", VOC, [(answer, answer)], folder)
+    with Image.open(folder / "image0.png") as stored:
+        assert stored.mode == "P" and stored.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(stored), answer)
+        palette = stored.getpalette()
+        assert palette[3:6] == [128, 0, 0] and palette[45:48] == [192, 128, 128]
+
+
+# MIT Scene Parsing
+
+
+def csail(pairs):
+    """intersectionAndUnion.m and pixelAccuracy.m on files' values: 0 other, 1..150 classes."""
+    inter, union, correct, labelled = np.zeros(150), np.zeros(150), 0, 0
+    for truth, answer in pairs:
+        answer = answer * (truth > 0)
+        overlap = answer * (answer == truth)
+        areas = [np.bincount(m.ravel(), minlength=151)[1:] for m in (overlap, answer, truth)]
+        inter += areas[0]
+        union += areas[1] + areas[2] - areas[0]
+        correct += ((answer == truth) & (truth > 0)).sum()
+        labelled += (truth > 0).sum()
+    iou = inter / (np.finfo(float).eps + union)
+    return correct / labelled, iou.mean()
+
+
+def test_scene_parsing_agrees_with_the_official_steps():
+    rng = np.random.default_rng(1)
+    truth = rng.choice([0, 1, 2, 3, 40, 150], (4, 16, 16))  # 145 classes are absent
+    answer = np.where(
+        rng.random(truth.shape) < 0.7, truth, rng.choice([1, 3, 99, 150], truth.shape)
+    )
+    answer = np.maximum(answer, 1)
+    accuracy, mean = csail(zip(truth, answer, strict=True))
+    ours = [(SCENE_PARSING.lut[t], a - 1) for t, a in zip(truth, answer, strict=True)]
+    found = board_of("scene-parsing", SCENE_PARSING, ours)
+    assert found["pixel accuracy"] == pytest.approx(accuracy)
+    assert found["mean IoU"] == pytest.approx(mean)
+    assert found["score"] == pytest.approx((accuracy + mean) / 2)
+
+
+def test_scene_parsing_gives_both_ways_with_absent_classes():
+    """Two classes are there: IoU 1/2 and 2/3. Under "other" the answer does not count."""
+    found = board_of("scenes", SCENE_PARSING, [([[0, 0, 1, 1, 255]], [[0, 1, 1, 1, 7]])])
+    assert found["mean IoU of the classes present"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert found["mean IoU"] == pytest.approx((1 / 2 + 2 / 3) / 150)
+    assert found["pixel accuracy"] == pytest.approx(3 / 4)
+    assert found["score of the classes present"] == pytest.approx((3 / 4 + 7 / 12) / 2)
+
+
+# CamVid
+
+
+def test_camvid_by_hand():
+    truth, answer = [[0, 0, 0, 3, 255]], [[0, 0, 3, 3, 8]]
+    found = board_of("camvid", CAMVID, [(truth, answer)])
+    assert found["global accuracy"] == pytest.approx(3 / 4)
+    assert found["class accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["mean IoU"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
+def split_at(column, size=(40, 100)):
+    mask = np.zeros(size, np.uint8)
+    mask[:, column:] = 1
+    return mask
+
+
+@pytest.mark.parametrize(("moved", "score"), [(0, 1.0), (1, 1.0), (3, 0.0)])
+def test_boundary_f1_of_a_border_that_moves(moved, score):
+    """The diagonal of 40 x 100 is 107.7 pixels, 2 % of it 2.15: the border may be 2 pixels off."""
+    assert boundary_f1(split_at(50), split_at(50 + moved), 2, 0.02) == score
+
+
+def test_boundary_f1_by_brute_force():
+    rng = np.random.default_rng(5)
+    truth = np.kron(rng.integers(0, 4, (4, 5)), np.ones((6, 6))).astype(np.uint8)
+    truth[:3] = 255
+    answer = np.roll(truth, 2, axis=1) % 4
+    reach = 0.05 * np.hypot(*truth.shape)
+
+    def outline(mask, c):
+        points = []
+        for y, x in np.argwhere(mask == c):
+            around = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+            inside = [p for p in around if 0 <= p[0] < mask.shape[0] and 0 <= p[1] < mask.shape[1]]
+            if any(mask[p] not in (c, 255) for p in inside):
+                points.append((y, x))
+        return np.array(points, float).reshape(-1, 2)
+
+    answer = np.where(truth == 255, 255, answer)
+    scores = []
+    for c in range(4):
+        one, other = outline(truth, c), outline(answer, c)
+        apart = np.hypot(*(one[:, None] - other[None]).transpose(2, 0, 1))
+        recall, precision = (apart.min(axis=a) <= reach for a in (1, 0))
+        r, p = recall.mean(), precision.mean()
+        scores.append(2 * p * r / (p + r) if p + r else 0)
+    assert boundary_f1(truth, answer % 255 % 4, 4, 0.05) == pytest.approx(np.mean(scores))
+    assert 0.3 < np.mean(scores) < 1
+
+
+def test_boundary_f1_leaves_void_and_the_frame_out():
+    truth = split_at(50)
+    truth[:, 48:52] = 255  # the border itself is not decided
+    assert np.isnan(boundary_f1(truth, split_at(50), 2))
+    assert np.isnan(boundary_f1(np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8), 2))
+
+
+def test_a_class_with_an_outline_in_one_alone_scores_nothing():
+    truth = np.zeros((20, 20), np.uint8)
+    answer = truth.copy()
+    answer[5:9, 5:9] = 1
+    assert boundary_f1(truth, answer, 2) == 0
+    assert boundary_f1(answer, truth, 2) == 0
+
+
+def test_the_boundary_f1_of_camvid_is_the_mean_over_images():
+    pairs = [(split_at(50), split_at(50)), (split_at(50), split_at(60))]
+    assert board_of("camvid", CAMVID, pairs)["boundary F1"] == pytest.approx(0.5)
+
+
+def test_what_is_no_benchmark_is_refused():
+    with pytest.raises(InputError, match="no rules for 'shapes'; there are: voc2012"):
+        protocols.Board("shapes", SHAPES)
+    with pytest.raises(InputError, match="voc2012 has 21 classes, this has 9"):
+        protocols.Board("voc2012", SHAPES)
