@@ -13,7 +13,7 @@ from typing import Any
 
 import websocket
 
-SECONDS = 120  # for anything a page should come to, on a busy machine
+SECONDS = 240  # for anything a page should come to, on a busy machine
 _SWITCHES = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     *("--no-first-run", "--remote-debugging-port=0", "--remote-allow-origins=*"),
@@ -124,8 +124,12 @@ class Browser:
         return x + across * width, y + down * height
 
     def click(self, selector: str, across: float = 0.5, down: float = 0.5) -> None:
-        """Click an element at a place given as shares of its width and height."""
+        """Click an element at a place given as shares of its width and height.
+
+        The pointer comes first: a menu of JupyterLab takes no click that it did not see coming.
+        """
         x, y = self.middle(selector, across, down)
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
