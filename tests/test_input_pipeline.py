@@ -354,9 +354,10 @@ def test_the_pixels_of_every_class_are_counted(store):
 def test_a_refused_file_is_reported_as_the_users_mistake(tmp_path):
     store = write_store(tmp_path)
     store.records[3].label_path.write_bytes(b"no image")
-    for made in (eval_batches(store, 2), input_pipeline.train_batches(store, DATA, 5, 1, 0, 1)):
-        with pytest.raises(InputError, match=r"3-mask\.png"), store.reporting():
-            list(made)
+    with pytest.raises(InputError, match=r"3-mask\.png"), store.reporting():
+        list(eval_batches(store, 2))
+    with pytest.raises(InputError, match=r"3-mask\.png"):  # before the first batch is asked for
+        input_pipeline.train_batches(store, DATA, 5, 1, 0, 1)
 
 
 def test_other_errors_pass_the_store_unchanged(store):
