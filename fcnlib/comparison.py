@@ -221,7 +221,8 @@ def read(dataset: str, results: Path = ROOT / "results") -> pd.DataFrame:
         Its rows, one a system and seed; empty where there is none.
     """
     path = results / dataset / "comparison.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame()
+    columns = ["name", "meaning", "seed", "mean_iou"]
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
 
 
 def summary(rows: pd.DataFrame, group: str) -> pd.DataFrame:
@@ -244,4 +245,4 @@ def summary(rows: pd.DataFrame, group: str) -> pd.DataFrame:
             lines.append({"name": row.name, "meaning": row.meaning, "seeds": len(seeds)})
             lines[-1] |= means.drop("seed").to_dict()
             lines[-1]["spread"] = seeds["mean_iou"].std()
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines or {"name": []})
