@@ -19,13 +19,13 @@ def settings(config: Config) -> dict[str, Any]:
     """Return what to change of a profile for 150 classes: the data, and crops that cost less.
 
     Args:
-        config: of the profile; where it trains on scene parsing already, nothing is changed.
+        config: of the profile; where it trains on scene parsing already, only the weights are.
 
     Returns:
         {setting: value}.
     """
     if config.data.dataset in ("scenes", "scene-parsing"):
-        return {}
+        return {"class_weights": "none"}
     data = {"dataset": "scenes", "data_dir": str(config.path("scenes_dir"))}
     data |= {"train_split": "train", "val_split": "val", "eval_split": "val"}
     data |= {"train_limit": 0, "val_limit": 8, "eval_limit": 0, "val_every": 0}

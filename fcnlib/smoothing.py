@@ -21,6 +21,7 @@ Filter = Callable[[np.ndarray], np.ndarray]
 
 _EXACT = 0.6  # grid spacing in sigmas at which the sum over half kernels is exact to 1e-5
 _FINEST = 0.5  # grid spacing in sigmas beyond which the error is no longer that of the grid
+_COARSEST = 1.2  # spacing beyond which the narrowed kernel no longer makes up for the blur
 _CELLS = 500_000  # nodes of the largest grid; 21 classes of them take 42 MB
 
 
@@ -108,9 +109,10 @@ def _grid(features: np.ndarray) -> tuple[float, list[int]]:
     while True:
         shape = [int(np.ceil(r / step)) + 1 for r in reach]
         shape = [max(n, 2) for n in shape]  # an axis along which nothing differs has its two, too
-        if np.prod(shape) <= _CELLS:
-            return step, shape
+        if np.prod(shape) <= _CELLS or step * 1.05 > _COARSEST:
+            break
         step *= 1.05
+    return step, shape
 
 
 def _interpolation(places: np.ndarray, shape: list[int]) -> sparse.csr_array:

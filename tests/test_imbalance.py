@@ -28,7 +28,7 @@ def test_a_profile_of_other_data_gets_the_scenes():
 
 def test_a_profile_of_scene_parsing_keeps_its_own():
     config = load_profile("quick", {"dataset": "scene-parsing"})
-    assert imbalance.settings(config) == {}
+    assert imbalance.settings(config) == {"class_weights": "none"}
 
 
 def test_the_two_trainings_differ_in_the_weights_alone(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fcnlib import smoothing
 from fcnlib.smoothing import by_place, by_place_and_colour
 
 RANDOM = np.random.default_rng(3)
@@ -71,3 +72,10 @@ def test_the_weights_are_symmetric():
     image = scene(8, 9)
     weights = by_place_and_colour(image, 10.0, 20.0)(np.eye(72, dtype=np.float32))
     np.testing.assert_allclose(weights, weights.T, atol=1e-5)
+
+
+def test_the_grid_of_a_large_colourful_image_stays_fine_enough():
+    """Beyond a spacing of 1.7 sigmas the kernel would have no variance left, and give NaN."""
+    reach = np.array([25.6, 25.6, 22.0, 18.0, 21.0], np.float32)  # 1280 x 1280, all colours
+    step, shape = smoothing._grid(np.stack([np.zeros(5, np.float32), reach]))
+    assert step <= 1.2 and np.isfinite(smoothing._kernel(shape[0], step)).all()

@@ -81,6 +81,9 @@ def describe_image(path: File) -> tuple[tuple[int, int], tuple[str, ...]]:
         return (height, width), tuple(unusual)
 
 
+_FEW_BITS = {"L;2": 2, "L;4": 4}
+
+
 def read_mask(path: File, labels: LabelSet) -> np.ndarray:
     """Read a mask by its stored value, never through its palette.
 
@@ -112,6 +115,7 @@ def read_mask(path: File, labels: LabelSet) -> np.ndarray:
 
 def _read_values(path: File, labels: LabelSet) -> np.ndarray:
     with _opened(path) as image:
+        stored = _stored_as(image)  # first: looking at the rest loads the file and forgets it
         if image.format in _LOSSY:
             raise InputError(
                 f"{path}: a mask saved as {image.format} has lost its values; save it as PNG"
@@ -127,8 +131,18 @@ def _read_values(path: File, labels: LabelSet) -> np.ndarray:
                 f"{path}: a mask must store one index a pixel (PIL mode P or L), this one is "
                 f"{image.mode}; save it with a palette, or give its colours in a dataset.yaml"
             )
+        if stored.endswith("I"):
+            raise InputError(f"{path}: stores its values inverted; save it as an 8-bit PNG")
         values = np.asarray(image)
+        if stored in _FEW_BITS:  # which Pillow stretches to 0..255
+            values = values // (255 // (2 ** _FEW_BITS[stored] - 1))
         return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def _stored_as(image: Image.Image) -> str:
+    """Return Pillow's name of the form that the pixels have in the file, such as "L;4"."""
+    form = image.tile[0][3] if image.tile else ""
+    return str(form[0] if isinstance(form, tuple) and form else form)
 
 
 def _read_mat(path: File) -> np.ndarray:

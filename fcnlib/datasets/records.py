@@ -102,12 +102,14 @@ def pair_by_name(
 
     Returns:
         The records sorted by name, those with a fault left out. Their label_path is None when no
-        name of the list has a mask, as in the test list of a benchmark that keeps them.
+        name of the list has a mask, as in the test list of a benchmark that keeps them; a list
+        called train... or val... must have them.
     """
     names = read_names(list_path, faults)
     image_files = _by_name([images], image_suffixes)
     mask_files = _by_name(masks, mask_suffixes)
-    labelled = any(name in mask_files for name in names)
+    labelled = list_path.stem.startswith(("train", "val"))
+    labelled = labelled or any(name in mask_files for name in names)
     records = []
     for name in names:
         wanted = [(images, image_suffixes[0], image_files)]

@@ -1,5 +1,8 @@
 """Reading pairs: what is right is read by index, what is wrong is refused by name."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -194,6 +197,22 @@ def test_masks_of_one_bit_and_of_sixteen_are_read_by_value(tmp_path):
     assert "value 300 at (x=0, y=0)" in refusal(read_mask, tmp_path / "wide.png", VOC)
 
 
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_masks_of_few_bits_are_read_by_value(tmp_path, bits):
+    """Pillow stretches them to 0..255: class 1 of 4 bits would be read as 17, a sheep."""
+    stored = np.arange(2**bits, dtype=np.uint8)  # a row of every value
+    packed = np.packbits(np.unpackbits(stored[:, None], axis=1)[:, 8 - bits :].ravel())
+    header = struct.pack(">IIBBBBB", len(stored), 1, bits, 0, 0, 0, 0)
+    body = zlib.compress(b"\0" + packed.tobytes())
+    chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
+    whole = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    (tmp_path / "m.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(whole))
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", VOC), stored[None])
+
+
 def test_a_mask_in_colours_is_read_by_its_colours(tmp_path):
     labels = make_labels(
         "x", ["a", "b"], np.zeros((2, 3), np.uint8), colours={0: 0, 0xFF8000: 1, 0xFFFFFF: 255}
@@ -248,6 +267,14 @@ def test_a_list_without_any_mask_gives_records_without(tree):
         path.unlink()
     records, faults = pairs(tree)
     assert [record.label_path for record in records] == [None] * 3 and faults == []
+
+
+def test_a_list_to_train_on_must_have_masks(tree):
+    """A misspelt folder of masks would pass for a split without any."""
+    (tree / "list.txt").rename(tree / "train.txt")
+    faults = []
+    assert pair_by_name(tree / "train.txt", tree / "images", [tree / "mask"], faults) == ()
+    assert len(faults) == 3 and str(tree / "mask" / "a.png") in faults[0]
 
 
 @pytest.mark.parametrize(("text", "word"), [("a\nb\na\n", "a twice"), ("\n \n", "no image")])
