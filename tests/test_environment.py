@@ -16,6 +16,7 @@ import fcnlib
 ROOT = Path(__file__).resolve().parent.parent
 # The import's name where it is not the package's.
 PACKAGES = {
+    "yaml": "pyyaml",
     "IPython": "ipython",
     "PIL": "pillow",
     "sklearn": "scikit-learn",
