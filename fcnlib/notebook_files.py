@@ -138,7 +138,9 @@ def split_settings(
             values[key] = _typed(key, raw, own[key])
             continue
         try:
-            overrides |= [parse_setting(text)]
+            key, value = parse_setting(text)
+            # papermill knows lists and would write a tuple as a string.
+            overrides[key] = list(value) if isinstance(value, tuple) else value
         except InputError as error:
             more = f"; parameters of the notebooks: {', '.join(sorted(own))}" if own else ""
             raise InputError(f"{error}{more if key not in keys() else ''}") from None

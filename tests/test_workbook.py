@@ -328,3 +328,8 @@ def test_a_log_gets_a_line_now_and_then():
         progress.notebook(0)
         progress.cell(cell_index=2)
     assert stream.getvalue() == "[1/1] 00_a\n"
+
+
+def test_a_list_of_the_command_line_stays_a_list_for_papermill():
+    overrides, _ = notebook_files.split_settings(["chain=32,16", "flip=false"], [])
+    assert overrides == {"chain": [32, 16], "flip": False}
