@@ -153,10 +153,9 @@ def probe(reading: Reading, weights: Mapping[int, float], row: int, column: int)
         Contributions that add up to the pixel's logits (but for rounding), and the probabilities.
     """
     stride = min(reading.parts)
-    found = {
-        s: _between(part, row / stride, column / stride) * np.float32(weights.get(s, 1.0))
-        for s, part in reading.parts.items()
-    }
+    first = (stride - 1) / 2 if BACKBONES[reading.backbone].centred else 0
+    at = [max(place - first, 0) / stride for place in (row, column)]
+    found = {s: _between(p, *at) * np.float32(weights.get(s, 1)) for s, p in reading.parts.items()}
     logits = sum(found.values())
     odds = np.exp(logits - logits.max())
     return Probe(row, column, found, odds / odds.sum())
