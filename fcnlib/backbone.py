@@ -10,10 +10,12 @@ https://github.com/google-research/tf-slim.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
 from fcnlib.compat import slim, tf
+from fcnlib.precision import float32_variables
 from fcnlib.slim_module import SlimModule
 
 BATCH_NORM_EPSILON = 1e-3
@@ -31,6 +33,7 @@ def features(
     batch_norm: bool | None = None,
     batch_norm_decay: float = 0.9997,
     raw_inputs: bool = False,
+    dtype: tf.DType = tf.float32,
     dropout: float = 0.0,
     dropout_seed=(0, 0),
     final_end_point: str = "",
@@ -48,6 +51,7 @@ def features(
         batch_norm: after each convolution; False gives biases instead. None: as published.
         batch_norm_decay: of the moving averages.
         raw_inputs: feed pixels 0..255 instead of what the backbone was made for.
+        dtype: what to compute in; variables and answers are float32 all the same.
         dropout: share dropped while training, after the layers that have dropout.
         dropout_seed: two integers.
         final_end_point: the last block to build; empty for all.
@@ -70,25 +74,27 @@ def features(
     def depth(channels: int) -> int:
         return max(int(channels * depth_multiplier), min_depth)
 
-    end_points = {}
-    net = _pixels(images, made, raw_inputs) if raw_inputs or made.mean else images
-    normalized = made.batch_norm if batch_norm is None else batch_norm
-    with tf.compat.v1.variable_scope(made.scope), _layers(normalized, training, batch_norm_decay):
+    net, end_points = tf.cast(_pixels(images, made, raw_inputs), dtype), {}
+    with _layers(made, batch_norm, training, batch_norm_decay):
         for layer in made.table[: names.index(last) + 1]:
             net = _apply(net, layer, depth, padding)
             if training and dropout and isinstance(layer, Conv) and layer.drops:
                 net = stateless_dropout(net, dropout, tf.cast(dropout_seed, tf.int32) + 1)
-            end_points[layer.name] = net
+            end_points[layer.name] = tf.cast(net, tf.float32)
     return end_points
 
 
 def _pixels(images: tf.Tensor, made: Backbone, raw: bool) -> tf.Tensor:
+    if not raw and not made.mean:
+        return images
     pixels = (images + 1) * BYTES_TO_UNIT
     return pixels if raw else pixels - tf.constant(made.mean)
 
 
-def _layers(normalized: bool, training: bool, decay: float):
-    """Return the argument scope of all convolutions; leaving it out is how 2017 lost its norm."""
+@contextlib.contextmanager
+def _layers(made: Backbone, batch_norm: bool | None, training: bool, decay: float):
+    """Open the scopes of all convolutions; leaving out the second is how 2017 lost its norm."""
+    normalized = made.batch_norm if batch_norm is None else batch_norm
     normalizer = {
         "is_training": training,
         "decay": decay,
@@ -96,12 +102,15 @@ def _layers(normalized: bool, training: bool, decay: float):
         "updates_collections": None,  # update in place; slim's other route needs tf_keras
         "fused": True,
     }
-    return slim.arg_scope(
+    names = tf.compat.v1.variable_scope(made.scope, custom_getter=float32_variables)
+    arguments = slim.arg_scope(
         [slim.conv2d],
         weights_initializer=slim.variance_scaling_initializer(),
         normalizer_fn=slim.batch_norm if normalized else None,
         normalizer_params=normalizer,
     )
+    with names, arguments:
+        yield
 
 
 def _apply(net: tf.Tensor, layer: Layer, depth: Callable[[int], int], padding: str) -> tf.Tensor:

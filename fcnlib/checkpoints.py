@@ -11,6 +11,7 @@ from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.network import FCN
+from fcnlib.precision import compute_dtype
 from fcnlib.seed_2017 import Decoder2017
 from fcnlib.slim_module import classifier_scopes
 from fcnlib.training import CHECKPOINT
@@ -63,6 +64,7 @@ def backbone_settings(config: Config) -> dict[str, Any]:
         "batch_norm": batch_norm,
         "batch_norm_decay": config.train.batch_norm_decay,
         "raw_inputs": given.inputs == "raw",
+        "dtype": compute_dtype(config.train.precision),
     }
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
+from fcnlib.precision import compute_dtype
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7  # of Adam, as in Keras
 _MOMENTUM = 0.9  # of SGD
+_FIRST_SCALE, _STEPS_TO_DOUBLE = 2.0**15, 2000  # of a float16 loss, as in Keras
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,12 @@ class Optimizer(tf.Module):
     Keras writes a dozen small operations a variable: for a thin Inception-v3 with its 190 variables
     that is an eighth of every step and half of the tracing. A test holds the two together.
 
+    Where the network computes in float16 the loss is scaled up, so that small gradients do not
+    vanish; a step whose gradients overflow is left out and halves the scale.
+
     Source: https://www.tensorflow.org/api_docs/python/tf/raw_ops/ResourceApplyAdam,
-    ResourceApplyMomentum; decoupled weight decay as in https://arxiv.org/abs/1711.05101.
+    ResourceApplyMomentum; decoupled weight decay as in https://arxiv.org/abs/1711.05101; loss
+    scaling as in https://arxiv.org/abs/1710.03740, section 3.2.
     """
 
     def __init__(self, config: TrainConfig, stage: Stage, trained: Sequence[tf.Variable]):
@@ -75,6 +81,8 @@ class Optimizer(tf.Module):
         # The decay is taken times the rate, so what divides the one multiplies the other.
         self._decay = config.weight_decay * _loss_scale(config, stage)
         self._decayed = tuple(v.name.endswith("/weights:0") for v in trained)
+        float16 = compute_dtype(config.precision) == tf.float16
+        self._scale = [tf.Variable(_FIRST_SCALE, trainable=False)] if float16 else []
         moments = 2 if config.optimizer == "adam" else 1
         self._count = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._moments = [
@@ -85,15 +93,39 @@ class Optimizer(tf.Module):
     @property
     def state(self) -> list[tf.Variable]:
         """All that a resumed run needs, in a fixed order."""
-        return [self._count, *(m for moments in self._moments for m in moments)]
+        return [self._count, *(m for moments in self._moments for m in moments), *self._scale]
+
+    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
+        """Return the loss whose gradients `apply` wants."""
+        return loss * self._scale[0] if self._scale else loss
 
     def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> None:
         """Take one step.
 
         Args:
-            gradients: one a trained variable, in their order.
+            gradients: of the scaled loss, one a trained variable, in their order.
             rate: the learning rate.
         """
+        if not self._scale:
+            self._step(gradients, rate)
+            return
+        (scale,) = self._scale
+        gradients = [gradient / scale for gradient in gradients]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+
+        def step():
+            self._step(gradients, rate)
+            double = self._count % _STEPS_TO_DOUBLE == 0
+            scale.assign(tf.where(double, 2 * scale, scale))
+            return finite
+
+        def skip():
+            scale.assign(scale / 2)
+            return finite
+
+        tf.cond(finite, step, skip)
+
+    def _step(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> None:
         count = tf.cast(self._count.assign_add(1), tf.float32)
         powers = _BETA1**count, _BETA2**count
         for i, variable in enumerate(self._trained):

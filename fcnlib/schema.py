@@ -73,6 +73,8 @@ class TrainConfig:
     batch_norm_decay: float = 0.95  # of the moving averages; slim's 0.9997 needs 10,000s of steps
     loss: str = _choice("mean", "mean", "sum")  # over labelled pixels; sum divides the rates
     class_weights: str = _choice("none", "none", "median_frequency")
+    # What convolutions compute in; auto: 16 bits where the device is faster with them.
+    precision: str = _choice("auto", "auto", "float32", "bfloat16", "float16")
     checkpoint_seconds: int = 120
     prove: bool = True  # claims about trained networks must hold; a smoke run trains too little
     eval_batch_size: int = 16

@@ -150,7 +150,8 @@ class Trainer:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
                 loss = self.loss(self.network, batch, stage, step)
-            gradients = tape.gradient(loss, variables)
+                scaled = optimizer.scaled(loss)
+            gradients = tape.gradient(scaled, variables)
             optimizer.apply(gradients, rate)
             return loss
 

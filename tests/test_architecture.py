@@ -28,7 +28,7 @@ LAYERS = """
     datasets
     archives data_check
     compat
-    tensorboard_log
+    precision tensorboard_log
     augmentation image_store packing
     input_pipeline
     geometry
