@@ -68,11 +68,12 @@ def backbone_settings(config: Config) -> dict[str, Any]:
     }
 
 
-def load_fcn(path: Path) -> tuple[FCN, dict[str, Any]]:
+def load_fcn(path: Path, **changes: Any) -> tuple[FCN, dict[str, Any]]:
     """Rebuild a trained network from its checkpoint alone.
 
     Args:
         path: a checkpoint, or the folder of a trained network.
+        **changes: settings to read it with, such as precision.
 
     Returns:
         (network with its weights, what the checkpoint says of itself: settings, classes, stride).
@@ -84,7 +85,7 @@ def load_fcn(path: Path) -> tuple[FCN, dict[str, Any]]:
     arrays, meta = weights.load(path)
     if meta.get("kind") != "fcn":
         raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not an FCN")
-    known = dict(meta["settings"])
+    known = meta["settings"] | changes
     network = build_fcn(Config().replace(**known), len(meta["classes"]), meta["stride"])
     weights.transplant(
         arrays, network.named_variables(), may_skip=("optimizer/",), source=str(path)

@@ -79,7 +79,7 @@ def report(folder: Path) -> None:
 for _command in (
     *(commands_data.data, commands_weights.weights, commands.pretrain, commands.train),
     *(commands.compare, commands.evaluate, commands_data.benchmark, commands_predict.predict),
-    *(commands_predict.tensorboard, commands.publish),
+    *(commands_weights.export, commands_predict.tensorboard, commands.publish),
 ):
     main.add_command(_command)
 

@@ -15,6 +15,9 @@ profile_option = click.option("--profile", default="quick", show_default=True, m
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."
 )
+engine_option = click.option(
+    "--engine", default="tensorflow", show_default=True, help="Or openvino, onnxruntime."
+)
 resume_option = click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 
 
@@ -116,7 +119,8 @@ def compare(
 @click.command()
 @click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
 @settings_option
-def evaluate(places: tuple[Path, ...], settings: tuple[str, ...]) -> None:
+@engine_option
+def evaluate(places: tuple[Path, ...], settings: tuple[str, ...], engine: str) -> None:
     """Score trained networks: a run folder, a network's folder, or its checkpoint.npz."""
     from fcnlib.config import Config, parse_setting
     from fcnlib.runrecord import read_json
@@ -130,7 +134,7 @@ def evaluate(places: tuple[Path, ...], settings: tuple[str, ...]) -> None:
         if not isinstance(record, dict) or "config" not in record:
             raise InputError(f"{folder}: lacks record.json, which names settings and data set")
         config = Config().replace(**record["config"]).replace(**overrides)
-        evaluation = recipe.evaluate_fcn(config, recipe.prepare_data(config), folder)
+        evaluation = recipe.evaluate_fcn(config, recipe.prepare_data(config), folder, engine)
         _echo_scores(str(short(folder)), evaluation.scores)
 
 

@@ -1,4 +1,4 @@
-"""The commands for ImageNet weights: import a released file, download one."""
+"""The commands that carry weights in and out: released files, other programs' formats."""
 
 from __future__ import annotations
 
@@ -41,3 +41,26 @@ def download(name: str, folder: Path | None, archive: Path | None) -> None:
         name, (folder or ROOT / "data/pretrained").resolve(), archive
     )
     click.echo(f"{short(target)}: {imported}")
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--format", "kind", default="onnx", show_default=True, metavar="NAME")
+@path_option("--out", help="What to write; FORMAT beside the checkpoint by default.")
+def export(checkpoint: Path, kind: str, out: Path | None) -> None:
+    """Write a trained network as saved_model, onnx, openvino or tflite, and compare its answers."""
+    import numpy as np
+
+    from fcnlib import export
+    from fcnlib.checkpoints import load_fcn
+    from fcnlib.datasets.shape_scenes import draw_scene
+
+    network, meta = load_fcn(checkpoint, precision="float32")
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    target = (out or folder / f"fcn-{meta['stride']}s.{kind}").resolve()
+    scenes = [draw_scene(np.random.default_rng(seed), 97 + 40 * seed)[0] for seed in range(4)]
+    found = export.export(network, kind, target, scenes)
+    click.echo(
+        f"{short(target)}: {100 * found.agreement:.3f} % of the pixels of {found.images} images "
+        f"get the same class; scores differ by {found.error:.1e} of the greatest at most"
+    )

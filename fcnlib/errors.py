@@ -1,5 +1,10 @@
 """The one exception that stands for a user's mistake."""
 
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
 
 class InputError(ValueError):
     """Report a mistake in what the user gave: a setting, a file, a folder.
@@ -7,3 +12,21 @@ class InputError(ValueError):
     The message is one line; it names the key or file and the value found, and says what to do.
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def extra(name: str) -> ModuleType:
+    """Import a package that only exports and other engines need.
+
+    Args:
+        name: of the module.
+
+    Returns:
+        The module.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"{error}; for exports and other engines: pip install {name}") from None

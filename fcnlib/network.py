@@ -16,13 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from fcnlib.backbone import features, stateless_dropout
 from fcnlib.blocks import BACKBONES
 from fcnlib.compat import slim, tf
 from fcnlib.slim_module import SlimModule
-from fcnlib.upsampling import bilinear_kernel, learned_kernel, pad_to_grid, transposed, upsample
+from fcnlib.upsampling import (
+    learned_kernel,
+    learned_projection,
+    pad_to_grid,
+    transposed,
+    upsample,
+)
 
 SKIPS = BACKBONES["inception_v3"].skips
 
@@ -115,8 +119,10 @@ class FCN(SlimModule):
         self.strides = strides_down_to(stride)
         self.stride, self.num_classes, self.void_class = stride, num_classes, void_class
         self.skips, self.centred = made.skips, made.centred
+        self.raw_inputs = settings.get("raw_inputs", False)
+        self.dtype = settings.get("dtype", tf.float32)
         outputs = num_classes + void_class
-        scale = dict(zip(self.strides[1:], skip_scales, strict=False))
+        self.skip_scales = scale = dict(zip(self.strides[1:], skip_scales, strict=False))
 
         def build(images, training, frozen, dropout_seed):
             drop = {"dropout": dropout, "dropout_seed": dropout_seed}
@@ -154,8 +160,8 @@ class FCN(SlimModule):
             dropout_seed: two integers.
 
         Returns:
-            ({stride: float32 [N, h, w, C]}, {stride: upsampling kernel}), the arguments of `fuse`.
-            With fusion "feature" only the finest map holds scores, the others features.
+            ({stride: float32 [N, h, w, C]}, {stride: upsampling kernel}), what `fuse` takes. With
+            fusion "feature" only the finest map holds scores, the others features.
         """
         return self._template(pad_to_grid(images, self.centred), training, frozen, dropout_seed)
 
@@ -177,6 +183,10 @@ class FCN(SlimModule):
         """
         return fuse(scores, kernels, weights, self.centred)
 
+    def fused(self, images: tf.Tensor, **mode) -> tf.Tensor:
+        """Return `fuse` of the `score_maps` of images, of whose arguments `mode` takes the rest."""
+        return self.fuse(*self.score_maps(images, **mode))
+
     def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
         """Compute the class scores of every pixel.
 
@@ -188,7 +198,7 @@ class FCN(SlimModule):
             Logits, float32 [N, H, W, C]; with a void class [N, H, W, C + 1].
         """
         height, width = tf.unstack(tf.shape(images)[1:3])
-        return self.to_pixels(self.fuse(*self.score_maps(images, **mode)), height, width)
+        return self.to_pixels(self.fused(images, **mode), height, width)
 
     def to_pixels(self, fused: tf.Tensor, height: int, width: int) -> tf.Tensor:
         """Upsample fused scores to pixels and crop the grid's padding.
@@ -227,11 +237,7 @@ def _feature_fusion(maps: Mapping[int, tf.Tensor], outputs: int, centred: bool):
     finest, channels = strides[-1], [m.shape[-1] for m in maps.values()]
     kernels = {}
     for stride, coarse, fine in zip(strides[1:], channels, channels[1:], strict=False):
-        ramp = bilinear_kernel(4 if centred else 3)
-        with tf.compat.v1.variable_scope(f"upfeature_{stride}"):
-            kernels[stride] = slim.model_variable(
-                "weights", [*ramp.shape, fine, coarse], initializer=_projection(ramp, coarse)
-            )
+        kernels[stride] = learned_projection(coarse, fine, 2, f"upfeature_{stride}", centred)
     with tf.compat.v1.variable_scope(f"score_{finest}"):
         zeros = tf.zeros_initializer()
         score = slim.model_variable("weights", [1, 1, channels[-1], outputs], initializer=zeros)
@@ -239,12 +245,3 @@ def _feature_fusion(maps: Mapping[int, tf.Tensor], outputs: int, centred: bool):
     if finest in kernels:
         kernels[finest] = tf.einsum("hwfc,fk->hwkc", kernels[finest], score[0, 0])
     return {**maps, finest: tf.nn.conv2d(maps[finest], score, 1, "VALID") + bias}, kernels
-
-
-def _projection(ramp: np.ndarray, coarse: int):
-    """Start as a random 1 x 1 convolution that keeps the variance, upsampled bilinearly."""
-
-    def initialize(shape, dtype=None, partition_info=None):
-        return ramp[:, :, None, None] * tf.random.normal([1, 1, *shape[2:]], stddev=coarse**-0.5)
-
-    return initialize

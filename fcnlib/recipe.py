@@ -13,10 +13,12 @@ from fcnlib.checkpoints import build_fcn, load_fcn, start_from
 from fcnlib.compat import device_name, tf
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record
+from fcnlib.engines import Engine
 from fcnlib.evaluation import Evaluation, evaluate, predictor
 from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
 from fcnlib.network import FCN
+from fcnlib.seed_2017 import Decoder2017
 from fcnlib.training import CHECKPOINT, Trainer
 
 # Settings that do not change what a network learns, or that its stages hold already.
@@ -155,13 +157,16 @@ def _validator(config: Config, dataset: Dataset, network: FCN):
     return validate
 
 
-def evaluate_fcn(config: Config, dataset: Dataset, folder: Path) -> Evaluation:
+def evaluate_fcn(
+    config: Config, dataset: Dataset, folder: Path, engine: str = "tensorflow"
+) -> Evaluation:
     """Score a trained network on the evaluation split, or read the scores if they are there.
 
     Args:
         config: gives the split and the batch size.
         dataset: from `prepare_data`.
         folder: of the trained network; gets metrics.json and evaluation.npz.
+        engine: what computes, one of `engines.ENGINES`.
 
     Returns:
         The confusion matrices, one an image.
@@ -170,7 +175,7 @@ def evaluate_fcn(config: Config, dataset: Dataset, folder: Path) -> Evaluation:
     names = tuple(record.name for record in chosen)
     digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
     wanted = {"checkpoint": digest, "split": config.data.eval_split, "names": list(names)}
-    wanted["dataset"] = dataset.name
+    wanted |= {"dataset": dataset.name, "engine": engine}
     if (folder / EVALUATION).exists() and (folder / METRICS).exists():
         arrays, meta = weights.load(folder / EVALUATION)
         if meta == wanted:
@@ -180,7 +185,8 @@ def evaluate_fcn(config: Config, dataset: Dataset, folder: Path) -> Evaluation:
     batches = eval_batches(store, config.train.eval_batch_size)
     label = f"{meta['name']} on {config.data.eval_split}"
     with store.reporting():
-        found = evaluate(predictor(network), batches, names, dataset.labels.num_classes, label)
+        answering = network if isinstance(network, Decoder2017) else Engine(network, engine)
+        found = evaluate(predictor(answering), batches, names, dataset.labels.num_classes, label)
     summary = {"network": meta["name"], "split": config.data.eval_split}
     summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
     runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())

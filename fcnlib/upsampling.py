@@ -114,6 +114,31 @@ def learned_kernel(channels: int, factor: int, scope: str, centred: bool = False
         return slim.model_variable("weights", start.shape, initializer=_constant(start))
 
 
+def learned_projection(
+    coarse: int, fine: int, factor: int, scope: str, centred: bool = False
+) -> tf.Variable:
+    """Create the kernel that upsamples features and changes their number; call it in a template.
+
+    Args:
+        coarse: channels that go in.
+        fine: channels that come out.
+        factor: upsampling factor f.
+        scope: name of the layer; the variable is `scope/weights`.
+        centred: for values in the middles of cells.
+
+    Returns:
+        The variable, float32 [k, k, fine, coarse]; at the start a random 1 x 1 convolution that
+        keeps the variance, upsampled bilinearly.
+    """
+    ramp = bilinear_kernel(2 * factor - (not centred))
+
+    def initialize(shape, dtype=None, partition_info=None):
+        return ramp[:, :, None, None] * tf.random.normal([1, 1, *shape[2:]], stddev=coarse**-0.5)
+
+    with tf.compat.v1.variable_scope(scope):
+        return slim.model_variable("weights", [*ramp.shape, fine, coarse], initializer=initialize)
+
+
 def _constant(value: np.ndarray):
     return lambda shape, dtype=None, partition_info=None: tf.constant(value, dtype)
 

@@ -44,6 +44,9 @@ LAYERS = """
     checkpoints jobs
     imagenet
     releases
+    folding
+    onnx_file
+    engines export
     evaluation
     pretraining recipe
     ablation experiments imbalance

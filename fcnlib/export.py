@@ -1,0 +1,178 @@
+"""Write a trained network in the formats of other programs, and prove that it answers the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fcnlib.backbone import BYTES_TO_UNIT
+from fcnlib.compat import tf
+from fcnlib.errors import InputError, extra
+from fcnlib.folding import Folded
+from fcnlib.network import FCN
+from fcnlib.onnx_file import LABELS, PIXELS, SCORES, onnx_model
+from fcnlib.upsampling import pad_to_grid
+
+Answer = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How an exported network's answers differ from the original's.
+
+    `agreement` is the share of pixels given the same class; `error` the greatest difference of a
+    fused score, as a share of the greatest score.
+    """
+
+    agreement: float
+    error: float
+    images: int
+
+
+def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> Parity:
+    """Write a network, read it back, and compare.
+
+    Args:
+        network: built and trained, computing in float32.
+        kind: one of `FORMATS`.
+        target: file (onnx, tflite) or folder (saved_model, openvino) to write; replaced whole.
+        images: uint8 [H, W, 3] each, to compare on.
+
+    Returns:
+        How the answers differ. The exported input is "pixels", float32 [N, H, W, 3] in 0..255; the
+        outputs are "scores", float32 [N, h, w, C] at the network's stride, of the image padded to
+        the grid, and "labels", uint8 [N, H, W].
+
+    Raises:
+        InputError: no such format, a package is missing, or the target can't be written.
+    """
+    if kind not in FORMATS:
+        raise InputError(f"no format {kind!r}; there are {', '.join(FORMATS)}")
+    write, read = FORMATS[kind]
+    folded = Folded(network)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as place:
+            made = Path(place) / target.name
+            write(folded, made)
+            found = _compare(network, read(made), images)
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(made, target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    return found
+
+
+def _compare(network: FCN, answer: Answer, images: list[np.ndarray]) -> Parity:
+    same, error, greatest = [], 0.0, 0.0
+    for image in images:
+        batch = image[None].astype(np.float32)
+        fused = network.fused(tf.constant(batch / BYTES_TO_UNIT - 1))
+        labels = _labels(network, fused, image.shape)
+        found = answer(batch)
+        same.append(np.mean(found[LABELS] == labels.numpy()))
+        error = max(error, float(np.abs(found[SCORES] - fused).max()))
+        greatest = max(greatest, float(np.abs(fused).max()))
+    return Parity(float(np.mean(same)), error / max(greatest, 1e-9), len(images))
+
+
+def _labels(network: FCN, fused: tf.Tensor, shape) -> tf.Tensor:
+    logits = network.to_pixels(fused, *shape[:2])[..., : network.num_classes]
+    return tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
+
+
+def _function(folded: Folded):
+    network = folded.network
+
+    def segment(pixels):
+        images = pad_to_grid(pixels / BYTES_TO_UNIT - 1.0, network.centred)
+        # The padding hides from TensorFlow Lite that the channels are three.
+        fused = folded.run(tf.reshape(images, [*tf.unstack(tf.shape(images)[:3]), 3]))
+        shape = tf.unstack(tf.shape(pixels)[1:3])
+        return {SCORES: fused, LABELS: _labels(network, fused, shape)}
+
+    spec = tf.TensorSpec([None, None, None, 3], tf.float32, PIXELS)
+    return tf.function(segment, [spec], autograph=False)
+
+
+def _write_saved_model(folded: Folded, path: Path) -> None:
+    module = tf.Module()
+    module.segment = _function(folded)
+    tf.saved_model.save(module, str(path), signatures=module.segment)
+
+
+def _read_saved_model(path: Path) -> Answer:
+    loaded = tf.saved_model.load(str(path))
+    run = loaded.signatures["serving_default"]
+    return lambda pixels: {n: v.numpy() for n, v in run(pixels=tf.constant(pixels)).items()}
+
+
+def _write_onnx(folded: Folded, path: Path) -> None:
+    path.write_bytes(onnx_model(folded).SerializeToString())
+
+
+def _read_onnx(path: Path) -> Answer:
+    session = extra("onnxruntime").InferenceSession(str(path))
+    names = [SCORES, LABELS]
+    return lambda pixels: dict(zip(names, session.run(names, {PIXELS: pixels}), strict=True))
+
+
+def _write_openvino(folded: Folded, path: Path) -> None:
+    openvino = extra("openvino")
+    path.mkdir()
+    _write_onnx(folded, path / "model.onnx")
+    model = openvino.convert_model(path / "model.onnx")
+    openvino.save_model(model, path / "model.xml", compress_to_fp16=False)
+    (path / "model.onnx").unlink()
+
+
+def _read_openvino(path: Path) -> Answer:
+    core = extra("openvino").Core()
+    # Its own choice on this processor may be bfloat16; the file is what is compared here.
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(path / "model.xml"), "CPU", exact)
+
+    def answer(pixels):
+        found = compiled({PIXELS: pixels})
+        return {name: found[name] for name in (SCORES, LABELS)}
+
+    return answer
+
+
+def _write_tflite(folded: Folded, path: Path) -> None:
+    concrete = _function(folded).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    path.write_bytes(converter.convert())
+
+
+def _read_tflite(path: Path) -> Answer:
+    with warnings.catch_warnings():  # that it moves to a package of its own one day
+        warnings.simplefilter("ignore")
+        interpreter = tf.lite.Interpreter(str(path))
+    (given,) = interpreter.get_input_details()
+
+    def answer(pixels):
+        interpreter.resize_tensor_input(given["index"], pixels.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], pixels)
+        interpreter.invoke()
+        found = [interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details()]
+        return {LABELS if value.dtype == np.uint8 else SCORES: value for value in found}
+
+    return answer
+
+
+FORMATS = {
+    "saved_model": (_write_saved_model, _read_saved_model),
+    "onnx": (_write_onnx, _read_onnx),
+    "openvino": (_write_openvino, _read_openvino),
+    "tflite": (_write_tflite, _read_tflite),
+}

@@ -1,0 +1,127 @@
+"""A folded network answers as the network does, whatever it is made of and whatever computes it."""
+
+import numpy as np
+import pytest
+
+from fcnlib.compat import tf
+from fcnlib.engines import Engine
+from fcnlib.errors import InputError
+from fcnlib.export import FORMATS, export
+from fcnlib.folding import Folded, folded
+from fcnlib.network import FCN
+
+THIN = {"depth_multiplier": 0.1, "min_depth": 4}
+
+
+def trained(num_classes=5, stride=8, **settings):
+    """Return a network in which every variable matters, as none does at the start."""
+    network = FCN(num_classes, stride, **{**THIN, **settings})
+    network(tf.zeros([1, 33, 33, 3]))
+    rng = np.random.default_rng(1)
+    for name, variable in network.named_variables().items():
+        if name.endswith("moving_variance"):
+            variable.assign(rng.uniform(0.5, 2, variable.shape))
+        elif any(part in name for part in ("FCN/score", "BatchNorm", "biases")):
+            variable.assign(rng.normal(0, 0.3, variable.shape))
+    return network
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(2).integers(0, 256, [2, 50, 70, 3]).astype(np.float32)
+
+
+VARIANTS = {
+    "32s": {"stride": 32},
+    "4s": {"stride": 4},
+    "features": {"fusion": "feature"},
+    "fixed": {"learned": False},
+    "scaled": {"skip_scales": (0.5, 0.25)},
+    "raw": {"raw_inputs": True},
+    "no norm": {"batch_norm": False},
+    "void": {"void_class": True},
+    "vgg": {"backbone": "vgg_16", "depth_multiplier": 0.02},
+    "vgg fixed": {"backbone": "vgg_16", "depth_multiplier": 0.02, "learned": False},
+}
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("engine", ["tensorflow", "onnxruntime"])
+def test_every_kind_of_network_folds(settings, engine, pixels):
+    network = trained(**settings)
+    images = tf.constant(pixels / 127.5 - 1)
+    wanted = network.fused(images)
+    found = Engine(network, engine).fused(images)
+    assert found.shape == wanted.shape
+    scale = float(tf.reduce_max(tf.abs(wanted)))
+    np.testing.assert_allclose(found / scale, wanted / scale, atol=1e-5)
+
+
+def test_openvino_answers_in_pixels_too(pixels):
+    network, images = trained(), tf.constant(pixels / 127.5 - 1)
+    wanted = network(images).numpy()
+    found = Engine(network, "openvino")(images).numpy()
+    assert found.shape == wanted.shape == (2, 50, 70, 5)
+    # It computes in bfloat16 where the processor can.
+    assert np.linalg.norm(found - wanted) < 0.05 * np.linalg.norm(wanted)
+
+
+def test_branches_share_their_first_convolution_and_pools_see_few_channels():
+    ops = Folded(trained()).ops
+    shared = [op for op in ops if op.output.endswith("/shared")]
+    assert len(shared) == 10  # of the 11 blocks all but Mixed_6a, which has one 1 x 1 start
+    assert len([op for op in ops if op.kind == "average"]) == 9
+    by_name = {op.output: op for op in ops}
+    for op in ops:
+        if op.kind == "average":
+            (before,) = op.inputs
+            assert by_name[before].kernel.shape[:2] == (1, 1) and not by_name[before].relu
+
+
+def test_a_kernel_is_folded_by_hand():
+    norm = "layer/BatchNorm/"
+    arrays = {
+        "layer/weights": np.full([1, 1, 1, 1], 3.0, np.float32),
+        norm + "beta": np.float32([0.5]),
+        norm + "moving_mean": np.float32([2.0]),
+        norm + "moving_variance": np.float32([0.25 - 1e-3]),
+    }
+    kernel, bias = folded(arrays, "layer")
+    # (3 x - 2) / 0.5 + 0.5 = 6 x - 3.5
+    np.testing.assert_allclose([kernel.item(), bias.item()], [6.0, -3.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_exported_network_agrees_on_images_of_several_sizes(kind, tmp_path):
+    rng = np.random.default_rng(3)
+    images = [rng.integers(0, 256, [h, w, 3], np.uint8) for h, w in ((33, 65), (40, 50))]
+    target = tmp_path / "sub" / f"net.{kind}"
+    found = export(trained(), kind, target, images)
+    assert found.images == 2 and found.agreement > 0.999 and 0 <= found.error < 1e-5
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    export(trained(), kind, target, images[:1])  # replaces what is there
+
+
+def test_a_wrong_export_is_seen(tmp_path, monkeypatch):
+    import fcnlib.folding
+
+    monkeypatch.setattr(fcnlib.folding, "BATCH_NORM_EPSILON", 0.5)
+    images = [np.full([33, 33, 3], 90, np.uint8)]
+    assert export(trained(), "onnx", tmp_path / "net.onnx", images).error > 1e-3
+
+
+def test_unknown_names_and_missing_packages_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="no engine 'gpu'; there are tensorflow"):
+        Engine(trained(), "gpu")
+    with pytest.raises(InputError, match="no format 'pdf'; there are saved_model"):
+        export(trained(), "pdf", tmp_path / "x", [])
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(InputError, match="pip install onnxruntime"):
+        Engine(trained(), "onnxruntime")
+
+
+def test_nothing_is_left_where_the_target_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot be written"):
+        export(trained(), "onnx", tmp_path / "file" / "net.onnx", [])
+    assert (tmp_path / "file").read_text() == "in the way"
