@@ -7,7 +7,7 @@ UV ?= uv
 DATA ?= shapes
 STEPS ?= 400
 
-.PHONY: help workbook test study comparison lock clean
+.PHONY: help workbook test study comparison bench lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | expand -t 1 | sed 's/|/\t/' | expand -t 18
@@ -32,6 +32,9 @@ comparison: .venv/fcnlib ## three seeds of every system of notebook 08; ARGS="--
 		--set seed=$$seed --out results/runs/$(DATA)-$$seed || exit; done
 	$(BIN)/fcnlib publish results/runs/$(DATA)-1 results/runs/$(DATA)-2 results/runs/$(DATA)-3 \
 		--to results/$(DATA) --by "make comparison" --comparison
+
+bench: .venv/fcnlib ## ours and every peer in turn: rewrites results/benchmarks/, minutes
+	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 lock: ## rewrite requirements.lock and requirements.txt from the pins in pyproject.toml (needs uv)
 	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --fork-strategy fewest \

@@ -105,11 +105,13 @@ def evaluate(
     matrices = np.zeros((len(names), num_classes, num_classes), np.int64)
     seen = np.zeros(len(names), int)
     with progress.bar(len(names) if label else 0, label or "", "image") as bar:
-        for index, truth, predicted in predictions(predict, batches):
-            matrices[index] = metrics.confusion_matrix(truth, predicted, num_classes)
-            seen[index] += 1
+        for batch in batches:
+            truth, index = np.asarray(batch["label"]), np.asarray(batch["index"])
+            predicted = predict(batch["image"]).numpy()
+            matrices[index] = metrics.confusion_matrices(truth, predicted, num_classes)
+            np.add.at(seen, index, 1)
             if label:
-                bar.update(1)
+                bar.update(len(index))
     if not np.all(seen == 1):
         raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
     return Evaluation(matrices, names)

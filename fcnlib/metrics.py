@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +43,32 @@ def confusion_matrix(
             raise ValueError(_complaint(name, values[wrong][0], num_classes, void))
     cells = truth.astype(np.int64) * num_classes + prediction.astype(np.int64)
     return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def confusion_matrices(
+    truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int = 255
+) -> np.ndarray:
+    """Count every image of a batch for itself, on as many cores as there are.
+
+    Args:
+        truth: integers [N, ...], as for `confusion_matrix`.
+        prediction: integers, the shape of truth.
+        num_classes: C.
+        void: the value of pixels that do not count.
+
+    Returns:
+        int64 [N, C, C].
+
+    Raises:
+        ValueError: as `confusion_matrix`.
+        TypeError: as `confusion_matrix`.
+    """
+    _check_arrays(truth, prediction, num_classes, void)
+    # NumPy lets go of the interpreter's lock while it converts and counts.
+    with ThreadPoolExecutor(min(len(truth), os.cpu_count() or 1) or 1) as pool:
+        count = functools.partial(confusion_matrix, num_classes=num_classes, void=void)
+        found = list(pool.map(count, truth, prediction))
+    return np.array(found, np.int64).reshape(len(found), num_classes, num_classes)
 
 
 def _check_arrays(truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int) -> None:

@@ -1,0 +1,142 @@
+"""`make bench`: ours and each peer in turn, on the same images, as ratios of one run.
+
+Every contestant is a process of its own that has warmed up; they take turns, a few steps each, so
+that what the machine's other tenants do meets all alike. What counts is the ratio of medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import small
+from benchmarks.contestants import BATCH, CLASSES, EVEN_SIDE, GRID_SIDE, GROUPS
+from fcnlib import runrecord
+from fcnlib.config import Config
+from fcnlib.errors import InputError
+
+ROUNDS, SECONDS = 5, 2.0  # turns of each contestant, and about how long a turn is
+COLUMNS = ("group", "what", "value", "unit", "ours_times", "first_seconds", "peak_gib")
+
+
+class Contestant:
+    """A process that does steps when told."""
+
+    def __init__(self, group: str, name: str):
+        self.name, self.times, self.first, self.peak = name, [], float("nan"), float("nan")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.contestants", group, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ready(self) -> bool:
+        """Wait for the first step; say why where there is none."""
+        answer = self._answer()
+        if answer is None:
+            error = self._process.stderr.read().strip().splitlines()
+            print(f"  {self.name}: left out ({error[-1] if error else 'it ended'})", flush=True)
+            return False
+        self.first = float(answer.removeprefix("ready "))
+        return True
+
+    def turn(self, steps: int) -> float:
+        """Return the seconds a step took in a turn of so many."""
+        self._process.stdin.write(f"{steps}\n")
+        self._process.stdin.flush()
+        seconds = float(self._answer()) / steps
+        self.times.append(seconds)
+        return seconds
+
+    def end(self) -> None:
+        """Let the process say its peak memory and go."""
+        self._process.stdin.close()
+        answer = self._answer()
+        self.peak = float(answer) if answer else float("nan")
+        self._process.wait()
+
+    def _answer(self) -> str | None:
+        for line in self._process.stdout:  # what the libraries say in between is not for us
+            if line.startswith("> "):
+                return line[2:].strip()
+        return None
+
+
+def contest(group: str) -> list[dict]:
+    """Let the contestants of a group take turns; return a row each."""
+    print(f"{group}: {BATCH} images of {GRID_SIDE} or {EVEN_SIDE} pixels", flush=True)
+    entered = []
+    for name in GROUPS[group]:  # one at a time: the first step is measured too
+        contestant = Contestant(group, name)
+        if contestant.ready():
+            entered.append(contestant)
+    steps = {c.name: max(round(SECONDS / c.turn(1)), 1) for c in entered}
+    for contestant in entered:
+        contestant.times.clear()
+    for number in range(ROUNDS):
+        for contestant in entered:
+            contestant.turn(steps[contestant.name])
+        print(f"  round {number + 1} of {ROUNDS}", flush=True)
+    for contestant in entered:
+        contestant.end()
+    ours = np.median(entered[0].times)
+    return [
+        {
+            "group": group,
+            "what": c.name,
+            "value": round(BATCH / np.median(c.times), 2),
+            "unit": "images/s",
+            "ours_times": round(float(np.median(c.times) / ours), 2),
+            "first_seconds": c.first,
+            "peak_gib": c.peak,
+        }
+        for c in entered
+    ]
+
+
+def table(frame: pd.DataFrame) -> str:
+    """Return the rows as Markdown, a line each."""
+    lines = ["| | | | ours is | first step | peak |", "|---|---|--:|--:|--:|--:|"]
+    for row in frame.to_dict("records"):
+        times = "" if pd.isna(row["ours_times"]) else f"{row['ours_times']:.2f} times that"
+        first = "" if pd.isna(row["first_seconds"]) else f"{row['first_seconds']:.0f} s"
+        peak = "" if pd.isna(row["peak_gib"]) else f"{row['peak_gib']:.1f} GiB"
+        cells = (row["group"], row["what"], f"{row['value']:.4g} {row['unit']}", times, first, peak)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
+    parser.add_argument("--only", nargs="*", help="training, forward, or names of small.MEASURES")
+    given = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    names = given.only or [*GROUPS, *small.MEASURES]
+    unknown = set(names) - {*GROUPS, *small.MEASURES}
+    if unknown:
+        raise InputError(f"--only {', '.join(sorted(unknown))}: no such group")
+    started, clock, rows = runrecord.start(), time.monotonic(), []
+    for name in names:
+        rows += contest(name) if name in GROUPS else small.MEASURES[name]()
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    about = {"classes": CLASSES, "batch": BATCH}
+    record = runrecord.capture(Config(), started=started, device="CPU", extra=about)
+    del record["config"]  # there is none; each contestant has its own
+    runrecord.write_text(given.out / "bench.csv", frame.to_csv(index=False))
+    runrecord.write_json(given.out / "record.json", record)
+    print(table(frame))
+    print(f"{time.monotonic() - clock:.0f} s; {given.out}/bench.csv")
+
+
+if __name__ == "__main__":
+    main()
