@@ -7,7 +7,7 @@ UV ?= uv
 DATA ?= shapes
 STEPS ?= 400
 
-.PHONY: help workbook test study comparison bench lock clean
+.PHONY: help workbook test soak audit study comparison bench lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | expand -t 1 | sed 's/|/\t/' | expand -t 18
@@ -19,6 +19,14 @@ test: .venv/fcnlib ## lint, format and the whole test suite; ARGS="-k metrics" f
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: .venv/fcnlib ## hours of kills, bad input and load: rewrites results/reliability.md; FCNLIB_SOAK=0.1 for a tenth
+	FCNLIB_SOAK=$${FCNLIB_SOAK:-1} $(BIN)/python -m pytest tests/soak $(ARGS)
+	FCNLIB_SOAK=$${FCNLIB_SOAK:-1} $(BIN)/python tests/soak/guided.py
+	$(BIN)/python tests/soak/ledger.py
+
+audit: .venv/fcnlib ## known faults and licences of the locked packages: rewrites results/licences.md
+	$(BIN)/python tests/soak/supply.py
 
 study: .venv/fcnlib ## three seeds of the default profile, with the control: rewrites results/shapes/
 	for seed in 1 2 3; do $(BIN)/fcnlib train --control --resume --set seed=$$seed \

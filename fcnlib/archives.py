@@ -102,8 +102,8 @@ def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
         else:
             verify(archive, known.checksum)
         unpack(archive, place, _MOST, known.inner)
-        if file is None:
-            archive.unlink()
+    if file is None:
+        (target / known.urls[0].rpartition("/")[2]).unlink(missing_ok=True)
     dataset = open_dataset(name, place)
     for split, count in known.counts.items():
         found = len(dataset.splits.get(split, ()))

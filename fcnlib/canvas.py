@@ -61,7 +61,7 @@ def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
         for ending, metadata in ((".svg", {"Date": None}), (".png", {})):
             data = io.BytesIO()
             figure.savefig(data, format=ending[1:], dpi=DPI, metadata=metadata)
-            part = png.with_name(f"{png.name}.{os.getpid()}.partial")
+            part = png.with_name(f"{png.name}.partial")
             part.write_bytes(data.getvalue())
             os.replace(part, png.with_suffix(ending))
     runrecord.write_json(png.with_suffix(".json"), {"title": title, "alt": alt})

@@ -10,6 +10,7 @@ from fcnlib.blocks import BACKBONES
 from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.errors import InputError
+from fcnlib.labels import VOID
 from fcnlib.network import FCN
 from fcnlib.precision import compute_dtype
 from fcnlib.seed_2017 import Decoder2017
@@ -48,9 +49,16 @@ def build_fcn(config: Config, num_classes: int, stride: int) -> FCN | Decoder201
             )
     except ValueError as error:
         raise InputError(f"chain = {','.join(map(str, given.chain))}: {error}") from None
-    tf.random.set_seed(config.train.seed)
+    seed(config)
     network(tf.zeros([1, 33, 33, 3]))
     return network
+
+
+def seed(config: Config) -> None:
+    """Start TensorFlow's random numbers, and its deterministic mode where it is asked for."""
+    tf.random.set_seed(config.train.seed)
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
 def backbone_settings(config: Config) -> dict[str, Any]:
@@ -85,8 +93,14 @@ def load_fcn(path: Path, **changes: Any) -> tuple[FCN, dict[str, Any]]:
     arrays, meta = weights.load(path)
     if meta.get("kind") != "fcn":
         raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not an FCN")
-    known = meta["settings"] | changes
-    network = build_fcn(Config().replace(**known), len(meta["classes"]), meta["stride"])
+    try:
+        config = Config().replace(**meta["settings"] | changes)
+        classes, stride = tuple(map(str, meta["classes"])), int(meta["stride"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: does not say what network it is ({error})") from None
+    if not 0 < len(classes) <= VOID:
+        raise InputError(f"{path}: names {len(classes)} classes; a mask holds 1 to {VOID}")
+    network = build_fcn(config, len(classes), stride)
     weights.transplant(
         arrays, network.named_variables(), may_skip=("optimizer/",), source=str(path)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -10,8 +11,19 @@ from typing import Any
 import click
 
 from fcnlib import commands, commands_data, commands_predict, commands_weights
-from fcnlib.commands import path_option, profile_option, read_config, settings_option, short
+from fcnlib.commands import (
+    deterministic_option,
+    path_option,
+    profile_option,
+    read_config,
+    settings_option,
+    short,
+)
 from fcnlib.errors import InputError
+
+_MAKE_ROOM = "make room or choose another folder; what had finished stays, --resume goes on"
+_PLACES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _MAKE_ROOM)
+_PLACES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose another folder")
 
 
 class _Commands(click.Group):
@@ -22,6 +34,12 @@ class _Commands(click.Group):
             return super().invoke(context)
         except InputError as error:
             click.echo(f"fcnlib: error: {error}", err=True)
+            context.exit(2)
+        except OSError as error:
+            if error.errno not in _PLACES:
+                raise
+            words = f"{error.filename or 'the results'}: {error.strerror}; {_PLACES[error.errno]}"
+            click.echo(f"fcnlib: error: {words}", err=True)
             context.exit(2)
         except KeyboardInterrupt:
             click.echo("fcnlib: stopped; what had finished stays, --resume goes on", err=True)
@@ -39,6 +57,7 @@ def main() -> None:
 @main.command()
 @profile_option
 @settings_option
+@deterministic_option
 @click.option("--only", multiple=True, metavar="03", help="Only this notebook; repeatable.")
 @click.option(
     "--resume", is_flag=True, help="Skip what finished with the same source and settings."
@@ -78,8 +97,9 @@ def report(folder: Path) -> None:
 
 for _command in (
     *(commands_data.data, commands_weights.weights, commands.pretrain, commands.train),
-    *(commands.compare, commands.evaluate, commands_data.benchmark, commands_predict.predict),
-    *(commands_weights.export, commands_predict.tensorboard, commands.publish),
+    *(commands.compare, commands.rerun, commands.evaluate, commands_data.benchmark),
+    *(commands_predict.predict, commands_weights.export, commands_predict.tensorboard),
+    *(commands.publish,),
 ):
     main.add_command(_command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ _CHECKPOINT = "checkpoint.npz"
 profile_option = click.option("--profile", default="quick", show_default=True, metavar="NAME")
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."
+)
+deterministic_option = click.option(
+    *("--deterministic", "settings"),
+    flag_value="deterministic=true",
+    multiple=True,
+    help="Same seed, same bits: TensorFlow's own mode.",
 )
 engine_option = click.option(
     "--engine", default="tensorflow", show_default=True, help="Or openvino, onnxruntime."
@@ -60,6 +67,7 @@ def short(path: Path) -> Path:
 @click.command()
 @click.option("--profile", default="pretrain", show_default=True, metavar="NAME")
 @settings_option
+@deterministic_option
 @path_option("--out", help="The checkpoint; the profile's `initial` by default.")
 @resume_option
 def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: bool) -> None:
@@ -75,6 +83,7 @@ def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: 
 @click.command()
 @profile_option
 @settings_option
+@deterministic_option
 @path_option("--out", help="The run folder; results/runs/PROFILE by default.")
 @resume_option
 @click.option("--control", is_flag=True, help="Train the coarsest one on for as many steps, too.")
@@ -85,16 +94,19 @@ def train(
     config = read_config(profile, settings)
     from fcnlib import recipe
     from fcnlib.config import ROOT
+    from fcnlib.locking import locked
 
     folder = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
-    for name, evaluation in recipe.train_chain(config, folder, resume, control).items():
-        _echo_scores(name, evaluation.scores)
+    with locked(folder):
+        for name, evaluation in recipe.train_chain(config, folder, resume, control).items():
+            _echo_scores(name, evaluation.scores)
 
 
 @click.command()
 @click.argument("systems", nargs=-1)
 @profile_option
 @settings_option
+@deterministic_option
 @path_option("--out", help="The run folder; results/runs/PROFILE by default.")
 def compare(
     systems: tuple[str, ...], profile: str, settings: tuple[str, ...], out: Path | None
@@ -105,15 +117,17 @@ def compare(
 
     from fcnlib import comparison, recipe
     from fcnlib.config import ROOT
+    from fcnlib.locking import locked
     from fcnlib.run_contents import COMPARISON
     from fcnlib.runrecord import write_text
 
     folder = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
     dataset, lines = recipe.prepare_data(config), []
-    for row in comparison.chosen(systems):
-        lines.append(comparison.run(config, dataset, row, folder))
-        write_text(folder / COMPARISON, pd.DataFrame(lines).to_csv(index=False))
-        click.echo(f"{row.meaning}: mean IoU {100 * lines[-1]['mean_iou']:.1f}")
+    with locked(folder):
+        for row in comparison.chosen(systems):
+            lines.append(comparison.run(config, dataset, row, folder))
+            write_text(folder / COMPARISON, pd.DataFrame(lines).to_csv(index=False))
+            click.echo(f"{row.meaning}: mean IoU {100 * lines[-1]['mean_iou']:.1f}")
 
 
 @click.command()
@@ -164,6 +178,27 @@ def _echo_scores(name: str, scores: Any) -> None:
 
     words = (f"{key.replace('_', ' ')} {100 * getattr(scores, key):.1f}" for key in METRICS)
     click.echo(f"{name}: {', '.join(words)}")
+
+
+@click.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@path_option("--out", required=True, help="The run folder of the repetition.")
+@click.pass_context
+def rerun(context: click.Context, record: Path, out: Path) -> None:
+    """Repeat a run from its record.json; say what has changed since: code, data, versions."""
+    from fcnlib import rerun
+    from fcnlib.runrecord import COMMAND_VARIABLE
+
+    tree, words, config = rerun.read(record)
+    for line in rerun.changes(tree, config) or ["nothing: same code, versions, machine and data"]:
+        click.echo(f"changed since: {line}")
+    command = context.parent.command.commands[words[0]]
+    os.environ[COMMAND_VARIABLE] = tree["command"]  # its records can be repeated as well
+    again = command.make_context(words[0], words[1:], parent=context.parent)
+    again.params["settings"] += rerun.as_settings(config)
+    again.params |= {"out": out.resolve()} | ({"resume": False} if "resume" in again.params else {})
+    command.invoke(again)
+    click.echo(rerun.verdict(record.resolve(), out.resolve()))
 
 
 @click.command()

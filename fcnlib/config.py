@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 from fcnlib.errors import InputError
 from fcnlib.schema import (
+    LIMITS,
     DataConfig,
     NetworkConfig,
     PretrainConfig,
@@ -38,7 +40,7 @@ class Config:
     shapes: ShapesConfig = field(default_factory=ShapesConfig)
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
 
-    def replace(self, **values: Any) -> Config:
+    def replace(self, /, **values: Any) -> Config:
         """Return a copy with some keys changed.
 
         Args:
@@ -108,8 +110,11 @@ def _checked(section: str, key: str, value: Any) -> Any:
     elif kind == tuple[float, ...] and isinstance(value, (list, tuple)):
         if all(type(v) in (int, float) for v in value):
             return tuple(map(float, value))
-    elif kind is float and type(value) in (int, float):
-        return float(value)
+    elif kind is not bool and type(value) in (int, kind) and kind in (int, float):
+        least, most = LIMITS.get(key, (0, sys.float_info.max))
+        if not least <= value <= most:
+            raise InputError(f"{key} = {value!r} is not in {least}..{most:g}")
+        return kind(value)
     elif type(value) is kind:
         options = _FIELDS[section][key].metadata.get("options")
         if options and value not in options:
@@ -175,9 +180,9 @@ def load_profile(name: str, overrides: dict[str, Any] | None = None) -> Config:
     path = Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         raise InputError(f"no profile {name!r}; there are: {', '.join(profiles())}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a TOML file: {error}") from None
     values = {}
     for section, entries in tree.items():

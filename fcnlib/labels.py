@@ -11,6 +11,7 @@ import numpy as np
 VOID = 255
 _VOID_COLOUR = (224, 224, 192)  # what the bit rule of VOC gives for 255
 _REFUSED = -1
+_ROWS = 512
 
 
 def voc_palette(count: int) -> np.ndarray:
@@ -89,10 +90,17 @@ class LabelSet:
             (int16 [H, W]: class index, VOID, or -1 for a colour of no class; int32 [H, W]: the
             colours as 0xRRGGBB).
         """
-        codes = picture.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-        found, places = np.unique(codes, return_inverse=True)
-        classes = np.array([(self.colours or {}).get(int(c), _REFUSED) for c in found], np.int16)
-        return classes[places.reshape(codes.shape)], codes
+        codes = picture[..., 0].astype(np.int32)
+        for channel in (1, 2):
+            codes <<= 8
+            codes |= picture[..., channel]
+        classes = np.empty(codes.shape, np.int16)
+        for top in range(0, len(codes), _ROWS):  # else a large picture takes twenty times its size
+            rows = slice(top, top + _ROWS)
+            found, places = np.unique(codes[rows], return_inverse=True)
+            known = [(self.colours or {}).get(int(c), _REFUSED) for c in found]
+            classes[rows] = np.array(known, np.int16)[places.reshape(codes[rows].shape)]
+        return classes, codes
 
 
 def make_labels(

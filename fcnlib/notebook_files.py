@@ -14,6 +14,7 @@ from fcnlib.config import ROOT, keys, parse_setting
 from fcnlib.errors import InputError
 
 NOTEBOOKS = ROOT / "notebooks"
+_NO_LITERAL = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
 INJECTED = ("profile", "overrides", "out")
 
 
@@ -72,14 +73,15 @@ def read_notebook(path: Path) -> Notebook:
     """
     try:
         node = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
-        raise InputError(f"{path}: not a notebook: {str(error).splitlines()[0]}") from None
-    tagged = [c for c in node.cells if "parameters" in c.metadata.get("tags", [])]
+        tagged = [c for c in node.cells if "parameters" in c.metadata.get("tags", [])]
+    except Exception as error:  # nbformat reports a broken file with whatever it stumbles over
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: not a notebook: {reason}") from None
     if len(tagged) != 1:
         raise InputError(f"{path}: has {len(tagged)} cells tagged `parameters`; it must have one")
     try:
         parameters = _literals(tagged[0].source)
-    except (SyntaxError, ValueError):
+    except (*_NO_LITERAL, AttributeError):
         raise InputError(f"{path}: its `parameters` cell may hold only `name = literal`") from None
     missing = [name for name in INJECTED if name not in parameters]
     if missing:
@@ -152,7 +154,7 @@ def _typed(key: str, raw: str, default: Any) -> Any:
         return raw
     try:
         value = ast.literal_eval({"true": "True", "false": "False"}.get(raw.lower(), raw))
-    except (ValueError, SyntaxError):
+    except _NO_LITERAL:
         value = raw
     if isinstance(default, float) and type(value) is int:
         value = float(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from fcnlib.datasets import Dataset, Record, open_dataset, read_pair
 from fcnlib.datasets.packed import INDEX, VERSION
 from fcnlib.datasets.records import File
 from fcnlib.errors import InputError
+from fcnlib.locking import scratch
 
 SHARD = 512  # pairs in a file
 
@@ -42,7 +42,7 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
     chosen = {s: r for s, r in chosen.items() if r and all(one.label_path for one in r)}
     if not chosen:
         raise InputError(f"{dataset.root}: no split with masks to pack")
-    half = target.with_name(f"{target.name}.partial-{os.getpid()}")
+    half = scratch(target)
     try:
         half.mkdir(parents=True)
         total = sum(map(len, chosen.values()))
@@ -50,8 +50,9 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
             shards = {split: _write(dataset, half, split, r, bar) for split, r in chosen.items()}
         runrecord.write_json(half / INDEX, _index(dataset, shards))
         half.rename(target)
-    except OSError as error:
-        raise InputError(f"{target}: cannot write here: {error.strerror}") from None
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(f"{target}: cannot write here: {reason}") from None
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return open_dataset("packed", target)

@@ -132,7 +132,7 @@ def write_legend(out: Path, labels: LabelSet) -> None:
 
 def _save(picture: Image.Image, path: Path, **options) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    part = path.with_name(f"{path.name}.partial")
     try:
         picture.save(part, path.suffix[1:].replace("jpg", "jpeg"), **options)
         os.replace(part, path)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fcnlib import runrecord, weights
 from fcnlib.backbone import Classifier
-from fcnlib.checkpoints import backbone_settings
+from fcnlib.checkpoints import backbone_settings, seed
 from fcnlib.compat import device_name, tf
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import shapes
@@ -34,7 +34,7 @@ def build_classifier(config: Config, num_classes: int) -> Classifier:
         The classifier with freshly drawn weights.
     """
     classifier = Classifier(num_classes, padding="SAME", **backbone_settings(config))
-    tf.random.set_seed(config.train.seed)
+    seed(config)
     classifier(tf.zeros([1, 33, 33, 3]))
     return classifier
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -31,6 +35,32 @@ def bar(total: int, label: str, unit: str, initial: int = 0) -> Any:
     if _in_notebook() or sys.stderr.isatty():
         return _Live(total, label, unit, initial)
     return _Lines(total, label, unit, initial)
+
+
+@contextlib.contextmanager
+def patience() -> Iterator[list[bool]]:
+    """Keep Ctrl-C from coming between a step and its count, where it would otherwise raise.
+
+    Yields:
+        A list that Ctrl-C makes true; a second Ctrl-C raises at once.
+    """
+    told: list[bool] = []
+    before = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or before is not signal.default_int_handler:
+        yield told
+        return
+
+    def tell(*_: object) -> None:
+        told.append(True)
+        print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, tell)
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _in_notebook() -> bool:

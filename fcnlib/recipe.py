@@ -23,7 +23,7 @@ from fcnlib.training import CHECKPOINT, Trainer
 
 # Settings that do not change what a network learns, or that its stages hold already.
 _FREE = {"data_dir", "val_limit", "eval_limit", "eval_split", "chain", "ablation_steps"}
-_FREE |= {"comparison_steps"}
+_FREE |= {"comparison_steps", "deterministic"}
 _FREE |= {"checkpoint_seconds", "eval_batch_size", "initial", "prove", "val_every"}
 _FREE |= {"scenes_dir", "scenes_steps", "scenes_batch"}
 _FREE |= {"head_steps", "coarse_steps", "skip_steps", "head_lr", "base_lr", "skip_lr"}
@@ -59,6 +59,17 @@ def records(dataset: Dataset, split: str, limit: int = 0) -> tuple[Record, ...]:
         The records, in the data set's order.
     """
     return dataset.records(split)[: limit or None]
+
+
+def fingerprint(config: Config, dataset: Dataset) -> str:
+    """Digest all that a training reads: its images, masks and initial weights (16 hex digits)."""
+    data, files = config.data, []
+    for split, limit in ((data.train_split, data.train_limit), (data.val_split, data.val_limit)):
+        for record in records(dataset, split, limit):
+            files += [record.image_path, record.label_path]
+    files += [config.path("initial")] if config.network.initial else []
+    parts = (hashlib.sha256(file.read_bytes()).digest() for file in files if file)
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -> Path:
@@ -116,9 +127,9 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     with store.reporting():
         trained = trainer.run(job.name, resume=resume)
     if trained or not (job.folder / "record.json").exists():
-        extra = {"stages": [s.name for s in job.stages], "training_seconds": trainer.spent}
-        device = device_name()
-        record = runrecord.capture(config, started=started, device=device, extra=extra)
+        extra = {"training_seconds": trainer.spent, "data": fingerprint(config, dataset)}
+        extra["stages"] = [stage.name for stage in job.stages]
+        record = runrecord.capture(config, started=started, device=device_name(), extra=extra)
         runrecord.write_json(job.folder / "record.json", record)
     return job.folder
 
@@ -181,7 +192,7 @@ def evaluate_fcn(
         if meta == wanted:
             return Evaluation(arrays["matrices"], names)
     network, meta = load_fcn(folder)
-    store = ImageStore(chosen, dataset.labels)
+    store = ImageStore(chosen, dataset.labels, limit=0)  # each is looked at once
     batches = eval_batches(store, config.train.eval_batch_size)
     label = f"{meta['name']} on {config.data.eval_split}"
     with store.reporting():

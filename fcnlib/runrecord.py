@@ -218,7 +218,7 @@ def write_text(path: Path, text: str) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    part = path.with_name(f"{path.name}.partial")  # which the next call replaces, after a kill
     try:
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)
@@ -242,5 +242,5 @@ def read_json(path: Path) -> Any:
     """Read JSON, or return None where the file is missing, unreadable or no JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

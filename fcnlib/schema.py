@@ -10,6 +10,15 @@ def _choice(default: str, *options: str) -> Any:
     return field(default=default, metadata={"options": options})
 
 
+# {key: (least, most)} of the numbers that 0 to infinity would be too much for.
+LIMITS = dict.fromkeys(
+    ("crop_size", "batch_size", "eval_batch_size", "pretrain_batch_size", "scenes_batch"),
+    (1, 1 << 16),
+)
+LIMITS |= dict.fromkeys(("image_size", "scenes_image_size", "pretrain_crop"), (1, 1 << 14))
+LIMITS |= {"depth_multiplier": (0, 1), "min_depth": (1, 256)}  # wider than any that was published
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """What to train and test on, and how training images are varied."""
@@ -76,6 +85,7 @@ class TrainConfig:
     # What convolutions compute in; auto: 16 bits where the device is faster with them.
     precision: str = _choice("auto", "auto", "float32", "bfloat16", "float16")
     checkpoint_seconds: int = 120
+    deterministic: bool = False  # TensorFlow's own mode: the same bits on a GPU as well
     prove: bool = True  # claims about trained networks must hold; a smoke run trains too little
     eval_batch_size: int = 16
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import glob
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ FOLDERS = ("notebooks", "figures", "tables", "models")
 FILES = ("index.html", "record.json")
 STAMPS = ".stamps"
 _MARK = "run.json"
-_LOCK = ".lock"
 _FAILED = ".failed.json"
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -63,29 +60,6 @@ def claim(out: Path) -> None:
         write_json(out / STAMPS / _MARK, {"made_by": "fcnlib run"})
 
 
-@contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the folder of a run, so that two runs never write into one.
-
-    Args:
-        out: a claimed folder.
-
-    Yields:
-        Nothing; the lock is dropped at the end, also when the process dies.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    with open(out / _LOCK, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{out}: another run is writing into it; wait, or give --out"
-            ) from None
-        yield
-
-
 def clean(out: Path, names: Sequence[str] | None = None) -> None:
     """Remove what earlier runs left, so that nothing stale is taken for new.
 
@@ -113,7 +87,8 @@ def clean(out: Path, names: Sequence[str] | None = None) -> None:
 
 
 def _files(tree: Any) -> list[str]:
-    files = tree.get("files", []) if isinstance(tree, dict) else []
+    files = tree.get("files") if isinstance(tree, dict) else None
+    files = [f for f in files if isinstance(f, str)] if isinstance(files, list) else []
     return [f for f in files if f.split("/")[0] in FOLDERS and ".." not in f.split("/")]
 
 

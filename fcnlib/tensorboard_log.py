@@ -41,7 +41,7 @@ def write_events(run: Path, out: Path) -> list[Path]:
 
 def _write(path: Path, events: Iterator[tf.compat.v1.Event]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    part = path.with_name(f"{path.name}.partial")
     try:
         with tf.io.TFRecordWriter(str(part)) as writer:
             writer.write(tf.compat.v1.Event(file_version="brain.Event:2").SerializeToString())

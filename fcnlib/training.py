@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -26,6 +27,7 @@ from fcnlib.optimization import Optimizer, Stage, learning_rate
 from fcnlib.slim_module import SlimModule
 
 CHECKPOINT = "checkpoint.npz"
+PREVIOUS = "checkpoint.previous.npz"  # while a training lasts, in case the newest is damaged
 LOG = "log.csv"
 LOG_FIELDS = ("step", "stage", "learning_rate", "loss", "images_per_second", "seconds", "mean_iou")
 
@@ -94,52 +96,55 @@ class Trainer:
         """
         arrays = self._read_checkpoint() if resume else None
         before = self.step
-        if before >= self.total_steps:
-            return 0
-        with progress.bar(self.total_steps, label, "step", initial=self.step) as bar:
-            first = 0
-            for stage in self.stages:
-                last = first + stage.steps
-                if self.step < last:
-                    self._run_stage(stage, first, arrays, bar)
-                    arrays = None
-                first = last
-        self._save(finished=True)
+        if before < self.total_steps:
+            with (
+                progress.bar(self.total_steps, label, "step", initial=before) as bar,
+                progress.patience() as told,
+            ):
+                first = 0
+                for stage in self.stages:
+                    last = first + stage.steps
+                    if self.step < last:
+                        self._run_stage(stage, first, arrays, bar, told)
+                        arrays = None
+                    first = last
+                self._save(finished=True)
+                if told:
+                    raise KeyboardInterrupt
+        (self.folder / PREVIOUS).unlink(missing_ok=True)
         return self.step - before
 
-    def _run_stage(self, stage: Stage, first: int, arrays: dict | None, bar) -> None:
+    def _run_stage(self, stage: Stage, first: int, arrays: dict | None, bar, told: list) -> None:
         variables = list(self.network.trainable(backbone=stage.backbone, head=True).values())
         self._optimizer = Optimizer(self.config, stage, variables)
-        if arrays is not None:
+        if arrays is not None and self.step > first:  # else it is that of the stage before
             state = {f"optimizer/{i}": v for i, v in enumerate(self._optimizer.state)}
-            if set(state) <= set(arrays):  # saved inside this stage, not at the end of the last
-                weights.transplant(arrays, state, may_skip=("",), source="optimizer state")
+            weights.transplant(arrays, state, may_skip=("",), source="optimizer state")
         train_step = self._compile(stage, variables)
         started = saved = tick = time.monotonic()
         before, steps = self.spent, first + stage.steps - self.step
         every = max(self.total_steps // 200, 1)
-        try:
-            for batch in self.batches(self.step, steps):
-                rate = learning_rate(stage, self.step - first, self.config)
-                value = float(train_step(batch, tf.constant(rate), tf.constant(self.step)))
-                self._check(value, batch)
-                self.step += 1
-                now = time.monotonic()
-                self.spent = before + now - started
-                bar.update(1, loss=value)
-                at_end = self.step == first + stage.steps
-                due = self.evaluate_every and self.step % self.evaluate_every == 0
-                score = self.evaluate() if self.evaluate and (at_end or due) else None
-                if self.step % every == 0 or score is not None:
-                    speed = batch["image"].shape[0] / max(now - tick, 1e-9)
-                    self._log(stage, rate, value, speed, score)
-                if now - saved > self.config.checkpoint_seconds and not at_end:
-                    self._save()
-                    saved = now
-                tick = time.monotonic()
-        except KeyboardInterrupt:
-            self._save()
-            raise
+        for batch in self.batches(self.step, steps):
+            rate = learning_rate(stage, self.step - first, self.config)
+            value = float(train_step(batch, tf.constant(rate), tf.constant(self.step)))
+            self._check(value, batch)
+            self.step += 1
+            now = time.monotonic()
+            self.spent = before + now - started
+            bar.update(1, loss=value)
+            at_end = self.step == first + stage.steps
+            due = self.evaluate_every and self.step % self.evaluate_every == 0
+            score = self.evaluate() if self.evaluate and (at_end or due) else None
+            if self.step % every == 0 or score is not None:
+                speed = batch["image"].shape[0] / max(now - tick, 1e-9)
+                self._log(stage, rate, value, speed, score)
+            if told and self.step < self.total_steps:
+                self._save()
+                raise KeyboardInterrupt
+            if now - saved > self.config.checkpoint_seconds and not at_end:
+                self._save()
+                saved = now
+            tick = time.monotonic()
 
     def _compile(self, stage: Stage, variables: list[tf.Variable]):
         optimizer = self._optimizer
@@ -190,13 +195,21 @@ class Trainer:
             "rows": self.rows,
         }
         meta = {**self.meta, **position, "stages": stages}
-        weights.save(self.folder / CHECKPOINT, arrays, meta)
+        weights.save(self.folder / CHECKPOINT, arrays, meta, previous=self.folder / PREVIOUS)
 
     def _read_checkpoint(self) -> dict[str, np.ndarray] | None:
-        path = self.folder / CHECKPOINT
-        if not path.exists():
+        there = [p for n in (CHECKPOINT, PREVIOUS) if (p := self.folder / n).exists()]
+        if not there:
             return None
-        arrays, meta = weights.load(path)
+        path = there[0]
+        try:
+            arrays, meta = weights.load(path)
+        except InputError as error:
+            if len(there) == 1:
+                raise
+            print(f"{error}; going on from {PREVIOUS}, the one before", file=sys.stderr)
+            path = there[1]
+            arrays, meta = weights.load(path)
         expected = {**self.meta, "stages": [asdict(stage) for stage in self.stages]}
         changed = [k for k, v in expected.items() if meta.get(k) != v]
         if changed:

@@ -7,6 +7,7 @@ ever executed.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -21,10 +22,15 @@ import numpy as np
 from fcnlib.errors import InputError
 
 _META = "meta.json"
+_BOMB, _ROOM = 16, 2**28  # no weights unpack to so many times their size; but few bytes may
 
 
 def save(
-    path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], half: bool = False
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    meta: Mapping[str, Any],
+    half: bool = False,
+    previous: Path | None = None,
 ) -> None:
     """Write a checkpoint atomically.
 
@@ -33,6 +39,7 @@ def save(
         arrays: {name: array}.
         meta: what JSON can hold; returned by `load`.
         half: store convolution kernels as float16 and compress, for a file that travels.
+        previous: where an older one goes, in place of being dropped.
 
     Raises:
         InputError: the place cannot be written, or the disk is full; an older file is kept.
@@ -41,8 +48,12 @@ def save(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(partial, arrays, meta, half)
+        if previous and path.exists():
+            os.replace(path, previous)
         os.replace(partial, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise InputError(
             f"{path}: cannot be written ({error.strerror or error}); free the disk or name another "
             "folder; an older file is as it was"
@@ -84,19 +95,28 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            meta = json.loads(archive.read(_META))
-            arrays = {}
-            for entry in archive.namelist():
-                if entry != _META:
-                    data = io.BytesIO(archive.read(entry))
-                    array = np.lib.format.read_array(data, allow_pickle=False)
-                    wide = np.float32 if array.dtype == np.float16 else array.dtype
-                    arrays[entry.removesuffix(".npy")] = array.astype(wide, copy=False)
+            return _read(archive, path.stat().st_size)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a whole checkpoint ({error}); make it again") from None
-    return arrays, meta
+    except Exception as error:  # zipfile and NumPy report a broken file in a dozen ways
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: not a whole checkpoint ({reason}); make it again") from None
+
+
+def _read(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max(_BOMB * size, _ROOM):
+        raise ValueError(f"unpacks to {unpacked / 2**30:.1f} GiB")
+    arrays = {}
+    for entry in archive.namelist():
+        if entry != _META:
+            data = io.BytesIO(archive.read(entry))
+            array = np.lib.format.read_array(data, allow_pickle=False)
+            if array.dtype.kind not in "biuf":
+                raise ValueError(f"{entry} is of type {array.dtype}")
+            wide = np.float32 if array.dtype == np.float16 else array.dtype
+            arrays[entry.removesuffix(".npy")] = array.astype(wide, copy=False)
+    return arrays, dict(json.loads(archive.read(_META)))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 from fcnlib import pages, report, runrecord, stamps
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.kernel import kernel_manager
+from fcnlib.locking import locked
 from fcnlib.notebook_files import NOTEBOOKS, Notebook, choose, discover, split_settings
 from fcnlib.run_progress import RunProgress, Share
 
@@ -99,7 +100,7 @@ def run(job: Job, resume: bool = False, stream: TextIO | None = None) -> Path:
         NotebookFailed: a cell failed or a kernel died; the notebooks after it did not run.
     """
     stamps.claim(job.out)
-    with stamps.locked(job.out):
+    with locked(job.out):
         started = runrecord.start()
         shares = [_share(job.out, notebook) for notebook in job.chosen]
         if not resume:
@@ -148,8 +149,8 @@ def _run_one(job: Job, notebook: Notebook, digest: str, progress: RunProgress) -
         finished = True
     finally:
         seconds = time.monotonic() - began
-        stamps.write(job.out, notebook.name, digest, seconds, before, finished)
         pages.write_page(job.out / "notebooks" / f"{notebook.name}.ipynb")
+        stamps.write(job.out, notebook.name, digest, seconds, before, finished)  # last: it is whole
     progress.finish("done", seconds)
 
 

@@ -16,7 +16,7 @@ MAX_FILE, MAX_FUNCTION = 250, 60  # lines; more is two things
 # Lowest first. A module imports from the lines above its own only, so there can be no cycle.
 LAYERS = """
     __init__ errors schema
-    blocks borders config diagnosis labels metrics progress
+    blocks borders config diagnosis labels locking metrics progress
     download keras_files protocols unpacking
     runrecord
     datasets.generation datasets.records datasets.scene_canvas datasets.shape_forms
@@ -50,7 +50,7 @@ LAYERS = """
     evaluation
     pretraining recipe
     ablation experiments imbalance
-    comparison published
+    comparison published rerun
     calibration smoothing
     postprocess
     canvas

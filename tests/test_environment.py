@@ -31,6 +31,7 @@ def read(name: str) -> str:
 PROJECT = tomllib.loads(read("pyproject.toml"))["project"]
 RUNTIME = dict(pin.split("==") for pin in PROJECT["dependencies"])
 DEV = dict(pin.split("==") for pin in PROJECT["optional-dependencies"]["dev"])
+SOAK = dict(pin.split("==") for pin in PROJECT["optional-dependencies"]["soak"])
 
 
 def locked(text: str) -> dict[str, str]:
@@ -62,7 +63,7 @@ def test_every_pin_of_the_project_is_in_the_lock():
 def test_every_pin_has_its_reason_beside_it():
     lines = re.findall(r'^    "([\w-]+)==.*$', read("pyproject.toml"), re.M)
     reasons = re.findall(r'^    "([\w-]+)==[^"]+", +# \S.{8,}$', read("pyproject.toml"), re.M)
-    assert sorted(lines) == sorted(reasons) == sorted(RUNTIME | DEV)
+    assert sorted(lines) == sorted(reasons) == sorted(RUNTIME | DEV | SOAK)
 
 
 def test_every_locked_package_has_hashes():
@@ -142,13 +143,13 @@ def outside(code: str) -> set[str]:
 
 @pytest.mark.parametrize("folder", ["fcnlib", "notebooks", "tests"])
 def test_what_is_imported_is_a_dependency_of_its_own(folder):
-    own = {path.stem for path in (ROOT / folder).glob("*.py")} if folder == "tests" else set()
+    own = {path.stem for path in (ROOT / folder).glob("**/*.py")} if folder == "tests" else set()
     used = {
         PACKAGES.get(n, n.replace("_", "-"))
         for code in sources(folder)
         for n in outside(code) - own
     }
-    assert used - set(RUNTIME | (DEV if folder == "tests" else {})) == set()
+    assert used - set(RUNTIME | (DEV | SOAK if folder == "tests" else {})) == set()
 
 
 def test_the_readers_of_this_file_see_what_is_there():

@@ -1,6 +1,8 @@
 """The loop: it learns, freezes what it says, resumes bit for bit and stops at a NaN by name."""
 
 import csv
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.losses import pixel_cross_entropy
 from fcnlib.slim_module import SlimModule
-from fcnlib.training import Stage, Trainer, learning_rate
+from fcnlib.training import CHECKPOINT, PREVIOUS, Stage, Trainer, learning_rate
 
 STAGES = (Stage("head", 3, 1e-2, backbone=False, frozen=True), Stage("all", 4, 1e-3))
 
@@ -98,7 +100,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop):
     def interrupted(first, steps):
         for step in range(first, first + steps):
             if step == stop:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
             yield batch(step)
 
     with pytest.raises(KeyboardInterrupt):
@@ -152,3 +154,67 @@ def test_schedules_by_hand():
     assert at(50, schedule="poly", warmup_steps=0) == pytest.approx(2 * 0.5**0.9)
     assert at(99, schedule="constant", warmup_steps=10) == 2.0
     assert at(0, schedule="constant", warmup_steps=10) == pytest.approx(0.2)
+
+
+def cut_short(folder, stop=5):
+    """Train until Ctrl-C at a step, every step saved."""
+
+    def feed(first, steps):
+        for step in range(first, first + steps):
+            if step == stop:
+                signal.raise_signal(signal.SIGINT)
+            yield batch(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(network(), folder, feed=feed, checkpoint_seconds=0).run("test")
+    return folder / CHECKPOINT
+
+
+def finish(folder):
+    net = network()
+    trainer(net, folder).run("test", resume=True)
+    return values(net)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return finish(tmp_path_factory.mktemp("whole"))
+
+
+def test_ctrl_c_ends_the_step_and_saves_it_whenever_it_comes(tmp_path, undisturbed):
+    path = cut_short(tmp_path)
+    assert weights.load(path)[1]["step"] == 6  # the one that was under way is counted
+    for name, value in finish(tmp_path).items():
+        np.testing.assert_array_equal(value, undisturbed[name], err_msg=name)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
+    tmp_path, undisturbed, capsys
+):
+    path = cut_short(tmp_path)
+    path.write_bytes(path.read_bytes()[:-100])
+    for name, value in finish(tmp_path).items():
+        np.testing.assert_array_equal(value, undisturbed[name], err_msg=name)
+    said = capsys.readouterr().err
+    assert f"{path}: not a whole checkpoint" in said and "going on from" in said
+    assert not (tmp_path / PREVIOUS).exists()  # a finished training needs one only
+
+
+def test_a_checkpoint_cut_short_between_its_two_names_is_the_one_before(tmp_path, undisturbed):
+    cut_short(tmp_path).unlink()  # as a kill between the two renames leaves it
+    for name, value in finish(tmp_path).items():
+        np.testing.assert_array_equal(value, undisturbed[name], err_msg=name)
+
+
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, undisturbed):
+    path = cut_short(tmp_path, 4)
+    before, limit = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limit[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot be written \(File too large\)"):
+            trainer(network(), tmp_path, checkpoint_seconds=0).run("test", resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert path.read_bytes() == before and not list(tmp_path.glob("*.partial"))
+    for name, value in finish(tmp_path).items():
+        np.testing.assert_array_equal(value, undisturbed[name], err_msg=name)

@@ -12,6 +12,7 @@ from notebook_maker import PARAMETERS, write_notebook
 from fcnlib import notebook_files, stamps, workbook
 from fcnlib.config import ROOT, load_profile
 from fcnlib.errors import InputError
+from fcnlib.locking import locked
 from fcnlib.run_progress import RunProgress, Share
 
 SOURCE_DIGEST = stamps.source_digest
@@ -163,10 +164,10 @@ def test_a_locked_folder_is_refused(place):
     two(place)
     out = place / "out {0} é"
     stamps.claim(out)
-    with stamps.locked(out), pytest.raises(InputError, match="another run is writing"):
+    with locked(out), pytest.raises(InputError, match="another run is writing"):
         run(place)
     assert not (place / "log").exists()
-    with stamps.locked(out):
+    with locked(out):
         pass  # the lock was given back
 
 

@@ -15,6 +15,7 @@ from fcnlib.labels import VOID, LabelSet, make_labels, voc_palette
 
 FILE = "dataset.yaml"
 _KEYS = ("name", "layout", "root", "classes", "palette", "void", "images", "masks", "splits")
+_DEPTH = 8
 _LAYOUTS = ("folders", "voc")
 
 
@@ -53,12 +54,14 @@ def open_folder(root: Path) -> Dataset:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        about = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _look_through(text)
+        about = yaml.safe_load(text)
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file; it says what the classes are, see data/README.md"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not readable: {' '.join(str(error).split())}") from None
     if not isinstance(about, dict) or not about.get("classes"):
         raise InputError(f"{path}: has no `classes`; list their names")
@@ -70,9 +73,18 @@ def _read(path: Path) -> dict[str, Any]:
     return about
 
 
+def _look_through(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text):  # an alias can stand for a billion words
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH or isinstance(event, yaml.AliasEvent):
+            raise ValueError("nested too deeply, or with *aliases; write it out")
+
+
 def _splits(path: Path, about: dict[str, Any]) -> dict[str, str]:
     splits = about.get("splits", ["train", "val"])
-    if isinstance(splits, list):
+    if isinstance(splits, list) and all(isinstance(split, str) for split in splits):
         splits = {split: f"{split}.txt" for split in splits}
     if not isinstance(splits, dict) or not all(
         isinstance(word, str) for pair in splits.items() for word in pair

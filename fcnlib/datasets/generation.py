@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnlib.errors import InputError
+from fcnlib.locking import scratch
 
 _PROCESSES = 2
 _CHUNK = 50  # pictures handed to a process at once
@@ -68,7 +70,7 @@ def ensure(root: Path, recipe: Recipe, progress: Progress | None = None) -> None
         generate(root, recipe, progress)
     try:
         found = json.loads((root / recipe.stamp).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise InputError(
@@ -97,9 +99,8 @@ def generate(root: Path, recipe: Recipe, progress: Progress | None = None) -> No
     """
     # a name of its own: two runs that generate at the same time must not share a half-made folder
     root = root.absolute()
-    half = root.with_name(f"{root.name}.partial-{os.getpid()}")
+    half = scratch(root)
     try:
-        shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
         recipe.folders(half)
         _draw_all(half, recipe, progress or (lambda done, total: None))
@@ -129,11 +130,21 @@ def _draw_all(root: Path, recipe: Recipe, progress: Progress) -> None:
         # spawn: a process forked from one in which TensorFlow runs its threads may hang
         context = multiprocessing.get_context("spawn")
         try:
-            with ProcessPoolExecutor(_PROCESSES, mp_context=context) as pool:
+            with ProcessPoolExecutor(_PROCESSES, context, _leave_with_parent) as pool:
                 return _count(chunks, pool.map(draw, chunks), progress)
         except BrokenExecutor:  # such as a script without `if __name__ == "__main__"`
             pass
     return _count(chunks, map(draw, chunks), progress)
+
+
+def _leave_with_parent() -> None:
+    """End this process when its parent is killed; else it would wait for work for ever."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _count(chunks: list[Sequence[Any]], drawn: Iterator[None], progress: Progress) -> None:

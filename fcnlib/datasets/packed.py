@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,11 +60,20 @@ class Shard:
         try:
             return {
                 features[f"{kind}/name"].decode(): features[f"{kind}/bytes"]
-                for features in map(parse_example, _records(gzip.decompress(data)))
+                for features in map(parse_example, _records(_unpacked(data)))
                 for kind in ("image", "mask")
             }
         except (OSError, EOFError, zlib.error, ValueError, KeyError, IndexError) as error:
             raise InputError(f"{self.path}: no shard of pairs ({error})") from None
+
+
+def _unpacked(data: bytes) -> bytes:
+    most = max(16 * len(data), 2**28)  # pictures are packed already: more is a bomb
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        unpacked = file.read(most + 1)
+    if len(unpacked) > most:
+        raise ValueError(f"unpacks to more than {most} bytes")
+    return unpacked
 
 
 class PackedFile:
@@ -116,12 +127,19 @@ def open_packed(root: Path) -> Dataset:
     """
     try:
         index = json.loads((root / INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise InputError(
             f"{root}: no packed data set (no readable {INDEX}); `fcnlib data pack` makes one"
         ) from None
     if not isinstance(index, dict) or index.get("version") != VERSION:
         raise InputError(f"{root / INDEX}: of another version; pack the data set again")
+    try:
+        return _described(root, index)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"{root / INDEX}: damaged ({error}); pack the data set again") from None
+
+
+def _described(root: Path, index: dict[str, Any]) -> Dataset:
     about = index["labels"]
     colours = about["colours"] and {int(code): c for code, c in about["colours"].items()}
     arrays = np.array(about["palette"], np.uint8), np.array(about["lut"], np.int16)
@@ -135,6 +153,9 @@ def open_packed(root: Path) -> Dataset:
                 Record(name, PackedFile(shard, image), PackedFile(shard, mask))
                 for name, image, mask in entry["records"]
             ]
+        for name in (*(entry["file"] for entry in shards), *(one.name for one in records)):
+            if name in ("", "..") or name != Path(name).name:  # answers are written by this name
+                raise ValueError(f"{name!r} is no plain name")
         splits[split] = tuple(records)
     return Dataset(index["name"], root, labels, splits)
 

@@ -14,8 +14,7 @@ from fcnlib.datasets.records import File, Record
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
 
-# PIL reports a broken file with any of these: SyntaxError for a PNG's checksum, the rest elsewhere.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_MOST_PIXELS = 120_000_000  # reading one takes a gigabyte and a half, however small the file
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
 _SIXTEEN_BITS = 257  # grey levels of 16 bits a level of 8 bits
@@ -45,20 +44,22 @@ def read_image(path: File) -> np.ndarray:
         InputError: the file is missing, truncated, no image, or of numbers without a known range.
     """
     with _opened(path) as image:
-        upright = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # a copy would be too much of a large one
+        upright: Image.Image = image
         if upright.mode == "F":
             raise InputError(f"{path}: holds fractions; save it with 8 or 16 bits a channel")
         if _KINDS.get(upright.mode) == "16 bits":
             return np.repeat(_eight_bits(path, np.asarray(upright))[..., None], 3, axis=2)
         if "transparency" in upright.info:
             upright = upright.convert("RGBA")
-        return np.asarray(upright.convert("RGB"))
+        return np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
 def _eight_bits(path: File, wide: np.ndarray) -> np.ndarray:
     if wide.min() < 0 or wide.max() > 65535:
         raise InputError(f"{path}: has values up to {wide.max()}; save it with 8 or 16 bits")
-    return np.round(wide / _SIXTEEN_BITS).astype(np.uint8)
+    wide = wide.astype(np.uint16)
+    return (wide // _SIXTEEN_BITS + (wide % _SIXTEEN_BITS > _SIXTEEN_BITS // 2)).astype(np.uint8)
 
 
 def describe_image(path: File) -> tuple[tuple[int, int], tuple[str, ...]]:
@@ -210,10 +211,12 @@ def _opened(path: File) -> Iterator[Image.Image]:
     try:
         # Packed files have bytes and no place of their own.
         with Image.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes())) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise InputError(f"{path}: {image.width}x{image.height} pixels; cut it into parts")
             yield image
     except InputError:
         raise
-    except _UNREADABLE as error:
+    except Exception as error:  # Pillow reports a broken file with whatever it stumbles over
         raise InputError(_complaint(path, error)) from None
 
 

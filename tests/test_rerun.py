@@ -1,0 +1,79 @@
+"""What a record of a run still says: its command, its settings, and what has changed since."""
+
+import pytest
+from click.testing import CliRunner
+from conftest import TINY_SHAPES
+
+from fcnlib import cli, recipe, rerun, runrecord
+from fcnlib.config import ROOT, Config, load_profile, parse_setting, profiles
+from fcnlib.datasets import shapes
+
+
+def write(folder, **changed):
+    """Write a record as a run of now would."""
+    record = runrecord.capture(Config(), started=runrecord.start(), device="CPU")
+    record |= {"command": "fcnlib train --set seed=3 --out x --resume", **changed}
+    runrecord.write_json(folder / "record.json", record)
+    return folder / "record.json"
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_settings_written_for_the_command_line_read_the_same(name):
+    config = load_profile(name)
+    read = dict(map(parse_setting, rerun.as_settings(config)))
+    paths = ("data_dir", "initial", "scenes_dir")
+    paths = {k: str(config.path(k)) if config.to_dict()[k] else "" for k in paths}
+    assert Config().replace(**read) == config.replace(**paths)
+
+
+def test_a_record_of_now_has_not_changed_but_for_edits(tmp_path):
+    record, words, config = rerun.read(write(tmp_path))
+    assert words == ["train", "--set", "seed=3", "--out", "x", "--resume"]
+    assert config.path("data_dir") == ROOT / "data" / "shapes"
+    assert [line for line in rerun.changes(record, config) if "edited" not in line] == []
+
+
+def test_code_versions_and_data_that_changed_are_named(tmp_path, tiny_shapes):
+    versions = runrecord.versions() | {"numpy": "1.0"}
+    path = write(tmp_path, commit="0" * 40, versions=versions, data="f" * 16)
+    record, _, config = rerun.read(path)
+    config = config.replace(data_dir=str(tiny_shapes), initial="", **vars(TINY_SHAPES))
+    found = {line.split(":")[0] for line in rerun.changes(record, config)} - {"code"}
+    assert found == {"commit", "numpy", "data"}
+
+
+def test_the_fingerprint_follows_every_file_that_is_read(tiny_shapes, tmp_path):
+    dataset, config = shapes.open_shapes(tiny_shapes), Config().replace(initial="")
+    one = recipe.fingerprint(config, dataset)
+    (tmp_path / "i.npz").write_bytes(b"1")
+    other = recipe.fingerprint(config.replace(initial=str(tmp_path / "i.npz")), dataset)
+    fewer = recipe.fingerprint(config.replace(train_limit=11), dataset)
+    assert len({one, other, fewer}) == 3
+    assert one == recipe.fingerprint(config, shapes.open_shapes(tiny_shapes))
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"command": "jupyter lab"}, "only train, compare, run can be repeated"),
+        ({"command": "fcnlib evaluate x"}, "only train, compare, run can be repeated"),
+        ({"command": None}, "only train"),
+        ({"config": {"nonsense": 1}}, "unknown setting"),
+        ({"config": 3}, "no record of a run"),
+    ],
+)
+def test_what_cannot_be_repeated_is_one_line_and_status_2(tmp_path, changed, complaint):
+    path = write(tmp_path, **changed)
+    done = CliRunner().invoke(cli.main, ["rerun", str(path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2 and complaint in done.output and done.output.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_verdict_compares_the_scores(tmp_path):
+    old, new = tmp_path / "fcn-32s", tmp_path / "out" / "models" / "fcn-32s"
+    runrecord.write_json(old / "metrics.json", {"mean_iou": 0.5})
+    assert rerun.verdict(old, tmp_path / "out") == ""
+    runrecord.write_json(new / "metrics.json", {"mean_iou": 0.25})
+    assert rerun.verdict(old / "record.json", tmp_path / "out") == "mean IoU 50.00 then, 25.00 now"
+    runrecord.write_json(new / "metrics.json", {"mean_iou": 0.5})
+    assert rerun.verdict(old / "record.json", tmp_path / "out").startswith("the same")
