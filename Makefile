@@ -45,7 +45,7 @@ bench: .venv/fcnlib ## ours and every peer in turn: rewrites results/benchmarks/
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 lock: ## rewrite requirements.lock and requirements.txt from the pins in pyproject.toml (needs uv)
-	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --fork-strategy fewest \
+	$(UV) pip compile pyproject.toml --extra dev --extra export --universal --generate-hashes --fork-strategy fewest \
 		--custom-compile-command "make lock" --quiet --output-file requirements.lock
 	sed -e '/--hash=/d' -e 's/ \\$$//' requirements.lock > requirements.txt
 

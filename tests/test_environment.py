@@ -31,6 +31,7 @@ def read(name: str) -> str:
 PROJECT = tomllib.loads(read("pyproject.toml"))["project"]
 RUNTIME = dict(pin.split("==") for pin in PROJECT["dependencies"])
 DEV = dict(pin.split("==") for pin in PROJECT["optional-dependencies"]["dev"])
+EXPORT = dict(pin.split("==") for pin in PROJECT["optional-dependencies"]["export"])
 SOAK = dict(pin.split("==") for pin in PROJECT["optional-dependencies"]["soak"])
 
 
@@ -54,7 +55,7 @@ def conda(text: str) -> tuple[list[str], list[str], list[str]]:
 
 
 def test_every_pin_of_the_project_is_in_the_lock():
-    pins = RUNTIME | DEV
+    pins = RUNTIME | DEV | EXPORT
     lock = locked(read("requirements.lock"))
     assert len(lock) > 100
     assert {name: lock.get(name) for name in pins} == pins
@@ -63,7 +64,7 @@ def test_every_pin_of_the_project_is_in_the_lock():
 def test_every_pin_has_its_reason_beside_it():
     lines = re.findall(r'^    "([\w-]+)==.*$', read("pyproject.toml"), re.M)
     reasons = re.findall(r'^    "([\w-]+)==[^"]+", +# \S.{8,}$', read("pyproject.toml"), re.M)
-    assert sorted(lines) == sorted(reasons) == sorted(RUNTIME | DEV | SOAK)
+    assert sorted(lines) == sorted(reasons) == sorted(RUNTIME | DEV | EXPORT | SOAK)
 
 
 def test_every_locked_package_has_hashes():
@@ -149,7 +150,7 @@ def test_what_is_imported_is_a_dependency_of_its_own(folder):
         for code in sources(folder)
         for n in outside(code) - own
     }
-    assert used - set(RUNTIME | (DEV | SOAK if folder == "tests" else {})) == set()
+    assert used - set(RUNTIME | (DEV | EXPORT | SOAK if folder == "tests" else {})) == set()
 
 
 def test_the_readers_of_this_file_see_what_is_there():
