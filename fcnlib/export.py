@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from fcnlib.backbone import BYTES_TO_UNIT
 from fcnlib.compat import tf
 from fcnlib.errors import InputError, extra
 from fcnlib.folding import Folded
+from fcnlib.locking import scratch
 from fcnlib.network import FCN
 from fcnlib.onnx_file import LABELS, PIXELS, SCORES, onnx_model
 from fcnlib.upsampling import pad_to_grid
@@ -56,18 +56,19 @@ def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> P
     if kind not in FORMATS:
         raise InputError(f"no format {kind!r}; there are {', '.join(FORMATS)}")
     write, read = FORMATS[kind]
-    folded = Folded(network)
+    folded, place = Folded(network), scratch(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as place:
-            made = Path(place) / target.name
-            write(folded, made)
-            found = _compare(network, read(made), images)
-            if target.is_dir():
-                shutil.rmtree(target)
-            os.replace(made, target)
+        place.mkdir(parents=True)
+        made = place / target.name
+        write(folded, made)
+        found = _compare(network, read(made), images)
+        if target.is_dir():
+            shutil.rmtree(target)
+        os.replace(made, target)
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
     return found
 
 

@@ -34,7 +34,7 @@ def fuzz(name: str, runs: int) -> None:
             Path(corpus, hashlib.sha256(data).hexdigest()).write_bytes(data)
 
         seed()
-        # SIGALRM is the targets' own; memory is limited by them too.
+        # Time and memory are limited by the targets.
         options = [f"-runs={runs}", "-timeout=0", "-rss_limit_mb=0", "-max_len=65536"]
         atheris.Setup([sys.argv[0], *options, corpus], target.attempt)
         atheris.Fuzz()

@@ -69,6 +69,7 @@ CASES = (
         "data pack {shared}/shapes --format shapes --to {out}/packed",
         done="already",
     ),
+    Case("export", "export {shared}/trained --format saved_model --out {out}/net"),
     Case("prediction", "predict {shared}/trained {shared}/shapes/JPEGImages --out {out}"),
 )
 
