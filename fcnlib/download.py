@@ -15,6 +15,7 @@ import os
 import shutil
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,14 +34,18 @@ class _MirrorFailed(Exception):
     """Why one mirror did not give the file; the next one is asked."""
 
 
-def fetch(urls: Sequence[str], target: Path, checksum: str, size: int | None = None) -> Path:
+def fetch(
+    urls: Sequence[str], target: Path, checksum: str, size: int | None = None, about: int = 0
+) -> Path:
     """Download a file from the first mirror that gives it whole, or find it there already.
 
     Args:
         urls: the mirrors, best first.
         target: the file to write; it appears only when it is complete and right.
-        checksum: "md5:HEX" or "sha256:HEX"; "" where none is known, then `size` must be given.
+        checksum: "md5:HEX" or "sha256:HEX"; where none is known "zip", an archive that holds its
+            own, or "", then `size` must be given.
         size: bytes, where known; a mirror that has another number is passed over.
+        about: bytes, roughly: for the bar and the space where a server does not say how many.
 
     Returns:
         The target.
@@ -58,7 +63,7 @@ def fetch(urls: Sequence[str], target: Path, checksum: str, size: int | None = N
         target.parent.mkdir(parents=True, exist_ok=True)
         for url in urls:
             try:
-                _complete(url, part, checksum, size)
+                _complete(url, part, checksum, size, about)
             except _MirrorFailed as error:
                 failures.append(f"{url}: {error}")
             else:
@@ -95,17 +100,29 @@ def _fault(path: Path, checksum: str, size: int | None) -> str:
     name, _, wanted = checksum.partition(":")
     if not name:
         return ""
+    if name == "zip":
+        return _zip_fault(path)
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, name).hexdigest()
     return "" if found == wanted else f"its {name} is {found}, not {wanted}"
 
 
-def _complete(url: str, part: Path, checksum: str, size: int | None) -> None:
+def _zip_fault(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except Exception as error:  # whatever a broken one makes it stumble over
+        with open(path, "rb") as file:
+            return f"is no whole zip archive, it begins with {file.read(20)!r} ({error})"
+    return f"its entry {broken} is damaged" if broken else ""
+
+
+def _complete(url: str, part: Path, checksum: str, size: int | None, about: int) -> None:
     """Continue a partial file from one mirror until it is whole and right."""
     for _ in range(TRIES):
         before = _size(part)
         try:
-            _continue(url, part, size)
+            _continue(url, part, size, about)
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno in _LOCAL:
                 raise
@@ -123,7 +140,7 @@ def _complete(url: str, part: Path, checksum: str, size: int | None) -> None:
     raise _MirrorFailed(f"the line broke {TRIES} times")
 
 
-def _continue(url: str, part: Path, size: int | None) -> None:
+def _continue(url: str, part: Path, size: int | None, about: int) -> None:
     """Append what a mirror still has; OSError when the line breaks before the announced end."""
     have = _size(part)
     headers = {"Range": f"bytes={have}-"} if have else {}
@@ -136,6 +153,8 @@ def _continue(url: str, part: Path, size: int | None) -> None:
             return  # nothing is left to send; the checksum tells whether that is so
         raise _MirrorFailed(f"HTTP {error.code} {error.reason}") from None
     with response:
+        if response.headers.get_content_type() == "text/html":
+            raise _MirrorFailed("sends a web page; a proxy or a login may be in between")
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
             have = 0  # this server knows no ranges and sends everything
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -144,13 +163,10 @@ def _continue(url: str, part: Path, size: int | None) -> None:
         total = have + int(length) if length.isdecimal() else size
         if size is not None and total != size:
             raise _MirrorFailed(f"has {total} bytes, not {size}")
-        _require_space(part.parent, (total or 0) - have)
-        bar = progress.bar(
-            math.ceil((total or 0) / CHUNK),
-            part.stem,
-            "MiB",
-            initial=min(have, total or 0) // CHUNK,
-        )
+        expected = total or about
+        _require_space(part.parent, expected - have)
+        chunks = math.ceil(expected / CHUNK)
+        bar = progress.bar(chunks, part.stem, "MiB", initial=min(have, expected) // CHUNK)
         with open(part, "ab" if have else "wb", buffering=0) as file, bar:
             while chunk := response.read(CHUNK):
                 have += file.write(chunk)

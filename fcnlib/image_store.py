@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from fcnlib import progress
 from fcnlib.compat import tf
 from fcnlib.datasets.reading import read_pair
 from fcnlib.datasets.records import Record
@@ -17,6 +18,7 @@ from fcnlib.labels import LabelSet
 
 CACHE_BYTES = 2 << 30
 _THREADS = 2
+_MANY = 1000  # pairs whose reading takes long enough for a bar
 
 
 class Cache:
@@ -106,16 +108,17 @@ class ImageStore:
         return self._cache.fetch(index)
 
     def verify(self) -> None:
-        """Read every pair once, so that a bad file stops a training before it begins.
+        """Read every pair once, so that a bad file stops the work before it begins.
 
         Raises:
             InputError: as `read_pair`, for the first file that is refused.
         """
         if self._verified:
             return
-        with ThreadPoolExecutor(_THREADS) as pool:
+        shown = len(self) if len(self) >= _MANY else 0
+        with ThreadPoolExecutor(_THREADS) as pool, progress.bar(shown, "checking", "pair") as bar:
             for _ in pool.map(self.fetch, range(len(self))):
-                pass
+                bar.update()
         self._verified = True
 
     def class_pixels(self) -> tuple[np.ndarray, np.ndarray]:

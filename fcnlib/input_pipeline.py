@@ -98,7 +98,11 @@ def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:
     Returns:
         Dataset of {image float32 [B, H, W, 3] in [-1, 1], label uint8 [B, H, W] with 255 = void,
         index int32 [B]}. Where sizes are mixed the images do not come in the order of their index.
+
+    Raises:
+        InputError: a file of the split is refused; all are read before the first batch.
     """
+    store.verify()
 
     def sample(index):
         image, mask = _read(store.fetch, index, (3, 2))

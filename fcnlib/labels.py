@@ -11,7 +11,6 @@ import numpy as np
 VOID = 255
 _VOID_COLOUR = (224, 224, 192)  # what the bit rule of VOC gives for 255
 _REFUSED = -1
-_ROWS = 512
 
 
 def voc_palette(count: int) -> np.ndarray:
@@ -94,12 +93,9 @@ class LabelSet:
         for channel in (1, 2):
             codes <<= 8
             codes |= picture[..., channel]
-        classes = np.empty(codes.shape, np.int16)
-        for top in range(0, len(codes), _ROWS):  # else a large picture takes twenty times its size
-            rows = slice(top, top + _ROWS)
-            found, places = np.unique(codes[rows], return_inverse=True)
-            known = [(self.colours or {}).get(int(c), _REFUSED) for c in found]
-            classes[rows] = np.array(known, np.int16)[places.reshape(codes[rows].shape)]
+        classes = np.full(codes.shape, _REFUSED, np.int16)
+        for code, index in (self.colours or {}).items():
+            classes[codes == code] = index
         return classes, codes
 
 

@@ -21,7 +21,6 @@ from fcnlib.training import CHECKPOINT
 
 _LONGEST_SIDE = 512  # pixels of a picture of the user's own; a larger one is made smaller
 _KEPT = 32  # readings; one of a 500 x 375 image with 21 classes takes some 5 MB
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 def open_picture(data: bytes, name: str) -> np.ndarray:

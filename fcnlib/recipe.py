@@ -13,7 +13,9 @@ from fcnlib.checkpoints import build_fcn, load_fcn, start_from
 from fcnlib.compat import device_name, tf
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record
+from fcnlib.datasets.records import by_image
 from fcnlib.engines import Engine
+from fcnlib.errors import InputError
 from fcnlib.evaluation import Evaluation, evaluate, predictor
 from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
@@ -85,15 +87,14 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         The network's folder with checkpoint.npz, log.csv and record.json.
 
     Raises:
-        InputError: the start does not fit, the folder holds other settings, or the loss
-            is no longer finite.
+        InputError: the start does not fit, the folder holds other settings, two splits share an
+            image, a file of any split is refused, or the loss is no longer finite.
     """
     started = runrecord.start()
     network = build_fcn(config, dataset.labels.num_classes, job.stride)
     if job.start is not None:
         start_from(network, job.start)
-    train = records(dataset, config.data.train_split, config.data.train_limit)
-    store = ImageStore(train, dataset.labels)
+    store, *scored = _stores(config, dataset)
     class_weights = None
     if config.train.class_weights == "median_frequency":
         class_weights = losses.median_frequency_weights(*store.class_pixels())
@@ -110,6 +111,8 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
 
     def batches(first, steps):
         size, seed = config.train.batch_size, config.train.seed
+        for other in scored:
+            other.verify()
         return train_batches(store, config.data, size, seed, first, steps)
 
     trainer = Trainer(
@@ -120,8 +123,8 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         config.train,
         job.folder,
         meta=_meta(config, dataset, job),
-        names=[record.name for record in train],
-        evaluate=_validator(config, dataset, network),
+        names=store.names,
+        evaluate=_validator(config, scored[0], network),
         evaluate_every=config.train.val_every,
     )
     with store.reporting():
@@ -154,16 +157,30 @@ def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
     }
 
 
-def _validator(config: Config, dataset: Dataset, network: FCN):
-    chosen = records(dataset, config.data.val_split, config.data.val_limit)
-    store = ImageStore(chosen, dataset.labels)
-    predict = predictor(network)
-    names = tuple(record.name for record in chosen)
+def _stores(config: Config, dataset: Dataset) -> list[ImageStore]:
+    """Return what to train on, what to look at meanwhile, and what to score if it is different."""
+    data, labels = config.data, dataset.labels
+    train = ImageStore(records(dataset, data.train_split, data.train_limit), labels)
+    val = ImageStore(records(dataset, data.val_split, data.val_limit), labels)
+    scored = ImageStore(records(dataset, data.eval_split, data.eval_limit), labels, limit=0)
+    trained = by_image(train.records)
+    for split, store in ((data.val_split, val), (data.eval_split, scored)):
+        shared = [trained[image].name for image in by_image(store.records) if image in trained]
+        if shared:
+            raise InputError(
+                f"{dataset.root}: {len(shared)} images of {data.train_split} are in {split} too, "
+                f"such as {shared[0]}; train and score on splits that share none"
+            )
+    return [train, val] if scored.records == val.records else [train, val, scored]
+
+
+def _validator(config: Config, store: ImageStore, network: FCN):
+    predict, labels = predictor(network), store.labels
 
     def validate() -> float:
         batches = eval_batches(store, config.train.eval_batch_size)
         with store.reporting():
-            return evaluate(predict, batches, names, dataset.labels.num_classes).scores.mean_iou
+            return evaluate(predict, batches, store.names, labels.num_classes).scores.mean_iou
 
     return validate
 

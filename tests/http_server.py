@@ -13,7 +13,8 @@ class Mirror:
     """Files to serve by path, and what was asked for; `faults` are used up one a request.
 
     Faults: "cut" breaks the line half way, "wrong" flips a byte, "missing" is 404, "no ranges"
-    sends everything whatever was asked, "slow" takes its time, "endless" announces no length.
+    sends everything whatever was asked, "slow" takes its time, "endless" and "no length" announce
+    no length, "page" is a proxy's web page.
     """
 
     def __init__(self, files: dict[str, bytes]):
@@ -28,6 +29,8 @@ class Mirror:
         if data is None or fault == "missing":
             request.send_error(404)
             return
+        if fault == "page":
+            wanted, data = "", b"<html>Please log in</html>"
         first = int(wanted[6:-1]) if wanted and fault != "no ranges" else 0
         if first >= len(data):
             request.send_error(416)
@@ -35,7 +38,9 @@ class Mirror:
         request.send_response(206 if first else 200)
         if first:
             request.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
-        if fault != "endless":
+        if fault == "page":
+            request.send_header("Content-Type", "text/html; charset=utf-8")
+        if fault not in ("endless", "no length"):
             request.send_header("Content-Length", str(len(data) - first))
         request.end_headers()
         if fault == "wrong":

@@ -1,19 +1,21 @@
 """Getting the public data sets, from a local server and from an archive that is there already."""
 
-import functools
+import dataclasses
 import hashlib
-import http.server
 import io
 import os
+import shutil
+import signal
 import subprocess
 import sys
-import threading
-import time
+import tarfile
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from http_server import serve
 from PIL import Image
 
 from fcnlib import archives, cli
@@ -44,24 +46,20 @@ def archive(tmp_path):
 
 
 @pytest.fixture
-def known(archive, monkeypatch):
+def mirror(archive):
+    with serve({"/camvid.zip": archive.read_bytes()}) as server:
+        yield server
+
+
+@pytest.fixture
+def known(archive, mirror, monkeypatch):
     """The table of archives with this one as CamVid, from a server on this machine."""
-    handler = functools.partial(_Quiet, directory=archive.parent)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/{archive.name}"
-    md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     counts = dict.fromkeys(("train", "val", "test"), 1)
-    entry = Archive((url,), f"md5:{md5}", "repo/CamVid", "CamVid", counts)
+    urls = (f"{mirror.url}/camvid.zip",)
+    entry = Archive(urls, f"sha256:{sha256}", 10**6, "repo/CamVid", "CamVid", counts)
     monkeypatch.setitem(archives.ARCHIVES, "camvid", entry)
-    yield entry
-    server.shutdown()
-    server.server_close()
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
+    return entry
 
 
 def get(target, *words):
@@ -89,15 +87,17 @@ def test_another_archive_is_refused(known, archive, tmp_path):
     other = tmp_path / "other.zip"
     other.write_bytes(archive.read_bytes()[:-1] + b"x")
     run = get(tmp_path / "to", "--archive", other)
-    assert run.exit_code == 2 and "its md5 is" in run.output
+    assert run.exit_code == 2 and "its sha256 is" in run.output
     assert not (tmp_path / "to" / "CamVid").exists()
 
 
 def test_a_set_with_images_missing_is_refused(known, tmp_path, monkeypatch):
     fewer = archives.ARCHIVES["camvid"].counts | {"test": 2}
-    entry = Archive(known.urls, known.checksum, known.inner, known.folder, fewer)
+    entry = dataclasses.replace(known, counts=fewer)
     monkeypatch.setitem(archives.ARCHIVES, "camvid", entry)
-    assert "test has 1 images, 2 belong to it" in get(tmp_path / "to").output
+    for _ in range(2):  # the second time it is there already
+        said = get(tmp_path / "to").output
+        assert "test has 1 images, 2 belong to it; delete the folder and get" in said
 
 
 def test_an_unknown_name_lists_those_there(tmp_path):
@@ -110,39 +110,149 @@ def test_the_table_is_complete():
     for name, entry in archives.ARCHIVES.items():
         assert all(url.startswith(("http://", "https://")) for url in entry.urls)
         kind, _, digest = entry.checksum.partition(":")
-        assert (kind, len(digest)) == ("md5", 32) or (name == "camvid" and not digest)
-        assert entry.checksum or entry.counts, "something must tell a whole set from a part"
+        assert (kind, len(digest)) == ("md5", 32) or (name, kind) == ("camvid", "zip")
+        assert kind == "md5" or entry.counts, "something must tell a whole set from a part"
 
 
-SLOW = """
-import sys, time
+@pytest.fixture
+def unsigned(known, monkeypatch):
+    """The same without a published checksum, as CamVid is."""
+    entry = dataclasses.replace(known, checksum="zip")
+    monkeypatch.setitem(archives.ARCHIVES, "camvid", entry)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("page", "sends a web page"),
+        ("<html>", "is no whole zip archive, it begins with b'<html>'"),
+        ("wrong", "its entry repo/CamVid/train.txt is damaged"),
+        ("damaged", "its entry repo/CamVid/bulk.bin is damaged"),
+        ("cut, no length", "is no whole zip archive"),
+    ],
+)
+def test_without_a_checksum_only_a_whole_archive_counts(
+    unsigned, mirror, archive, tmp_path, fault, said
+):
+    """What is no archive may not stay, or every later call would stumble over it."""
+    data = whole = archive.read_bytes()
+    if fault == "damaged":
+        middle = len(data) // 2
+        data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    elif fault == "cut, no length":
+        data, mirror.faults = data[:-1000], ["no length"]
+    elif fault == "<html>":
+        data = b"<html>"
+    else:
+        mirror.faults = [fault]
+    mirror.files["/camvid.zip"] = data
+    run = get(tmp_path / "to")
+    assert run.exit_code == 2 and said in run.output and "camvid.zip: " in run.output
+    assert "Traceback" not in run.output and list((tmp_path / "to").iterdir()) == []
+    other = tmp_path / "had.zip"
+    other.write_bytes(data)
+    if fault not in ("page", "wrong"):
+        assert said in get(tmp_path / "to", "--archive", other).output
+    mirror.files["/camvid.zip"] = whole
+    assert get(tmp_path / "to").exit_code == 0
+
+
+def test_a_page_instead_of_the_rest_leaves_what_has_come(unsigned, mirror, archive, tmp_path):
+    part = tmp_path / "to" / "camvid.download.partial"
+    part.parent.mkdir()
+    part.write_bytes(archive.read_bytes()[:1000])
+    mirror.faults = ["page"]
+    assert "web page" in get(tmp_path / "to").output and part.stat().st_size == 1000
+    assert get(tmp_path / "to").exit_code == 0 and mirror.asked[-1] == "bytes=1000-"
+
+
+def test_a_server_that_says_no_length_gets_a_bar_and_needs_space(unsigned, mirror, tmp_path, capfd):
+    mirror.faults = ["no length"]
+    assert "camvid.download: " in get(tmp_path / "to").stderr
+    shutil.rmtree(tmp_path / "to")
+    mirror.faults = ["no length"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**5))
+        run = get(tmp_path / "to")
+    assert "0 MB are free, 1 MB more are needed" in run.output
+
+
+def test_a_file_of_the_users_own_is_left_alone(known, archive, tmp_path):
+    mine = tmp_path / "to" / "camvid.zip"
+    mine.parent.mkdir()
+    shutil.copy(archive, mine)
+    assert get(tmp_path / "to").exit_code == 0 and mine.is_file()
+
+
+def test_voc_2012_comes_beside_another_year(tmp_path, monkeypatch):
+    with tarfile.open(tmp_path / "voc.tar", "w") as packed:
+        for name, data in {
+            "ImageSets/Segmentation/train.txt": b"a",
+            "JPEGImages/a.png": png(np.zeros((4, 4, 3), np.uint8)),
+            "SegmentationClass/a.png": png(np.zeros((4, 4), np.uint8)),
+        }.items():
+            entry = tarfile.TarInfo(f"VOCdevkit/VOC2012/{name}")
+            entry.size = len(data)
+            packed.addfile(entry, io.BytesIO(data))
+    digest = hashlib.md5((tmp_path / "voc.tar").read_bytes()).hexdigest()
+    known = archives.ARCHIVES["voc2012"]
+    entry = dataclasses.replace(known, checksum=f"md5:{digest}", counts={"train": 1})
+    monkeypatch.setitem(archives.ARCHIVES, "voc2012", entry)
+    (tmp_path / "VOCdevkit" / "VOC2011").mkdir(parents=True)
+    dataset = archives.obtain("voc2012", tmp_path, tmp_path / "voc.tar")
+    assert dataset.root == tmp_path / "VOCdevkit" / "VOC2012" and dataset.counts() == {"train": 1}
+    assert sorted(p.name for p in dataset.root.parent.iterdir()) == ["VOC2011", "VOC2012"]
+
+
+# What a child does at a moment of `obtain` instead of what belongs there: kill -9 to itself.
+MOMENTS = {
+    "in mid-download": "progress.Silent.update = die",
+    "before the archive is whole": "os.replace = die",
+    "before unpacking": "archives.unpack = die",
+    "between two files": "unpacking.open = lambda *a: die() if 'val' in str(a[0]) else open(*a)",
+    "in the middle of a file": "unpacking.open = lambda *a: Half(open(*a))",
+    "before the folder is whole": "os.rename = die",
+    "before the archive is deleted": "Path.unlink = die",
+}
+CHILD = """
+import os, signal, sys
 from pathlib import Path
-from fcnlib import archives, download
-from fcnlib.archives import Archive
-archives.ARCHIVES["camvid"] = Archive((sys.argv[1],), sys.argv[2], "repo/CamVid", "CamVid", {})
-real = download.progress.bar
-class Slow:
+from fcnlib import archives, download, progress, unpacking
+class Silent(progress._Silent): pass
+progress.Silent, progress.bar = Silent, lambda *a, **k: Silent()
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
+class Half:
+    def __init__(self, file): self.file = file
     def __enter__(self): return self
-    def __exit__(self, *a): pass
-    def update(self, n): time.sleep(60)
-download.progress.bar = lambda *a, **k: Slow()
+    def __exit__(self, *_): pass
+    def write(self, data): self.file.write(data[: len(data) // 2]), self.file.flush(), die()
+{}
+archives.ARCHIVES["camvid"] = archives.Archive(
+    (sys.argv[1],), sys.argv[2], 10**6, "repo/CamVid", "CamVid", {{}}
+)
 archives.obtain("camvid", Path(sys.argv[3]))
 """
 
 
-def test_a_killed_download_goes_on(known, tmp_path):
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_kill_9_leaves_what_the_next_call_completes(known, mirror, archive, tmp_path, moment):
     target = tmp_path / "to"
-    command = [sys.executable, "-c", SLOW, known.urls[0], known.checksum, str(target)]
+    code = CHILD.format(MOMENTS[moment])
+    command = [sys.executable, "-c", code, known.urls[0], known.checksum, str(target)]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
-    part = target / "camvid.zip.partial"
-    for _ in range(600):
-        if part.exists() and part.stat().st_size:
-            break
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
-    had = part.stat().st_size
-    assert 0 < had < 3 << 20 and not (target / "CamVid").exists()
+    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    left, done = sorted(p.name for p in target.iterdir()), moment == "before the archive is deleted"
+    assert ("CamVid" in left) == done, "half of a data set may not pass for one"
+    part = target / "camvid.download.partial"
+    had = part.stat().st_size if part.exists() else 0
     assert get(target).exit_code == 0
     assert [p.name for p in target.iterdir()] == ["CamVid"]
+    with zipfile.ZipFile(archive) as packed:
+        for entry in packed.infolist():
+            name = entry.filename.removeprefix("repo/")
+            assert (target / name).read_bytes() == packed.read(entry)
+    if moment == "in mid-download":
+        assert 0 < had < archive.stat().st_size and mirror.asked == ["", f"bytes={had}-"]
+    else:
+        assert len([asked for asked in mirror.asked if not asked]) == 1, "it came once"

@@ -1,17 +1,21 @@
 """The stages together, on a handful of shapes: what is trained, started from, scored and kept."""
 
 import csv
+import dataclasses
+import shutil
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 from conftest import TINY_SHAPES
+from PIL import Image
 
-from fcnlib import recipe, weights
+from fcnlib import datasets, recipe, weights
 from fcnlib.compat import tf
 from fcnlib.config import load_profile
 from fcnlib.datasets import read_mask
 from fcnlib.errors import InputError
+from fcnlib.labels import SHAPES
 
 FAST = {"chain": [32, 16], "depth_multiplier": 0.1, "min_depth": 4, "initial": "", "crop_size": 65}
 
@@ -87,3 +91,49 @@ def test_a_data_set_that_is_not_there_is_refused_by_folder(tmp_path):
     config = load_profile("camvid", {"data_dir": str(tmp_path / "nowhere")})
     with pytest.raises(InputError, match="nowhere"):
         recipe.prepare_data(config)
+
+
+@pytest.mark.parametrize("when", ["training", "scoring"])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_bad_mask_of_any_split_in_use_stops_the_work_before_it_begins(
+    tmp_path, tiny_shapes, setting, monkeypatch, split, when
+):
+    """The broken file is the last of a split that is looked at, or scored, after training only."""
+    config, _, jobs = setting
+    root = tmp_path / "shapes"
+    shutil.copytree(tiny_shapes, root)
+    lists = root / "ImageSets" / "Segmentation"
+    *names, last = sorted((lists / "val.txt").read_text().split())
+    (lists / "test.txt").write_text(last)
+    (lists / "val.txt").write_text("\n".join([*names, *([last] if split == "val" else [])]))
+    Image.fromarray(np.full((65, 65), 77, np.uint8)).save(root / f"SegmentationClass/{last}.png")
+    dataset = datasets.voc.open_voc(root, SHAPES)
+    config = config.replace(eval_split=split)
+    seen = []
+    monkeypatch.setattr(recipe, "predictor", lambda _: lambda images: seen.append(images))
+    monkeypatch.setattr(recipe.Trainer, "_check", lambda *_: seen.append("a step"))
+    with pytest.raises(InputError, match=rf"{last}\.png: value 77 at \(x=0, y=0\)"):
+        if when == "training":
+            job = dataclasses.replace(jobs[0], folder=tmp_path / "run")
+            recipe.train_fcn(config, dataset, job)
+        else:
+            recipe.evaluate_fcn(config, dataset, jobs[0].folder)
+    assert seen == []
+
+
+def test_an_image_that_is_trained_on_cannot_be_scored(tmp_path, tiny_shapes, setting):
+    config, dataset, jobs = setting
+    job = dataclasses.replace(jobs[0], folder=tmp_path / "run")
+    with pytest.raises(InputError, match="5 images of trainval are in val too"):
+        recipe.train_fcn(config.replace(train_split="trainval"), dataset, job)
+    record = dataset.records("train")[3]
+    (tmp_path / "other.jpg").symlink_to(record.image_path)
+    linked = dataclasses.replace(record, name="other", image_path=tmp_path / "other.jpg")
+    splits = {**dataset.splits, "test": (linked,)}
+    with pytest.raises(
+        InputError, match=f"1 images of train are in test too, such as {record.name}"
+    ):
+        recipe.train_fcn(
+            config.replace(eval_split="test"), dataclasses.replace(dataset, splits=splits), job
+        )
+    assert not (tmp_path / "run").exists()

@@ -2,8 +2,6 @@
 
 import io
 import stat
-import subprocess
-import sys
 import tarfile
 import zipfile
 
@@ -150,26 +148,3 @@ def test_a_full_disk_is_told_before(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("U", (), {"free": 10})())
     with pytest.raises(InputError, match="make room"):
         unpack(write(tmp_path, "w", FILES.items()), tmp_path / "out", 10**6)
-
-
-SLOW = """
-import os, sys, time
-from pathlib import Path
-from fcnlib import unpacking
-def stop(*paths):
-    print("about to be whole", flush=True); time.sleep(60)
-os.rename = stop
-unpacking.unpack(Path(sys.argv[1]), Path(sys.argv[2]), 10**6)
-"""
-
-
-def test_a_killed_unpacking_is_done_over(tmp_path):
-    archive = write(tmp_path, "w", FILES.items())
-    command = [sys.executable, "-c", SLOW, str(archive), str(tmp_path / "out")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "about to be whole\n"
-        process.kill()
-    assert not (tmp_path / "out").exists() and (tmp_path / "out.partial").is_dir()
-    unpack(archive, tmp_path / "out", 10**6)
-    assert found(tmp_path / "out") == FILES
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "out"]

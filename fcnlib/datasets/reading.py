@@ -14,17 +14,19 @@ from fcnlib.datasets.records import File, Record
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
 
-_MOST_PIXELS = 120_000_000  # reading one takes a gigabyte and a half, however small the file
+# An image takes eight bytes a pixel to be read, a mask some fifteen: neither needs 2 GB.
+Image.MAX_IMAGE_PIXELS = 120_000_000  # Pillow warns above this and refuses above twice this
+_MOST_OF_A_MASK, _STRIP = 100_000_000, 512  # pixels, rows
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
-_SIXTEEN_BITS = 257  # grey levels of 16 bits a level of 8 bits
+_SIXTEEN_BITS, _DARK = 257, 64  # from 16 bits to 8; what 14 of 16 do not reach
 _KINDS = {
     "1": "black and white",
     "L": "grey",
     "P": "palette",
     "CMYK": "CMYK",
     **dict.fromkeys(("LA", "PA", "RGBA"), "alpha"),
-    **dict.fromkeys(("I", "I;16", "I;16B", "I;16L", "I;16N"), "16 bits"),
+    **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), "16 bits"),
 }
 
 
@@ -41,25 +43,29 @@ def read_image(path: File) -> np.ndarray:
         uint8 [H, W, 3], 0..255.
 
     Raises:
-        InputError: the file is missing, truncated, no image, or of numbers without a known range.
+        InputError: the file is missing, truncated, no image, of more than 240 megapixels, or of
+            numbers without a known range: of 32 bits, or of 16 that seem to hold fewer.
     """
     with _opened(path) as image:
-        ImageOps.exif_transpose(image, in_place=True)  # a copy would be too much of a large one
-        upright: Image.Image = image
-        if upright.mode == "F":
-            raise InputError(f"{path}: holds fractions; save it with 8 or 16 bits a channel")
-        if _KINDS.get(upright.mode) == "16 bits":
-            return np.repeat(_eight_bits(path, np.asarray(upright))[..., None], 3, axis=2)
-        if "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-        return np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
+        if image.mode in ("F", "I"):
+            raise InputError(f"{path}: holds fractions or 32 bits; save it with 8 bits a channel")
+        wide = "16" in _stored_as(image)  # asked first: loading the file forgets it
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels = np.empty((image.height, image.width, 3), np.uint8)
+        for top in range(0, image.height, _STRIP):
+            strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+            pixels[top : top + _STRIP] = _as_rgb(strip)
+        if wide and 0 < pixels.max() < _DARK:
+            raise InputError(f"{path}: uses 14 of its 16 bits at most; save it with 8 bits")
+        return pixels
 
 
-def _eight_bits(path: File, wide: np.ndarray) -> np.ndarray:
-    if wide.min() < 0 or wide.max() > 65535:
-        raise InputError(f"{path}: has values up to {wide.max()}; save it with 8 or 16 bits")
-    wide = wide.astype(np.uint16)
-    return (wide // _SIXTEEN_BITS + (wide % _SIXTEEN_BITS > _SIXTEEN_BITS // 2)).astype(np.uint8)
+def _as_rgb(strip: Image.Image) -> np.ndarray:
+    if _KINDS.get(strip.mode) == "16 bits":
+        return np.round(np.asarray(strip) / _SIXTEEN_BITS)[..., None]
+    if "transparency" in strip.info:
+        strip = strip.convert("RGBA")
+    return np.asarray(strip.convert("RGB"))
 
 
 def describe_image(path: File) -> tuple[tuple[int, int], tuple[str, ...]]:
@@ -75,13 +81,16 @@ def describe_image(path: File) -> tuple[tuple[int, int], tuple[str, ...]]:
         InputError: the file is missing or no image.
     """
     with _opened(path) as image:
+        kind = "16 bits" if "16" in _stored_as(image) else _KINDS.get(image.mode)
         turned = image.getexif().get(_ORIENTATION, 1)
         width, height = image.size[::-1] if turned in (5, 6, 7, 8) else image.size
-        unusual = [_KINDS[image.mode]] if image.mode in _KINDS else []
+        unusual = [kind] if kind else []
+        unusual += ["several pictures"] if getattr(image, "n_frames", 1) > 1 else []
         unusual += [f"EXIF orientation {turned}"] if turned not in (0, 1) else []
         return (height, width), tuple(unusual)
 
 
+_INDEXED = ("palette", "grey", "black and white", "16 bits")
 _FEW_BITS = {"L;2": 2, "L;4": 4}
 
 
@@ -116,6 +125,8 @@ def read_mask(path: File, labels: LabelSet) -> np.ndarray:
 
 def _read_values(path: File, labels: LabelSet) -> np.ndarray:
     with _opened(path) as image:
+        if image.width * image.height > _MOST_OF_A_MASK:
+            raise InputError(f"{path}: over 100 megapixels; cut image and mask into parts")
         stored = _stored_as(image)  # first: looking at the rest loads the file and forgets it
         if image.format in _LOSSY:
             raise InputError(
@@ -127,7 +138,7 @@ def _read_values(path: File, labels: LabelSet) -> np.ndarray:
             raise InputError(f"{path}: has an EXIF orientation; turn the mask and remove it")
         if labels.colours is not None:
             return np.asarray(image.convert("RGB"))
-        if _KINDS.get(image.mode) not in ("palette", "grey", "black and white", "16 bits"):
+        if image.mode != "I" and _KINDS.get(image.mode) not in _INDEXED:
             raise InputError(
                 f"{path}: a mask must store one index a pixel (PIL mode P or L), this one is "
                 f"{image.mode}; save it with a palette, or give its colours in a dataset.yaml"
@@ -210,9 +221,10 @@ def _size(array: np.ndarray) -> str:
 def _opened(path: File) -> Iterator[Image.Image]:
     try:
         # Packed files have bytes and no place of their own.
-        with Image.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes())) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise InputError(f"{path}: {image.width}x{image.height} pixels; cut it into parts")
+        source = path if isinstance(path, Path) else io.BytesIO(path.read_bytes())
+        with Image.open(source) as image:
+            image.verify()  # the checksums of a PNG, which loading it passes over
+        with Image.open(source) as image:
             yield image
     except InputError:
         raise
@@ -223,5 +235,8 @@ def _opened(path: File) -> Iterator[Image.Image]:
 def _complaint(path: File, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{path}: no such file"
-    reason = " ".join(str(error).split()).replace(f" '{path}'", "")
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{path}: {str(error).partition(',')[0]}; cut it into parts"
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    reason = reason.replace(f" '{path}'", "") or type(error).__name__
     return f"{path}: not a readable image ({reason}); replace the file"

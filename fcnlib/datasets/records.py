@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -81,6 +83,15 @@ class Dataset:
         return {split: len(records) for split, records in self.splits.items()}
 
 
+def by_image(records: Sequence[Record]) -> dict[object, Record]:
+    """Key records by what their image is, so that one in two splits shows, whatever its path."""
+
+    def identity(file: File) -> object:
+        return os.path.realpath(file) if isinstance(file, Path) else file.read_bytes()
+
+    return {identity(record.image_path): record for record in records}
+
+
 def pair_by_name(
     list_path: Path,
     images: Path,
@@ -92,11 +103,12 @@ def pair_by_name(
     """Pair the images and masks that a list file names.
 
     Args:
-        list_path: text file, one record a line; the file name without folders and ending counts.
+        list_path: text file, one record a line, as `read_names`.
         images: folder of the images.
         masks: folders of the masks; of two masks the one in the earlier folder counts.
         faults: what is wrong is added here: a list that is unreadable or empty or names something
-            twice, an image that is missing, a mask that is missing though others are there.
+            twice, two files of one name, an image that is missing, a mask that is missing though
+            others are there.
         image_suffixes: endings an image may have, in order of preference.
         mask_suffixes: endings a mask may have.
 
@@ -105,9 +117,14 @@ def pair_by_name(
         name of the list has a mask, as in the test list of a benchmark that keeps them; a list
         called train... or val... must have them.
     """
-    names = read_names(list_path, faults)
     image_files = _by_name([images], image_suffixes)
     mask_files = _by_name(masks, mask_suffixes)
+    names = read_names(list_path, faults, image_files)
+    if images not in masks:  # where an image may share its name with its mask
+        used = {name: image_files.get(name) for name in names}
+        faults += _second_ones(images, used, image_suffixes)
+        used = {name: mask_files.get(name) for name in names}
+        faults += _second_ones(masks[0], used, mask_suffixes)
     labelled = list_path.stem.startswith(("train", "val"))
     labelled = labelled or any(name in mask_files for name in names)
     records = []
@@ -121,23 +138,24 @@ def pair_by_name(
     return tuple(records)
 
 
-def read_names(list_path: Path, faults: list[str]) -> list[str]:
+def read_names(list_path: Path, faults: list[str], known: Container[str] = ()) -> list[str]:
     """Read a list of images.
 
     Args:
         list_path: one a line; the file name without folders and ending counts.
         faults: what is wrong is added here.
+        known: names that are there. A line may go on after one of these, with a space between; of
+            two such the longer one is meant.
 
     Returns:
         The names, sorted, each once.
     """
     try:
-        lines = list_path.read_text(encoding="utf-8").splitlines()
+        lines = list_path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         faults.append(f"{list_path}: cannot read this list of images: {error}")
         return []
-    files = [Path(line.split()[0]).name for line in lines if line.strip()]
-    names = sorted(_without_ending(file) for file in files)
+    names = sorted(_named(line.strip(), known) for line in lines if line.strip())
     if not names:
         faults.append(f"{list_path}: names no image; write one name a line")
     twice = {one for one, other in pairwise(names) if one == other}
@@ -154,16 +172,15 @@ def pair_folders(
         images: folder of the images.
         masks: folder of the masks.
         faults: what is wrong is added here: an image without mask, a mask without image, two
-            images of one name, an empty folder.
+            images or masks of one name, an empty folder.
         mask_suffixes: endings a mask may have.
 
     Returns:
         The records sorted by name.
     """
     image_files, mask_files = _by_name([images], IMAGE_SUFFIXES), _by_name([masks], mask_suffixes)
-    listed = (p for p in images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-    twice = [p for p in listed if image_files[p.stem] != p] if images.is_dir() else []
-    faults += [f"{path}: a second image named {path.stem}; remove one" for path in sorted(twice)]
+    faults += _second_ones(images, image_files, IMAGE_SUFFIXES)
+    faults += _second_ones(masks, mask_files, mask_suffixes)
     alone = sorted(image_files.keys() - mask_files.keys())
     faults += [f"{image_files[name]}: has no mask in {masks}" for name in alone]
     alone = sorted(mask_files.keys() - image_files.keys())
@@ -178,13 +195,32 @@ def _by_name(folders: Sequence[Path], suffixes: Sequence[str]) -> dict[str, Path
     """Return {name: file}; earlier folders win over later ones, earlier endings over later ones."""
     found: dict[str, Path] = {}
     for folder in reversed([f for f in folders if f.is_dir()]):
-        files = [p for p in folder.iterdir() if p.suffix.lower() in suffixes]
+        files = [p for p in folder.iterdir() if _has(p, suffixes)]
         files.sort(key=lambda p: suffixes.index(p.suffix.lower()), reverse=True)
         found.update((path.stem, path) for path in files)
     return found
 
 
-def _without_ending(file: str) -> str:
-    suffix = Path(file).suffix
-    known = suffix.lower() in (*IMAGE_SUFFIXES, *MASK_SUFFIXES, ".mat")
-    return file.removesuffix(suffix) if known else file
+def _second_ones(
+    folder: Path, used: Mapping[str, Path | None], suffixes: Sequence[str]
+) -> list[str]:
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    others = [p for p in files if _has(p, suffixes) and used.get(p.stem, p) != p]
+    return [f"{path}: a second file named {path.stem}; remove one" for path in others]
+
+
+def _has(path: Path, suffixes: Sequence[str]) -> bool:
+    # macOS leaves ._NAME.png beside NAME.png.
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
+
+
+def _named(line: str, known: Container[str]) -> str:
+    """Return what a line names: the longest of `known` that it begins with, else all of it."""
+    ends = [len(line), *(space.start() for space in re.finditer(r"\s+", line))]
+    names = []
+    for end in sorted(ends, reverse=True):
+        file = Path(line[:end]).name
+        suffix = Path(file).suffix
+        ending = suffix.lower() in (*IMAGE_SUFFIXES, *MASK_SUFFIXES, ".mat")
+        names.append(file.removesuffix(suffix) if ending else file)
+    return next((name for name in names if name in known), names[0])
