@@ -43,7 +43,7 @@ def predict(
     from fcnlib.inference import Segmenter
 
     network, meta = load_fcn(checkpoint)
-    labels = files.labels_of(meta["classes"])
+    labels = files.labels_of(meta)
     segmenter = Segmenter(network, flip=flip, scales=factors, crf=crf, tile=tile)
     said = {"network": f"FCN-{meta['stride']}s", "flip": flip, "scales": factors, "crf": crf}
     files.write_legend(out, labels)
