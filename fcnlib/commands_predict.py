@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -43,7 +44,7 @@ def predict(
     from fcnlib.inference import Segmenter
 
     network, meta = load_fcn(checkpoint)
-    labels = files.labels_of(meta["classes"])
+    labels = files.labels_of(meta)
     segmenter = Segmenter(network, flip=flip, scales=factors, crf=crf, tile=tile)
     said = {"network": f"FCN-{meta['stride']}s", "flip": flip, "scales": factors, "crf": crf}
     files.write_legend(out, labels)
@@ -79,10 +80,11 @@ def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, 
                 count = sum(1 for _ in tiles(*image.shape[:2], segmenter.side))
                 with progress.bar(count if count > 1 else 0, path.name, "tile") as inner:
                     answer = segmenter.label(image, inner.update)
-                files.write_answer(out, name, image, answer, labels, {"file": path.name} | said)
+                about = {"file": os.path.relpath(path, out)} | said
+                files.write_answer(out, name, image, answer, labels, about)
             except InputError as error:
                 failed += 1
-                click.echo(f"fcnlib: error: {error}", err=True)
+                bar.say(f"fcnlib: error: {error}")
             bar.update(1)
     return failed
 

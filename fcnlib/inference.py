@@ -1,14 +1,15 @@
 """Label images of any size: whole or in overlapped tiles, averaged over flips and scales.
 
-A tile sees as far beyond its core as the network's units do, and begins on the 32-pixel grid, so
-that at scale 1 its core gets the very answer that the whole image would: there are no seams.
+A tile sees as far beyond its core as the network's units do, and begins on the 32-pixel grid of the
+image at its scale, so that its core gets the very answer that the whole image would: there are no
+seams. The random field alone works on a tile and 128 pixels around it, for want of memory.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -47,6 +48,11 @@ class Box:
         """
         top, left = (max(at - margin, 0) // GRID * GRID for at in (self.top, self.left))
         return Box(top, left, min(self.bottom + margin, height), min(self.right + margin, width))
+
+    def scaled(self, down: float, across: float) -> Box:
+        """Return the same place in an image resized by these factors, to whole pixels outwards."""
+        top, left = math.floor(self.top * down), math.floor(self.left * across)
+        return Box(top, left, math.ceil(self.bottom * down), math.ceil(self.right * across))
 
     def within(self, other: Box) -> Box:
         """Return the same pixels, counted from another box's corner."""
@@ -117,7 +123,7 @@ class Segmenter:
             raise InputError(f"scales {scales} and tile {tile} must be positive numbers")
         self._network, self._flip, self._scales, self._crf = network, flip, scales, crf
         self.side = math.ceil(tile / GRID) * GRID
-        self._margin = math.ceil(reach(network) / min(1.0, *scales))
+        self._margin = reach(network)
         image, box = tf.TensorSpec([None, None, 3]), tf.TensorSpec([4], tf.int32)
         self._run = tf.function(self._probabilities, [image, box], autograph=False)
 
@@ -149,27 +155,28 @@ class Segmenter:
 
         Args:
             image: uint8 [H, W, 3].
-            box: the part to look at, begun on the grid; the whole where None.
+            box: the part to look at; the whole where None.
 
         Returns:
             float32 [h, w, C] of that part; they add up to 1.
         """
-        height, width = image.shape[:2]
-        box = box or Box(0, 0, height, width)
-        seen = box.grown(self._margin, height, width)
-        pixels = tf.cast(seen.cut(image), tf.float32) / 127.5 - 1.0
-        inner = box.within(seen)
-        total = sum(self._at_scale(pixels, inner, scale) for scale in self._scales)
+        box = box or Box(0, 0, *image.shape[:2])
+        total = sum(self._at_scale(image, box, scale) for scale in self._scales)
         return (total / len(self._scales)).numpy()
 
-    def _at_scale(self, pixels: tf.Tensor, inner: Box, scale: float) -> tf.Tensor:
-        height, width = pixels.shape[:2]
-        if scale == 1:
-            return self._run(pixels, _corners(inner))
-        size = [max(round(scale * side), 1) for side in (height, width)]
-        small = tf.image.resize(pixels, size, antialias=True)
-        found = self._run(small, _corners(Box(0, 0, *size)))
-        return inner.cut(tf.image.resize(found, [height, width]))
+    def _at_scale(self, image: np.ndarray, box: Box, scale: float) -> tf.Tensor:
+        height, width = image.shape[:2]
+        size = max(round(scale * height), 1), max(round(scale * width), 1)
+        down, across = size[0] / height, size[1] / width
+        wanted = box.scaled(down, across).grown(int(scale != 1), *size)
+        seen = wanted.grown(self._margin, *size)
+        around = math.ceil(1 / min(down, across)) + 1 if scale != 1 else 0
+        source = seen.scaled(1 / down, 1 / across).grown(around, height, width)
+        pixels = tf.cast(source.cut(image), tf.float32) / 127.5 - 1.0
+        pixels = _resample(pixels, source, seen, down, across, antialias=True)
+        corners = tf.constant(astuple(wanted.within(seen)))
+        found = self._run(pixels, corners)
+        return _resample(found, wanted, box, 1 / down, 1 / across)
 
     def _probabilities(self, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
         images = pad_to_grid(pixels[None], self._network.centred)
@@ -195,5 +202,20 @@ class Segmenter:
         return tf.nn.softmax(logits[..., :classes])
 
 
-def _corners(box: Box) -> tf.Tensor:
-    return tf.constant([box.top, box.left, box.bottom, box.right], tf.int32)
+def _resample(
+    values: tf.Tensor, source: Box, target: Box, down: float, across: float, antialias: bool = False
+) -> tf.Tensor:
+    """Cut `target` out of a resized image of which `values` are `source`, before the resizing.
+
+    The places count from the whole image's corner, so that every tile is sampled as the whole is.
+    """
+    if down == across == 1:
+        return target.within(source).cut(values)
+    return tf.raw_ops.ScaleAndTranslate(
+        images=values[None],
+        size=(target.bottom - target.top, target.right - target.left),
+        scale=(down, across),
+        translation=(down * source.top - target.top, across * source.left - target.left),
+        kernel_type="triangle",
+        antialias=antialias,
+    )[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,16 +69,34 @@ class LabelSet:
         Returns:
             RGB, uint8 [H, W, 3]; void and any value that is no class is (224, 224, 192).
         """
-        return self._colours()[mask]
+        return self._colours(np.arange(self.num_classes))[mask]
+
+    @property
+    def values(self) -> np.ndarray:
+        """The value that stands for each class in a mask file, uint8 [C]."""
+        return np.array([np.argmax(self.lut == c) for c in range(self.num_classes)], np.uint8)
 
     def png_palette(self) -> list[int]:
-        """Return 768 numbers for `PIL.Image.putpalette`: 256 colours, those of no class void's."""
-        return self._colours().ravel().tolist()
+        """Return 768 numbers for `PIL.Image.putpalette`: by value, those of no class void's."""
+        return self._colours(self.values).ravel().tolist()
 
-    def _colours(self) -> np.ndarray:
+    def _colours(self, places: np.ndarray) -> np.ndarray:
         colours = np.full((256, 3), _VOID_COLOUR, np.uint8)
-        colours[: self.num_classes] = self.palette
+        colours[places] = self.palette
         return colours
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` makes the same label set of, as JSON can hold it."""
+        colours = None if self.colours is None else {str(k): v for k, v in self.colours.items()}
+        arrays = {"palette": self.palette.tolist(), "lut": self.lut.tolist()}
+        return {"name": self.name, "classes": list(self.classes), **arrays, "colours": colours}
+
+    @classmethod
+    def from_dict(cls, about: Mapping[str, Any]) -> LabelSet:
+        """Return the label set that `to_dict` described."""
+        colours = about["colours"] and {int(code): c for code, c in about["colours"].items()}
+        arrays = np.array(about["palette"], np.uint8), np.array(about["lut"], np.int16)
+        return cls(about["name"], tuple(about["classes"]), *arrays, colours)
 
     def decode_colours(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Look the colours of a mask up that is stored as a picture.

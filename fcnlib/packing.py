@@ -92,13 +92,8 @@ def _example(files: dict[str, File], names: dict[str, str]) -> bytes:
 
 
 def _index(dataset: Dataset, shards: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    labels = dataset.labels
-    about = {"name": labels.name, "classes": list(labels.classes)}
-    about |= {"palette": labels.palette.tolist(), "lut": labels.lut.tolist()}
-    about["colours"] = (
-        None if labels.colours is None else {str(k): v for k, v in labels.colours.items()}
-    )
-    return {"version": VERSION, "name": dataset.name, "labels": about, "splits": shards}
+    labels = dataset.labels.to_dict()
+    return {"version": VERSION, "name": dataset.name, "labels": labels, "splits": shards}
 
 
 def reading_seconds(datasets: Sequence[Dataset], split: str, limit: int = 300) -> list[float]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from fcnlib import labels as label_sets
 from fcnlib.errors import InputError
-from fcnlib.labels import LabelSet, voc_palette
+from fcnlib.labels import LabelSet, make_labels, voc_palette
 from fcnlib.pictures import overlay
 from fcnlib.runrecord import write_json
 
@@ -48,7 +49,7 @@ def find_images(places: Sequence[Path]) -> list[Path]:
 
 
 def choose_names(images: Sequence[Path], out: Path) -> list[str]:
-    """Name the answers: as the image, with a number where two images are named alike.
+    """Name the answers: as the image, with a number where two are named alike, or as the legend.
 
     Args:
         images: from `find_images`.
@@ -60,13 +61,14 @@ def choose_names(images: Sequence[Path], out: Path) -> list[str]:
     Raises:
         InputError: an answer, or the legend, would take the place of an image.
     """
-    names: list[str] = []
+    names = [Path(LEGEND).stem]
     for image in images:
         number, name = 1, image.stem
         while name in names:
             number += 1
             name = f"{image.stem}-{number}"
         names.append(name)
+    del names[0]
     targets = {(out / (name + ending)).resolve() for name in names for ending in _ENDINGS}
     for image in images:
         if image in targets | {(out / LEGEND).resolve()}:
@@ -74,19 +76,30 @@ def choose_names(images: Sequence[Path], out: Path) -> list[str]:
     return names
 
 
-def labels_of(classes: Sequence[str]) -> LabelSet:
-    """Return the label set of these classes: a known one, or one in the colours of PASCAL VOC."""
+def labels_of(meta: Mapping[str, Any]) -> LabelSet:
+    """Return the label set that a checkpoint tells of.
+
+    Args:
+        meta: what it says of itself; "labels", or as older ones "classes" alone.
+
+    Returns:
+        The label set; by classes alone a known one, or one in the colours of PASCAL VOC.
+    """
+    if "labels" in meta:
+        return LabelSet.from_dict(meta["labels"])
+    classes = tuple(meta["classes"])
     for known in vars(label_sets).values():
-        if isinstance(known, LabelSet) and known.classes == tuple(classes):
+        if isinstance(known, LabelSet) and known.classes == classes:
             return known
-    lut = np.full(256, -1, np.int16)
-    return LabelSet("own", tuple(classes), voc_palette(len(classes)), lut)
+    return make_labels("own", classes, voc_palette(len(classes)))
 
 
 def write_answer(
     out: Path, name: str, image: np.ndarray, answer: np.ndarray, labels: LabelSet, said: dict
 ) -> dict[str, float]:
-    """Write an answer: NAME.png by palette index, NAME_overlay.jpg, NAME.json with class shares.
+    """Write an answer: NAME.png, NAME_overlay.jpg, NAME.json with class shares.
+
+    The PNG has the values that stand for the classes in the data set's masks, and its colours.
 
     Args:
         out: the folder, made where it is missing.
@@ -102,7 +115,8 @@ def write_answer(
     counts = np.bincount(answer.ravel(), minlength=labels.num_classes)
     shares = {labels.classes[i]: float(counts[i] / answer.size) for i in np.argsort(-counts)}
     shares = {name: share for name, share in shares.items() if share}
-    picture = Image.fromarray(answer)
+    values = labels.values
+    picture = Image.fromarray(values[answer])
     picture.putpalette(labels.png_palette())
     _save(picture, out / f"{name}.png")
     painted = np.empty_like(image)
@@ -113,20 +127,22 @@ def write_answer(
     shown.thumbnail((_LARGEST_JPEG, _LARGEST_JPEG))
     _save(shown, out / f"{name}_overlay.jpg", quality=92)
     size = {"width": answer.shape[1], "height": answer.shape[0]}
-    write_json(out / f"{name}.json", {"image": name, **size, **said, "shares": shares})
+    said = {**size, **said, "values": dict(zip(labels.classes, values, strict=True))}
+    write_json(out / f"{name}.json", {"image": name, **said, "shares": shares})
     return shares
 
 
 def write_legend(out: Path, labels: LabelSet) -> None:
-    """Write legend.png: the colour and the name of every class."""
-    longest = max(len(name) for name in labels.classes)
+    """Write legend.png: the colour, the value in the PNGs and the name of every class."""
+    lines = [f"{v}  {name}" for v, name in zip(labels.values, labels.classes, strict=True)]
+    longest = max(map(len, lines))
     sheet = Image.new("RGB", (50 + 8 * longest, _LINE * labels.num_classes + 8), "white")
     pen = ImageDraw.Draw(sheet)
-    for index, name in enumerate(labels.classes):
+    for index, line in enumerate(lines):
         y = 4 + _LINE * index
         colour = tuple(int(part) for part in labels.palette[index])
         pen.rectangle((8, y + 3, 32, y + _LINE - 4), colour, "#777777")
-        pen.text((40, y + _LINE // 2), name, "#222222", anchor="lm", font_size=14)
+        pen.text((40, y + _LINE // 2), line, "#222222", anchor="lm", font_size=14)
     _save(sheet, out / LEGEND)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 QUIET_SECONDS = 15.0
 
@@ -28,13 +29,13 @@ def bar(total: int, label: str, unit: str, initial: int = 0) -> Any:
         initial: steps done before, in a resumed run.
 
     Returns:
-        A context manager with `update(count, **values)`; the values are shown beside the count.
+        A context manager with `update(count, **values)`, which shows the values beside the count,
+        and `say(line)`, which prints a line on standard error without breaking the bar.
     """
     if total < 1:
         return _Silent()
-    if _in_notebook() or sys.stderr.isatty():
-        return _Live(total, label, unit, initial)
-    return _Lines(total, label, unit, initial)
+    kind = _Cell if _in_notebook() else _Live if sys.stderr.isatty() else _Lines
+    return kind(total, label, unit, initial)
 
 
 @contextlib.contextmanager
@@ -85,10 +86,13 @@ class _Silent:
     def update(self, count: int = 1, **values: float) -> None:
         pass
 
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
 
 class _Live(_Silent):
     def __init__(self, total: int, label: str, unit: str, initial: int):
-        self._bar = tqdm(total=total, desc=label, unit=unit, initial=initial, leave=True)
+        self._bar = tqdm(total=total, desc=label, unit=unit, initial=initial, leave=None)
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
@@ -98,8 +102,13 @@ class _Live(_Silent):
             self._bar.set_postfix_str(_shown(values), refresh=False)
         self._bar.update(count)
 
+    def say(self, line: str) -> None:
+        tqdm.write(line, file=sys.stderr)
+
 
 class _Lines(_Silent):
+    _every = QUIET_SECONDS
+
     def __init__(self, total: int, label: str, unit: str, initial: int):
         self._total, self._label, self._unit = total, label, unit
         self._initial = self._done = initial
@@ -113,7 +122,7 @@ class _Lines(_Silent):
         self._done += count
         self._values.update(values)
         now = time.monotonic()
-        if now - self._printed >= QUIET_SECONDS and self._done < self._total:
+        if now - self._printed >= self._every and self._done < self._total:
             self._print(now)
 
     def _print(self, now: float, last: bool = False) -> None:
@@ -125,7 +134,31 @@ class _Lines(_Silent):
             parts.append("stopped")
         elif rate and not last:
             parts.append(f"{duration((self._total - self._done) / rate)} to go")
-        print(", ".join(filter(None, [*parts, _shown(self._values)])), file=sys.stderr, flush=True)
+        self._write(", ".join(filter(None, [*parts, _shown(self._values)])))
+
+    def _write(self, line: str) -> None:
+        self.say(line)
+
+
+class _Cell(_Lines):
+    """A bar below a cell. No widget: its last state stays in the file for whoever reads that."""
+
+    _every = 0.25
+    _handle = None
+
+    def __enter__(self) -> _Cell:
+        self._print(self._started)
+        return self
+
+    def _write(self, line: str) -> None:
+        from IPython.display import display
+
+        bar = f'<progress value="{self._done}" max="{self._total}"></progress> {html.escape(line)}'
+        bundle = {"text/plain": line, "text/html": bar}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
 
 
 def _shown(values: dict[str, float]) -> str:

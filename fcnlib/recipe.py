@@ -152,6 +152,7 @@ def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
         "name": job.name,
         "stride": job.stride,
         "classes": list(dataset.labels.classes),
+        "labels": dataset.labels.to_dict(),
         "settings": {k: flat[k] for k in wanted if k not in _FREE},
         "start": start,
     }

@@ -76,8 +76,8 @@ def by_place_and_colour(image: np.ndarray, sigma: float, colour_sigma: float) ->
         colour_sigma: levels of 0..255.
 
     Returns:
-        A function as of `by_place`. Weighted means (sums divided by the sums of ones) err by one
-        to two percent of their size on images of 500 x 375 pixels; a test bounds it.
+        A function as of `by_place`. Weighted means (sums divided by the sums of ones) err by less
+        than two percent of their size on an image of 500 x 375 pixels; a test bounds it.
     """
     features = _features(image, sigma, colour_sigma)
     step, shape = _grid(features)

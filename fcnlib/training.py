@@ -211,7 +211,8 @@ class Trainer:
             path = there[1]
             arrays, meta = weights.load(path)
         expected = {**self.meta, "stages": [asdict(stage) for stage in self.stages]}
-        changed = [k for k, v in expected.items() if meta.get(k) != v]
+        # A checkpoint of an older version lacks what it did not know.
+        changed = [k for k, v in expected.items() if meta.get(k, v) != v]
         if changed:
             raise InputError(
                 f"{path}: made with other settings ({', '.join(changed)}); "

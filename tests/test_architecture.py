@@ -90,7 +90,7 @@ LATE = {
     "cli": None,  # anything: help must answer before TensorFlow is loaded
     "pages": {"jinja2", "matplotlib", "nbconvert"},  # seconds to load, for one page at the end
     "datasets.reading": {"scipy"},  # for the .mat files of SBD, and for nothing else
-    "progress": {"tqdm"},  # which bar it is depends on where it is shown
+    "progress": {"IPython"},  # there in a notebook, and wanted nowhere else
 }
 
 # What a reader, a table or a page needs must not wait for TensorFlow.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
+import model_maker
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_maker import make_network
 
 from fcnlib import inference, postprocess
 from fcnlib.errors import InputError
 from fcnlib.inference import Box, Segmenter, reach, tiles
 
 RANDOM = np.random.default_rng(11)
+make_network = functools.cache(model_maker.make_network)  # none of these tests changes one
 
 
 def noise(height, width):
@@ -46,6 +49,18 @@ def test_tiles_give_the_answer_of_the_whole_image(stride, height, width):
     agree = segmenter.label(image, done.append) == wanted.argmax(-1)
     assert agree.mean() > 0.9995  # rounding may tip a tie
     assert done == [1] * 6
+
+
+def test_tiles_with_flips_and_scales_give_the_answer_of_the_whole_image():
+    """What the whole image gets is compared with `tf.image.resize` below."""
+    network, image = make_network(4, 8), noise(41, 1701)  # at 0.7 of no whole number of pixels
+    settings = {"scales": (0.7, 1.0, 1.5), "flip": True}
+    wanted = Segmenter(network, **settings).probabilities(image)
+    segmenter = Segmenter(network, tile=300, **settings)
+    assert np.ptp(wanted, axis=1).max() > 0.2, "the test shows nothing"
+    for core in list(tiles(*image.shape[:2], segmenter.side))[1::3]:
+        found = segmenter.probabilities(image, core)
+        np.testing.assert_allclose(found, core.cut(wanted), atol=1e-3)
 
 
 def test_a_margin_that_is_too_small_leaves_seams():
@@ -97,12 +112,13 @@ def test_a_mirrored_image_gets_the_mirrored_answer():
 
 
 def test_scales_are_averaged():
-    network, image = make_network(3, 8), noise(48, 64)
+    height, width = 47, 61
+    network, image = make_network(3, 8), noise(height, width)
     parts = []
     for scale in (0.5, 1.0, 2.0):
-        size = (round(48 * scale), round(64 * scale))
+        size = (round(height * scale), round(width * scale))
         small = tf.image.resize(image, size, antialias=True).numpy()
-        parts.append(tf.image.resize(whole(network, small), (48, 64)).numpy())
+        parts.append(tf.image.resize(whole(network, small), (height, width)).numpy())
     found = Segmenter(network, scales=(0.5, 1.0, 2.0)).probabilities(image)
     np.testing.assert_allclose(found, np.mean(parts, axis=0), atol=1e-4)
     np.testing.assert_allclose(found.sum(axis=-1), 1, atol=1e-5)
@@ -117,6 +133,24 @@ def test_the_random_field_refines_what_was_found(monkeypatch):
     Segmenter(network, crf=True, tile=32).label(image)
     assert len(calls) == 6
     assert calls[0] == (60, 70, 3)  # it looks beyond the core
+
+
+def test_the_random_field_of_tiles_is_nearly_that_of_the_whole_image(monkeypatch):
+    """It works on a tile and its surroundings: what lies farther off than these hardly counts."""
+    random, (rows, columns) = np.random.default_rng(2), np.indices((48, 420))
+    truth = np.minimum((rows // 30 + columns // 56) % 4, 2)
+    image = 60 + 60 * truth[..., None] + random.normal(0, 9, (48, 420, 3))
+    blocks = random.normal(0, 1, (6, 53, 3)).repeat(8, axis=0).repeat(8, axis=1)[:, :420]
+    image, said = np.clip(image, 0, 255).astype(np.uint8), np.eye(3)[truth] + blocks
+    given = tf.nn.softmax(said).numpy()
+    wanted = postprocess.refine(given, image).argmax(axis=-1)
+    assert np.mean(wanted != given.argmax(axis=-1)) > 0.1, "the test shows nothing"
+    segmenter, differ = Segmenter(make_network(3, 8), crf=True, tile=96), {}
+    monkeypatch.setattr(segmenter, "probabilities", lambda image, box: box.cut(given))
+    for room in (inference._CRF_ROOM, 0):
+        monkeypatch.setattr(inference, "_CRF_ROOM", room)
+        differ[room] = np.mean(segmenter.label(image) != wanted)
+    assert differ[128] < 0.005 < 0.02 < differ[0], differ
 
 
 def test_settings_that_make_no_sense_are_refused():

@@ -12,7 +12,12 @@ from PIL import Image
 from fcnlib import cli, metrics
 from fcnlib.labels import VOC
 
-YAML = "name: garden\nlayout: voc\nclasses: [soil, leaf, stem, fruit]\nvoid: 9\n"
+YAML = """name: garden
+layout: voc
+classes: {soil: 7, leaf: 1, stem: 2, fruit: 3}
+palette: ["#604020", "#20c040", [90, 120, 60], "#d02030"]
+void: 9
+"""
 SIZES = [(50, 70), (65, 65), (90, 40), (33, 120)]
 
 
@@ -43,7 +48,7 @@ def write_devkit(root: Path, values, sizes=SIZES):
 @pytest.mark.slow
 def test_a_strangers_folder_needs_one_yaml_and_no_code(tmp_path):
     root = tmp_path / "garden"
-    write_devkit(root, [0, 1, 2, 3, 9])
+    write_devkit(root, [7, 1, 2, 3, 9])
     (root / "dataset.yaml").write_text(YAML)
     report = call("data", "check", root)
     assert "garden" in report and "fruit" in report and report.rstrip().endswith("0 faults")
@@ -60,6 +65,17 @@ def test_a_strangers_folder_needs_one_yaml_and_no_code(tmp_path):
     masks = [np.array(Image.open(root / "SegmentationClass" / f"plot_{i}.png")) for i in (2, 3)]
     assert found["num_pixels"] == sum(int((mask != 9).sum()) for mask in masks)
     assert "mean iou" in call("evaluate", folder, "--set", "eval_limit=1").lower()
+
+    call("predict", folder, root / "JPEGImages" / "plot_0.jpg", "--out", tmp_path / "answers")
+    with Image.open(tmp_path / "answers" / "plot_0.png") as stored:
+        colours = np.asarray(stored.convert("RGB")).reshape(-1, 3).tolist()
+        pairs = zip(np.asarray(stored).ravel().tolist(), map(tuple, colours), strict=True)
+        assert set(pairs) <= {
+            (7, (96, 64, 32)),
+            (1, (32, 192, 64)),
+            (2, (90, 120, 60)),
+            (3, (208, 32, 48)),
+        }
 
 
 def test_a_benchmark_scores_at_native_size_and_writes_the_servers_files(tmp_path):

@@ -7,9 +7,11 @@ import time
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from test_smoothing import exact, scene
 
 from fcnlib.postprocess import CRF, SEED, refine
+from fcnlib.smoothing import by_place, by_place_and_colour
 
 RANDOM = np.random.default_rng(5)
 
@@ -47,6 +49,38 @@ def test_it_is_mean_field_over_all_pairs(height, width, iterations):
     assert np.mean(found.argmax(-1) == wanted.argmax(-1)) > 0.995
     assert np.abs(found - wanted).mean() < 0.01
     assert np.mean(wanted.argmax(-1) != given.argmax(-1)) > 0.05, "the test shows nothing"
+
+
+def test_a_round_on_a_photograph_is_what_all_pairs_say():
+    """150 pixels of 500 x 375 drawn by all 187,500, in float64: from the first round the second."""
+    size, some = (375, 500), RANDOM.choice(187_500, 150, replace=False)
+    patches = RANDOM.integers(0, 128, (5, 5, 3)).repeat(75, axis=0).repeat(100, axis=1)
+    image = (scene(*size) // 2 + patches).astype(np.uint8)  # of many colours, for a coarse grid
+    given = guesses(*size, 4, sure=0.7)
+    first, second = (
+        refine(given, image, dataclasses.replace(SEED, iterations=n)).reshape(-1, 4) for n in (1, 2)
+    )
+    place = np.indices(size).reshape(2, -1).T
+    both = np.column_stack([place / SEED.pair_sigma, image.reshape(-1, 3) / SEED.colour_sigma])
+    drawn = np.log(given).reshape(-1, 4)[some]
+    for weight, features, apply, error in (
+        (SEED.place_weight, place / SEED.place_sigma, by_place(*size, SEED.place_sigma), 1e-5),
+        (
+            SEED.pair_weight,
+            both,
+            by_place_and_colour(image, SEED.pair_sigma, SEED.colour_sigma),
+            0.02,
+        ),
+    ):
+        near = np.exp(-cdist(features[some], features, "sqeuclidean") / 2)
+        sums, exact_sums = apply(np.ones((187_500, 1), np.float32)), near.sum(axis=1, keepdims=True)
+        found, wanted = (apply(first) / sums)[some], near @ first / exact_sums
+        assert np.sqrt(np.mean((found - wanted) ** 2)) < error * wanted.mean()
+        drawn += weight * near @ (first / np.sqrt(sums)) / np.sqrt(exact_sums)
+    wanted = np.exp(drawn) / np.exp(drawn).sum(axis=1, keepdims=True)
+    assert np.abs(second[some] - wanted).mean() < 0.01
+    assert np.abs(first[some] - wanted).mean() > 0.02, "the test shows nothing"
+    assert np.mean(second[some].argmax(axis=1) == wanted.argmax(axis=1)) > 0.94
 
 
 def test_ties_by_place_alone_are_exact():

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from fcnlib import prediction_files as files
+from fcnlib.datasets import read_mask
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID, SHAPES
+from fcnlib.labels import CAMVID, SCENE_PARSING, SHAPES, VOC, make_labels
 
 
 @pytest.fixture
@@ -38,18 +39,53 @@ def test_images_named_alike_get_a_number(tmp_path):
     assert files.choose_names(images, tmp_path / "out") == ["a", "a-2", "a-3"]
 
 
-@pytest.mark.parametrize("name", ["a.png", "legend.png"])
+@pytest.mark.parametrize("name", ["a.png", "legend.png", "legend-2.json"])
 def test_an_image_is_never_overwritten(tmp_path, name):
+    image, other = tmp_path / name, tmp_path / "legend.jpg"
     with pytest.raises(InputError, match="would overwrite"):
-        files.choose_names([tmp_path / name], tmp_path)
+        files.choose_names([image, other], tmp_path)
     assert files.choose_names([tmp_path / "a.jpg"], tmp_path) == ["a"]
 
 
+def test_an_image_may_have_the_name_of_the_legend(tmp_path):
+    image = tmp_path / "legend.png"
+    assert files.choose_names([image], tmp_path / "out") == ["legend-2"]
+
+
 def test_known_classes_get_their_colours():
-    assert files.labels_of(CAMVID.classes) is CAMVID
-    own = files.labels_of(["soil", "root"])
+    assert files.labels_of({"classes": CAMVID.classes}) is CAMVID
+    own = files.labels_of({"classes": ["soil", "root"]})
     assert own.classes == ("soil", "root")
     assert own.palette.tolist() == [[0, 0, 0], [128, 0, 0]]
+
+
+COLOURS = np.array([[9, 80, 7], [200, 10, 30], [1, 2, 250]], np.uint8)
+NAMES = ("soil", "leaf", "stem")
+SETS = (
+    VOC,
+    CAMVID,
+    SCENE_PARSING,
+    make_labels("by value", NAMES, COLOURS, [255, 7, 0], [1, 2]),
+    make_labels(
+        "by colour", NAMES, COLOURS, void_values=(), colours={0x095007: 0, 0xC80A1E: 1, 0x0102FA: 2}
+    ),
+    # the classes of a known set, but stored as other values
+    make_labels("other values", CAMVID.classes, CAMVID.palette, range(1, 12), [0]),
+)
+
+
+@pytest.mark.parametrize("labels", SETS, ids=lambda labels: labels.name)
+def test_an_answer_is_a_mask_of_the_set_that_the_network_learned(tmp_path, labels):
+    meta = {"classes": labels.classes, "labels": json.loads(json.dumps(labels.to_dict()))}
+    kept = files.labels_of(meta)
+    answer = np.arange(labels.num_classes, dtype=np.uint8)[None]
+    image = np.zeros((*answer.shape, 3), np.uint8)
+    files.write_answer(tmp_path, "x", image, answer, kept, {})
+    np.testing.assert_array_equal(read_mask(tmp_path / "x.png", labels), answer)
+    with Image.open(tmp_path / "x.png") as stored:
+        np.testing.assert_array_equal(np.asarray(stored.convert("RGB"))[0], labels.palette)
+        values = dict(zip(labels.classes, np.asarray(stored)[0].tolist(), strict=True))
+    assert json.loads((tmp_path / "x.json").read_text("utf-8"))["values"] == values
 
 
 def test_an_answer_is_a_palette_picture_an_overlay_and_shares(tmp_path):

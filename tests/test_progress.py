@@ -1,10 +1,12 @@
 """The bar: live on a terminal and before a person's notebook, sparse lines elsewhere."""
 
 import io
+import re
 import sys
-import types
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from fcnlib import progress
 
@@ -77,16 +79,64 @@ def test_a_terminal_gets_a_live_bar_that_ends_full(monkeypatch):
     assert "4/4" in last and "FCN-32s: 100%" in last and "loss 0.31" in last
 
 
-def test_a_notebook_shows_a_bar_only_to_a_person(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+def seen(text):
+    """Return the lines that a terminal shows after this text of lines, returns and "one up"."""
+    lines, row, column = {}, 0, 0
+    for part in re.findall(r"\x1b\[A|\r|\n|[^\x1b\r\n]+", text):
+        if part == "\r":
+            column = 0
+        elif part == "\n":
+            row, column = row + 1, 0
+        elif part == "\x1b[A":
+            row -= 1
+        else:
+            old = lines.get(row, "").ljust(column)
+            lines[row] = old[:column] + part + old[column + len(part) :]
+            column += len(part)
+    return [lines[row].rstrip() for row in sorted(lines) if lines[row].strip()]
+
+
+def test_a_bar_inside_a_bar_leaves_nothing_and_a_message_its_own_line(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress.bar(2, "predict", "image") as outer:
+        for name in ("a.png", "b.png"):
+            with progress.bar(2, name, "tile") as inner:
+                inner.update(1)
+                outer.say(f"{name} is grey")
+                assert seen(screen.getvalue())[-1].startswith(f"{name}:  50%")
+                inner.update(1)
+            outer.update(1)
+    *above, last = seen(screen.getvalue())
+    assert above == ["a.png is grey", "b.png is grey"]
+    assert last.startswith("predict: 100%") and "2/2" in last
+
+
+CELL = """
+import os
+from fcnlib import progress
+{}
+with progress.bar(4, "<a> & b", "step") as bar:
+    for _ in range(4):
+        bar.update(1, loss=0.5)
+    bar.say("read on")
+"""
+
+
+def test_what_a_notebook_keeps_says_where_the_bar_ended(monkeypatch, tmp_path):
+    """In JupyterLab and by papermill a bar under the cell; by our runner lines, which it reads."""
     monkeypatch.delenv("FCNLIB_HEADLESS", raising=False)
-    person = progress.bar(4, "FCN-32s", "step")
-    with person:
-        person.update(4)
-    monkeypatch.setenv("FCNLIB_HEADLESS", "1")
-    headless = progress.bar(4, "FCN-32s", "step")
-    assert type(person) is not type(headless)
-    assert type(headless).__name__ == "_Lines"
+    sources = CELL.format(""), CELL.format("os.environ['FCNLIB_HEADLESS'] = '1'")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in sources])
+    NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}).execute()
+    (bar, line), printed = (cell.outputs for cell in notebook.cells)
+    assert bar.data["text/plain"].startswith("<a> & b: 4/4 steps, ")
+    assert bar.data["text/html"].startswith(
+        '<progress value="4" max="4"></progress> &lt;a&gt; &amp; b'
+    )
+    assert "widget" not in "".join(bar.data) and line.text == "read on\n"
+    text = "".join(output.text for output in printed)
+    assert re.fullmatch(r"read on\n<a> & b: 4/4 steps, .*, loss 0.5\n", text)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fcnlib.datasets.records import Dataset, Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
@@ -140,10 +138,7 @@ def open_packed(root: Path) -> Dataset:
 
 
 def _described(root: Path, index: dict[str, Any]) -> Dataset:
-    about = index["labels"]
-    colours = about["colours"] and {int(code): c for code, c in about["colours"].items()}
-    arrays = np.array(about["palette"], np.uint8), np.array(about["lut"], np.int16)
-    labels = LabelSet(about["name"], tuple(about["classes"]), *arrays, colours)
+    labels = LabelSet.from_dict(index["labels"])
     splits = {}
     for split, shards in index["splits"].items():
         records: list[Record] = []
