@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fcnlib.commands import path_option, short
+from fcnlib.commands import engine_option, path_option, short
 from fcnlib.errors import InputError
 
 
@@ -22,6 +22,7 @@ from fcnlib.errors import InputError
 @click.option("--scales", default="1", show_default=True, help="Average over sizes: 0.75,1,1.25")
 @click.option("--crf", is_flag=True, help="Sharpen with a conditional random field.")
 @click.option("--tile", default=1024, show_default=True, help="Pixels a side of a tile.")
+@engine_option
 def predict(
     checkpoint: Path,
     places: tuple[Path, ...],
@@ -30,6 +31,7 @@ def predict(
     scales: str,
     crf: bool,
     tile: int,
+    engine: str,
 ) -> None:
     """Label images or folders of images with a trained network.
 
@@ -45,8 +47,9 @@ def predict(
 
     network, meta = load_fcn(checkpoint)
     labels = files.labels_of(meta)
-    segmenter = Segmenter(network, flip=flip, scales=factors, crf=crf, tile=tile)
-    said = {"network": f"FCN-{meta['stride']}s", "flip": flip, "scales": factors, "crf": crf}
+    segmenter = Segmenter(network, flip=flip, scales=factors, crf=crf, tile=tile, engine=engine)
+    said = {"network": f"FCN-{meta['stride']}s", "engine": engine}
+    said |= {"flip": flip, "scales": factors, "crf": crf}
     files.write_legend(out, labels)
     failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
     click.echo(f"{short(out.resolve())}: {len(images) - failed} of {len(images)} images labelled")

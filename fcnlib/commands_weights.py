@@ -58,7 +58,7 @@ def export(checkpoint: Path, kind: str, out: Path | None) -> None:
     network, meta = load_fcn(checkpoint, precision="float32")
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     target = (out or folder / f"fcn-{meta['stride']}s.{kind}").resolve()
-    scenes = [draw_scene(np.random.default_rng(seed), 97 + 40 * seed)[0] for seed in range(4)]
+    scenes = [draw_scene(np.random.default_rng(i), 97 + 40 * i, i)[0] for i in range(1, 5)]
     found = export.export(network, kind, target, scenes)
     click.echo(
         f"{short(target)}: {100 * found.agreement:.3f} % of the pixels of {found.images} images "

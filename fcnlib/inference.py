@@ -16,6 +16,7 @@ import numpy as np
 from fcnlib import geometry
 from fcnlib.blocks import BACKBONES
 from fcnlib.compat import tf
+from fcnlib.engines import Engine
 from fcnlib.errors import InputError
 from fcnlib.geometry import GRID
 from fcnlib.network import FCN
@@ -103,6 +104,7 @@ class Segmenter:
         scales: tuple[float, ...] = (1.0,),
         crf: bool = False,
         tile: int = TILE,
+        engine: str = "tensorflow",
     ):
         """Choose how to label.
 
@@ -112,16 +114,18 @@ class Segmenter:
             scales: sizes of the image to average over, factors of its side.
             crf: refine the probabilities by `postprocess.refine`.
             tile: pixels a side of a tile's core; rounded up to a multiple of 32.
+            engine: what computes, one of `engines.ENGINES`.
 
         Raises:
-            InputError: a scale or the tile is not positive, there is no scale, or the network is
-                the one of 2017.
+            InputError: a scale or the tile is not positive, there is no scale, the engine is not
+                there, or the network is the one of 2017.
         """
         if not isinstance(network, FCN):
             raise InputError("a network of 2017 has no tiles; score it with `fcnlib evaluate`")
         if not scales or min(scales) <= 0 or tile <= 0:
             raise InputError(f"scales {scales} and tile {tile} must be positive numbers")
         self._network, self._flip, self._scales, self._crf = network, flip, scales, crf
+        self._engine = Engine(network, engine)
         self.side = math.ceil(tile / GRID) * GRID
         self._margin = reach(network)
         image, box = tf.TensorSpec([None, None, 3]), tf.TensorSpec([4], tf.int32)
@@ -180,10 +184,10 @@ class Segmenter:
 
     def _probabilities(self, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
         images = pad_to_grid(pixels[None], self._network.centred)
-        found = self._part(self._network.fuse(*self._network.score_maps(images)), corners)
+        found = self._part(self._engine.fused(images), corners)
         if self._flip:
             # The grid's sample points lie as far from its right end as from its left.
-            mirrored = self._network.fuse(*self._network.score_maps(images[:, :, ::-1]))
+            mirrored = self._engine.fused(images[:, :, ::-1])
             found = (found + self._part(mirrored[:, :, ::-1], corners)) / 2
         return found
 

@@ -21,12 +21,19 @@ from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
 from fcnlib.network import FCN
 from fcnlib.seed_2017 import Decoder2017
-from fcnlib.training import CHECKPOINT, Trainer
+from fcnlib.training import CHECKPOINT, LossFunction, Trainer
 
 # Settings that do not change what a network learns, or that its stages hold already.
 _FREE = {"data_dir", "val_limit", "eval_limit", "eval_split", "chain", "ablation_steps"}
-_FREE |= {"comparison_steps", "deterministic"}
-_FREE |= {"checkpoint_seconds", "eval_batch_size", "initial", "prove", "val_every"}
+_FREE |= {
+    "comparison_steps",
+    "deterministic",
+    "checkpoint_seconds",
+    "eval_batch_size",
+    "initial",
+    "prove",
+    "val_every",
+}
 _FREE |= {"scenes_dir", "scenes_steps", "scenes_batch"}
 _FREE |= {"head_steps", "coarse_steps", "skip_steps", "head_lr", "base_lr", "skip_lr"}
 EVALUATION = "evaluation.npz"
@@ -95,19 +102,6 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     if job.start is not None:
         start_from(network, job.start)
     store, *scored = _stores(config, dataset)
-    class_weights = None
-    if config.train.class_weights == "median_frequency":
-        class_weights = losses.median_frequency_weights(*store.class_pixels())
-        class_weights = np.append(class_weights, 1.0)  # for void, where it is a class
-
-    def loss(net, batch, stage, step):
-        seed = tf.stack([config.train.seed, step])
-        logits = net(batch["image"], training=True, frozen=stage.frozen, dropout_seed=seed)
-        labels = batch["label"]
-        if net.void_class:
-            labels = losses.void_as_class(labels, net.num_classes)
-        summed = config.train.loss == "sum"
-        return losses.pixel_cross_entropy(logits, labels, class_weights, summed)
 
     def batches(first, steps):
         size, seed = config.train.batch_size, config.train.seed
@@ -119,7 +113,7 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         network,
         job.stages,
         batches,
-        loss,
+        _loss(config, store),
         config.train,
         job.folder,
         meta=_meta(config, dataset, job),
@@ -135,6 +129,24 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         record = runrecord.capture(config, started=started, device=device_name(), extra=extra)
         runrecord.write_json(job.folder / "record.json", record)
     return job.folder
+
+
+def _loss(config: Config, store: ImageStore) -> LossFunction:
+    class_weights = None
+    if config.train.class_weights == "median_frequency":
+        class_weights = losses.median_frequency_weights(*store.class_pixels())
+        class_weights = np.append(class_weights, 1.0)  # for void, where it is a class
+
+    def loss(net, batch, stage, step):
+        seed = tf.stack([config.train.seed, step])
+        logits = net(batch["image"], training=True, frozen=stage.frozen, dropout_seed=seed)
+        labels = batch["label"]
+        if net.void_class:
+            labels = losses.void_as_class(labels, net.num_classes)
+        summed = config.train.loss == "sum"
+        return losses.pixel_cross_entropy(logits, labels, class_weights, summed)
+
+    return loss
 
 
 def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:

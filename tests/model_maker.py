@@ -13,7 +13,7 @@ from fcnlib.network import FCN
 from fcnlib.recipe import build_fcn
 from fcnlib.training import CHECKPOINT
 
-SETTINGS = {"depth_multiplier": 0.1, "min_depth": 4}
+SETTINGS = {"depth_multiplier": 0.1, "min_depth": 4, "precision": "float32"}
 
 
 @functools.lru_cache(maxsize=8)

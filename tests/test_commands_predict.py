@@ -82,3 +82,17 @@ def test_an_image_is_not_overwritten(network, images):
     result = predict(network, images, "--out", images)
     assert result.exit_code == 2
     assert "would overwrite" in result.output
+
+
+def test_other_engines_answer_the_same_and_an_export_says_so(network, images, tmp_path):
+    image, answers = images / "colour.png", []
+    for engine in ("tensorflow", "onnxruntime"):
+        out = tmp_path / engine
+        assert predict(network, image, "--out", out, "--engine", engine).exit_code == 0
+        answers.append(np.asarray(Image.open(out / "colour.png")))
+    assert np.mean(answers[0] == answers[1]) > 0.999
+    wrong = predict(network, image, "--out", tmp_path / "gpu", "--engine", "gpu")
+    assert wrong.exit_code == 2 and "no engine 'gpu'; there are tensorflow" in wrong.output
+    exported = CliRunner().invoke(main, ["export", str(network), "--out", str(tmp_path / "n.onnx")])
+    assert exported.exit_code == 0 and "100.000 % of the pixels of 4 images" in exported.output
+    assert (tmp_path / "n.onnx").stat().st_size > 1000
