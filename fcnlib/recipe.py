@@ -25,16 +25,8 @@ from fcnlib.training import CHECKPOINT, LossFunction, Trainer
 
 # Settings that do not change what a network learns, or that its stages hold already.
 _FREE = {"data_dir", "val_limit", "eval_limit", "eval_split", "chain", "ablation_steps"}
-_FREE |= {
-    "comparison_steps",
-    "deterministic",
-    "checkpoint_seconds",
-    "eval_batch_size",
-    "initial",
-    "prove",
-    "val_every",
-}
-_FREE |= {"scenes_dir", "scenes_steps", "scenes_batch"}
+_FREE |= {"checkpoint_seconds", "eval_batch_size", "initial", "prove", "val_every"}
+_FREE |= {"scenes_dir", "scenes_steps", "scenes_batch", "comparison_steps", "deterministic"}
 _FREE |= {"head_steps", "coarse_steps", "skip_steps", "head_lr", "base_lr", "skip_lr"}
 EVALUATION = "evaluation.npz"
 METRICS = "metrics.json"
