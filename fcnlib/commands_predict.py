@@ -96,7 +96,7 @@ def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, 
 @click.argument("run", type=click.Path(path_type=Path))
 @path_option("--out", help="The log folder; RUN/tensorboard by default.")
 def tensorboard(run: Path, out: Path | None) -> None:
-    """Write a run's training logs and figures for TensorBoard (`pip install tensorboard`)."""
+    """Write a run's training logs and figures for TensorBoard (`pip install '.[tensorboard]'`)."""
     from fcnlib.tensorboard_log import write_events
 
     out = out or run / "tensorboard"

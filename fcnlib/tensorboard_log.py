@@ -9,10 +9,12 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from fcnlib.compat import tf
 from fcnlib.errors import InputError
+from fcnlib.runrecord import read_json
 
 _FILE = "events.out.tfevents.0.fcnlib"
 _SCALARS = ("loss", "learning_rate", "mean_iou", "images_per_second")
@@ -22,7 +24,7 @@ def write_events(run: Path, out: Path) -> list[Path]:
     """Write an event file a network, and one for the figures.
 
     Args:
-        run: a run folder with models/*/log.csv, figures/*/*.png, or both.
+        run: a run folder with log.csv files in `models`, figures/*/*.png, or both.
         out: the log folder for TensorBoard; files of an earlier call are replaced.
 
     Returns:
@@ -31,11 +33,12 @@ def write_events(run: Path, out: Path) -> list[Path]:
     Raises:
         InputError: the run has neither logs nor figures.
     """
-    sources = {log.parent.name: _scalars(log) for log in sorted(run.glob("models/*/log.csv"))}
+    logs, models = sorted(run.glob("models/**/log.csv")), run / "models"
+    sources = {str(log.parent.relative_to(models)): _scalars(log) for log in logs}
     if figures := sorted(run.glob("figures/*/*.png")):
         sources["figures"] = _images(figures)
     if not sources:
-        raise InputError(f"{run}: no models/*/log.csv and no figures; give the folder of a run")
+        raise InputError(f"{run}: no log.csv in models and no figures; give the folder of a run")
     return [_write(out / name / _FILE, events) for name, events in sources.items()]
 
 
@@ -56,17 +59,26 @@ def _write(path: Path, events: Iterator[tf.compat.v1.Event]) -> Path:
 def _scalars(log: Path) -> Iterator[tf.compat.v1.Event]:
     """Yield an event a line of a training log; a cell that is empty gives no value."""
     with open(log, encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            values = [
-                tf.compat.v1.Summary.Value(tag=tag, simple_value=float(row[tag]))
-                for tag in _SCALARS
-                if row.get(tag)
-            ]
-            yield tf.compat.v1.Event(
-                wall_time=float(row["seconds"]),
-                step=int(row["step"]),
-                summary=tf.compat.v1.Summary(value=values),
-            )
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        values = [
+            tf.compat.v1.Summary.Value(tag=tag, simple_value=float(row[tag]))
+            for tag in _SCALARS
+            if row.get(tag)
+        ]
+        yield tf.compat.v1.Event(
+            wall_time=_ended(log) - float(rows[-1]["seconds"]) + float(row["seconds"]),
+            step=int(row["step"]),
+            summary=tf.compat.v1.Summary(value=values),
+        )
+
+
+def _ended(log: Path) -> float:
+    """Return when a training ended, seconds since 1970; by its log where it has no record yet."""
+    record = read_json(log.with_name("record.json"))
+    if not record:
+        return log.stat().st_mtime
+    return datetime.fromisoformat(record["started"]).timestamp() + record["wall_seconds"]
 
 
 def _images(figures: list[Path]) -> Iterator[tf.compat.v1.Event]:

@@ -32,7 +32,11 @@ PROJECT = tomllib.loads(read("pyproject.toml"))["project"]
 RUNTIME = dict(pin.split("==") for pin in PROJECT["dependencies"])
 DEV = dict(pin.split("==") for pin in PROJECT["optional-dependencies"]["dev"])
 EXPORT = dict(pin.split("==") for pin in PROJECT["optional-dependencies"]["export"])
-SOAK = dict(pin.split("==") for pin in PROJECT["optional-dependencies"]["soak"])
+OUTSIDE = dict(
+    pin.split("==")
+    for extra in ("soak", "tensorboard")
+    for pin in PROJECT["optional-dependencies"][extra]
+)
 
 
 def locked(text: str) -> dict[str, str]:
@@ -64,7 +68,7 @@ def test_every_pin_of_the_project_is_in_the_lock():
 def test_every_pin_has_its_reason_beside_it():
     lines = re.findall(r'^    "([\w-]+)==.*$', read("pyproject.toml"), re.M)
     reasons = re.findall(r'^    "([\w-]+)==[^"]+", +# \S.{8,}$', read("pyproject.toml"), re.M)
-    assert sorted(lines) == sorted(reasons) == sorted(RUNTIME | DEV | EXPORT | SOAK)
+    assert sorted(lines) == sorted(reasons) == sorted(RUNTIME | DEV | EXPORT | OUTSIDE)
 
 
 def test_every_locked_package_has_hashes():
@@ -150,7 +154,7 @@ def test_what_is_imported_is_a_dependency_of_its_own(folder):
         for code in sources(folder)
         for n in outside(code) - own
     }
-    assert used - set(RUNTIME | (DEV | EXPORT | SOAK if folder == "tests" else {})) == set()
+    assert used - set(RUNTIME | (DEV | EXPORT | OUTSIDE if folder == "tests" else {})) == set()
 
 
 def test_the_readers_of_this_file_see_what_is_there():
