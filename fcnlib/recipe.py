@@ -86,8 +86,7 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         The network's folder with checkpoint.npz, log.csv and record.json.
 
     Raises:
-        InputError: the start does not fit, the folder holds other settings, two splits share an
-            image, a file of any split is refused, or the loss is no longer finite.
+        InputError: start, splits or settings do not fit, a file is refused, the loss is not finite.
     """
     started = runrecord.start()
     network = build_fcn(config, dataset.labels.num_classes, job.stride)

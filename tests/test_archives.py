@@ -57,7 +57,7 @@ def known(archive, mirror, monkeypatch):
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     counts = dict.fromkeys(("train", "val", "test"), 1)
     urls = (f"{mirror.url}/camvid.zip",)
-    entry = Archive(urls, f"sha256:{sha256}", 10**6, "repo/CamVid", "CamVid", counts)
+    entry = Archive(urls, f"sha256:{sha256}", "repo/CamVid", "CamVid", counts, 10**6)
     monkeypatch.setitem(archives.ARCHIVES, "camvid", entry)
     return entry
 
@@ -228,7 +228,7 @@ class Half:
     def write(self, data): self.file.write(data[: len(data) // 2]), self.file.flush(), die()
 {}
 archives.ARCHIVES["camvid"] = archives.Archive(
-    (sys.argv[1],), sys.argv[2], 10**6, "repo/CamVid", "CamVid", {{}}
+    (sys.argv[1],), sys.argv[2], "repo/CamVid", "CamVid", {{}}
 )
 archives.obtain("camvid", Path(sys.argv[3]))
 """

@@ -91,15 +91,12 @@ def open_dataset(name: str, root: Path, faulty: bool = False) -> Dataset:
         The data set.
 
     Raises:
-        InputError: no such name, the folder does not hold that data set or may not be read, or its
-            lists and pairs have a fault.
+        InputError: no such name, the folder does not hold that data set, or its lists and pairs
+            have a fault.
     """
     if name not in _OPENERS:
         raise InputError(f"no data set {name!r}; there are: {', '.join(_OPENERS)}")
-    try:
-        dataset = _OPENERS[name](Path(root))
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from None
+    dataset = _OPENERS[name](Path(root))
     if dataset.faults and not faulty:
         rest = len(dataset.faults) - 1
         more = f" (and {rest} more; `fcnlib data check` lists them)" if rest else ""

@@ -15,7 +15,7 @@ from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
 
 # An image takes eight bytes a pixel to be read, a mask some fifteen: neither needs 2 GB.
-Image.MAX_IMAGE_PIXELS = 120_000_000  # Pillow warns above this and refuses above twice this
+Image.MAX_IMAGE_PIXELS = 100_000_000  # Pillow warns above this and refuses above twice this
 _MOST_OF_A_MASK, _STRIP = 100_000_000, 512  # pixels, rows
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
@@ -43,7 +43,7 @@ def read_image(path: File) -> np.ndarray:
         uint8 [H, W, 3], 0..255.
 
     Raises:
-        InputError: the file is missing, truncated, no image, of more than 240 megapixels, or of
+        InputError: the file is missing, truncated, no image, of more than 200 megapixels, or of
             numbers without a known range: of 32 bits, or of 16 that seem to hold fewer.
     """
     with _opened(path) as image:
@@ -65,7 +65,7 @@ def _as_rgb(strip: Image.Image) -> np.ndarray:
         return np.round(np.asarray(strip) / _SIXTEEN_BITS)[..., None]
     if "transparency" in strip.info:
         strip = strip.convert("RGBA")
-    return np.asarray(strip.convert("RGB"))
+    return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
 
 
 def describe_image(path: File) -> tuple[tuple[int, int], tuple[str, ...]]:

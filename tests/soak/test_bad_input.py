@@ -1,7 +1,6 @@
 """No input gets past a reader but with one line that says what is wrong."""
 
 import hashlib
-import warnings
 import zipfile
 from itertools import pairwise
 
@@ -93,9 +92,8 @@ def test_a_checkpoint_that_asks_for_a_giant_network_is_refused(tmp_path, depth):
 
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_read(tmp_path):
-    Image.new("1", (13_000, 13_000)).save(tmp_path / "i.png")
-    with pytest.raises(InputError, match="13000x13000 pixels"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    Image.new("1", (14_200, 14_200)).save(tmp_path / "i.png")
+    with pytest.raises(InputError, match=r"\(201640000 pixels\) exceeds limit"):
         read_image(tmp_path / "i.png")
 
 
@@ -103,8 +101,8 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_read(tmp_path):
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_the_largest_picture_takes_less_than_two_gigabytes(tmp_path, mode):
     form = "tiff" if mode == "CMYK" else "png"
-    Image.new(mode, (10_900, 10_900)).save(tmp_path / f"i.{form}", compression="tiff_lzw")
-    data = (tmp_path / f"i.{form}").read_bytes()
-    for name in ("image", "mask", "mask in colours"):
+    for name, side in (("image", 14_100), ("mask", 9_990), ("mask in colours", 9_990)):
+        Image.new(mode, (side, side)).save(tmp_path / f"i.{form}", compression="tiff_lzw")
+        data = (tmp_path / f"i.{form}").read_bytes()
         target = next(t for t in TARGETS if t.name == name)
         target.attempt(data)
