@@ -6,23 +6,15 @@ A missing Chromium fails these tests: an inspector that no one has opened is not
 from __future__ import annotations
 
 import io
-import os
 import re
-import secrets
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 from browser import SECONDS, Browser
 from conftest import TINY_SHAPES
+from lab import jupyter_lab, run_all
 from model_maker import write_network
 from PIL import Image
 
@@ -35,10 +27,6 @@ from fcnlib.labels import SHAPES
 from fcnlib.readings import Readings
 
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS = {  # by default a cell out of sight is no part of the page, and Lab asks for news
-    "notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',
-    "apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false"}',
-}
 
 
 @pytest.fixture(scope="module")
@@ -171,53 +159,13 @@ def test_the_page_fits_a_phone(page):
 
 @pytest.fixture(scope="module")
 def lab(run, tiny_shapes, tmp_path_factory):
-    """JupyterLab with notebook 06, set to the small networks; (address, token)."""
-    folder = tmp_path_factory.mktemp("lab")
-    node = nbformat.read(ROOT / "notebooks" / "06_skip_inspector.ipynb", as_version=4)
+    """JupyterLab with notebook 06, set to the small networks: its address."""
     sizes = {k: v for k, v in vars(TINY_SHAPES).items() if k != "shapes_seed"}
     overrides = {"data_dir": str(tiny_shapes), **sizes}
-    values = f'profile = "smoke"\noverrides = {overrides}\nout = {str(run)!r}\n'
-    node.cells[1].source = values + "image = 1\nimages = 3\nmoves = 2"
-    nbformat.write(node, folder / "06.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_hex(8)
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"]
-    command += [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}"]
-    command += [f"--ServerApp.root_dir={folder}", "--ServerApp.ip=127.0.0.1"]
-    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR")
-    home = {name: str(folder / name) for name in names}
-    for place, value in SETTINGS.items():
-        path = folder / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / place
-        path.parent.mkdir(parents=True)
-        path.write_text(value)
-    env = {k: v for k, v in os.environ.items() if k != "FCNLIB_HEADLESS"} | home
-    env |= {"PYTHONPATH": str(ROOT), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
-    with open(folder / "log.txt", "wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_for_server(f"{address}/api?token={token}", process, folder / "log.txt")
-        yield address, token
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-
-
-RESTS = 20  # looks, half a second apart, at a kernel that does nothing
-
-
-def wait_for_server(address, process, log):
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.2)
-    raise TimeoutError(log.read_text())
+    values = {"profile": "smoke", "overrides": overrides, "out": str(run)}
+    values |= {"image": 1, "images": 3, "moves": 2}
+    with jupyter_lab(tmp_path_factory.mktemp("lab"), "06_skip_inspector", values) as address:
+        yield address
 
 
 def shown(browser):
@@ -243,34 +191,12 @@ def wait_for_picture(browser, view):
     raise AssertionError(f"{np.mean(found != wanted):.2%} of the picture is not as it should be")
 
 
-def run_all(browser):
-    """Run every cell; again if the kernel rests, for what is sent while it connects is lost."""
-    idle = "/ \\| Idle/.test(document.querySelector('#jp-main-statusbar')?.textContent ?? '')"
-    error = "(document.querySelector('[data-mime-type*=error]')?.textContent ?? '')"
-    # Every code cell has its number: all have run.
-    prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]"
-    done = f"({prompts}.length > 15 && {prompts}.every(e => /\\d/.test(e.textContent)))"
-    end, rested = time.monotonic() + 4 * SECONDS, RESTS
-    while not browser.value(f"{done} || {error} !== ''"):
-        assert time.monotonic() < end, "the notebook did not finish"
-        rested = rested + 1 if browser.value(idle) else 0
-        if rested > RESTS:
-            browser.click(".lm-MenuBar-item:nth-child(4)")  # Run
-            item = "[data-command='runmenu:run-all']"
-            browser.wait_for(f'document.querySelector("{item}") !== null')
-            browser.click(item)
-            rested = 0
-        time.sleep(0.5)
-    assert browser.value(error) == ""
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_inspector_of_notebook_06_in_jupyterlab(chromium, lab, readings):
     """Open 06, run all cells, move a slider, click a pixel."""
-    address, token = lab
     chromium.resize(1500, 1100)
-    chromium.open(f"{address}/lab/tree/06.ipynb?token={token}")
+    chromium.open(lab)
     chromium.wait_for("document.querySelectorAll('.jp-Notebook .jp-Cell').length > 3")
     run_all(chromium)
     reading = readings.read("fcn-8s", "val_00001")
