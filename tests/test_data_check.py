@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fcnlib import cli, data_check
+from fcnlib import cli, data_check, image_store
 from fcnlib.config import Config
 from fcnlib.datasets import open_dataset, read_image, read_pair
 from fcnlib.errors import InputError
@@ -188,7 +188,7 @@ REFUSED = [  # (kind, folder, how, what the fault says)
     ("text", "masks", _write(b"0 1 2"), NO_IMAGE),
     ("text", "images", _write(b"<html>404</html>"), NO_IMAGE),
     ("bomb", "images", _write(_raw_png(100_000, 100_000, 8, 0)), "exceeds limit"),
-    ("bomb", "masks", _write(_raw_png(10_001, 10_000, 8, 0)), "over 100 megapixels"),
+    ("bomb", "masks", _write(_raw_png(9_500, 9_500, 8, 0)), "over 90 megapixels"),
     ("mask in colours", "masks", _as("RGB"), f"{COLOURS} (PIL mode P or L), this one is RGB;"),
     ("mask in colours", "masks", _as("RGBA"), "this one is RGBA"),
     ("mask in colours", "masks", _as("LA"), "this one is LA"),
@@ -432,6 +432,12 @@ def test_a_training_is_refused_before_its_first_step(tree):
     store = ImageStore(dataset.records("train"), dataset.labels)
     with pytest.raises(InputError, match=r"h\.png: value 77"):
         train_batches(store, Config().data, 1, 0, 0, 1)
+
+
+def test_the_reading_of_a_large_split_shows_how_far_it_is(tree, monkeypatch, capfd):
+    monkeypatch.setattr(image_store, "_MANY", len(NAMES))
+    start_training(tree)
+    assert "checking: 3/3 pairs" in capfd.readouterr().err
 
 
 def test_the_report_counts_what_the_files_hold(tree):

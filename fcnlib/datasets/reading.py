@@ -16,7 +16,7 @@ from fcnlib.labels import VOID, LabelSet
 
 # An image takes eight bytes a pixel to be read, a mask some fifteen: neither needs 2 GB.
 Image.MAX_IMAGE_PIXELS = 100_000_000  # Pillow warns above this and refuses above twice this
-_MOST_OF_A_MASK, _STRIP = 100_000_000, 512  # pixels, rows
+_MOST_OF_A_MASK, _STRIP = 90_000_000, 512  # pixels, rows
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
 _SIXTEEN_BITS, _DARK = 257, 64  # from 16 bits to 8; what 14 of 16 do not reach
@@ -126,7 +126,7 @@ def read_mask(path: File, labels: LabelSet) -> np.ndarray:
 def _read_values(path: File, labels: LabelSet) -> np.ndarray:
     with _opened(path) as image:
         if image.width * image.height > _MOST_OF_A_MASK:
-            raise InputError(f"{path}: over 100 megapixels; cut image and mask into parts")
+            raise InputError(f"{path}: over 90 megapixels; cut image and mask into parts")
         stored = _stored_as(image)  # first: looking at the rest loads the file and forgets it
         if image.format in _LOSSY:
             raise InputError(

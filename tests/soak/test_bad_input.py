@@ -101,7 +101,7 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_read(tmp_path):
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_the_largest_picture_takes_less_than_two_gigabytes(tmp_path, mode):
     form = "tiff" if mode == "CMYK" else "png"
-    for name, side in (("image", 14_100), ("mask", 9_990), ("mask in colours", 9_990)):
+    for name, side in (("image", 14_100), ("mask", 9_480), ("mask in colours", 9_480)):
         Image.new(mode, (side, side)).save(tmp_path / f"i.{form}", compression="tiff_lzw")
         data = (tmp_path / f"i.{form}").read_bytes()
         target = next(t for t in TARGETS if t.name == name)
