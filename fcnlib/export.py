@@ -65,8 +65,9 @@ def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> P
         if target.is_dir():
             shutil.rmtree(target)
         os.replace(made, target)
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(f"{target}: cannot be written: {reason}") from None
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return found

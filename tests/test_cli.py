@@ -124,11 +124,11 @@ def test_evaluate_takes_a_run_and_reads_its_settings(stages, tmp_path):
         runrecord.write_json(folder / "record.json", {"config": {"dataset": "camvid"}})
         (folder / "checkpoint.npz").touch()
     assert call("evaluate", str(tmp_path), "--set", "eval_limit=3").exit_code == 0
-    assert [folder.name for _, _, folder in stages] == ["fcn-32s", "fcn-8s"]
+    assert [folder.name for _, _, folder, *_ in stages] == ["fcn-32s", "fcn-8s"]
     assert stages[0][0].data.eval_limit == 3 and stages[0][1] == "camvid"
     stages.clear()
     assert call("evaluate", str(folder / "checkpoint.npz")).exit_code == 0
-    assert [folder.name for _, _, folder in stages] == ["fcn-8s"]
+    assert [folder.name for _, _, folder, *_ in stages] == ["fcn-8s"]
     (folder / "record.json").unlink()
     assert call("evaluate", str(folder)).exit_code == 2
 

@@ -23,9 +23,12 @@ def fuzz(name: str, runs: int) -> None:
     with atheris.instrument_imports(include=["fcnlib"]):
         from targets import TARGETS
     from hypothesis import given, settings
+    from ledger import NOTES
 
     target = next(t for t in TARGETS if t.name == name)
 
+    escaped = NOTES / "escaped"
+    escaped.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as corpus:
 
         @settings(deadline=None, database=None, max_examples=50, derandomize=True)
@@ -35,7 +38,8 @@ def fuzz(name: str, runs: int) -> None:
 
         seed()
         # Time and memory are limited by the targets.
-        options = [f"-runs={runs}", "-timeout=0", "-rss_limit_mb=0", "-max_len=65536"]
+        options = [f"-runs={runs}", "-timeout=3600", "-rss_limit_mb=0", "-max_len=65536"]
+        options.append(f"-artifact_prefix={escaped}/{name.replace(' ', '-')}-")
         atheris.Setup([sys.argv[0], *options, corpus], target.attempt)
         atheris.Fuzz()
 

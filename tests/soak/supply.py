@@ -59,7 +59,7 @@ def table() -> tuple[str, list[str]]:
         try:
             words = licence(name)
         except metadata.PackageNotFoundError:
-            words = "for another system"
+            words = "not installed here: for another system, or an extra"
         else:
             if not PASSES.search(words) or REFUSED.search(_LESSER.sub("", words)):
                 faults.append(f"{name}: licence {words!r} is not known to pass")

@@ -7,7 +7,6 @@ import functools
 import io
 import json
 import resource
-import shlex
 import signal
 import tarfile
 import tempfile
@@ -165,9 +164,9 @@ def as_json(tree: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
 
 def lines(*parts: str) -> st.SearchStrategy[bytes]:
-    """Return words, some of them these, joined as a shell would read them."""
+    """Return words, some of them these, with a zero byte between them, as the kernel has them."""
     word = st.one_of(st.sampled_from(parts), st.text(max_size=12))
-    return st.lists(word, max_size=5).map(lambda words: shlex.join(words).encode("utf-8", "ignore"))
+    return st.lists(word, max_size=5).map(lambda words: "\0".join(words).encode("utf-8", "ignore"))
 
 
 @functools.cache
@@ -313,8 +312,12 @@ def _list(path: Path) -> None:
     pair_by_name(path, path.parent, [path.parent], [])
 
 
+def _words(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").split("\0")
+
+
 def _settings(path: Path) -> None:
-    for word in shlex.split(path.read_text(encoding="utf-8")):
+    for word in _words(path):
         with contextlib.suppress(InputError):
             config.Config().replace(**dict([config.parse_setting(word)]))
         with contextlib.suppress(InputError):
@@ -330,7 +333,7 @@ _NOTEBOOK = notebooks.Notebook(
 def _command_line(path: Path) -> None:
     import click
 
-    words = shlex.split(path.read_text(encoding="utf-8"))
+    words = _words(path)
     try:
         context = cli.main.make_context("fcnlib", words)
         name, command, rest = cli.main.resolve_command(context, context.args or ["-"])

@@ -65,7 +65,7 @@ BOMBS = [  # (target, what would take the memory of a machine or its stack)
     ("profile", "a = " + "[" * 100_000),
     ("run record", "[" * 100_000),
     ("packed index", "[" * 100_000),
-    ("setting", f"n={'-' * 100_000}1 l={'(' * 1000} l={{[]:1}} n={'9' * 100_000}"),
+    ("setting", f"n={'-' * 100_000}1\0l={'(' * 1000}\0l={{[]:1}}\0n={'9' * 100_000}"),
     ("notebook", "[" * 100_000),
 ]
 

@@ -99,7 +99,10 @@ def test_an_image_of_a_hundred_megapixels_is_labelled(tmp_path):
     _, status, spent = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     gib = spent.ru_maxrss / 2**20
-    answer = Image.open(tmp_path / "out" / "i.png").size if process.returncode == 0 else None
+    answer = None
+    if process.returncode == 0:
+        with Image.open(tmp_path / "out" / "i.png") as opened:
+            answer = opened.size
     lost = [] if answer == (side, side) and gib < 6 else [f"status {process.returncode}"]
     note("an image of 10,000 x 10,000 pixels", f"predict, {gib:.1f} GiB at most", 1, lost)
     assert not lost
