@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-
-import model_maker
 import numpy as np
 import pytest
 import tensorflow as tf
+from model_maker import make_network
 
 from fcnlib import inference, postprocess
 from fcnlib.errors import InputError
 from fcnlib.inference import Box, Segmenter, reach, tiles
 
 RANDOM = np.random.default_rng(11)
-make_network = functools.cache(model_maker.make_network)  # none of these tests changes one
 
 
 def noise(height, width):
