@@ -11,7 +11,8 @@ in the mean; the score is the mean of pixel accuracy and mean IoU.
     Source: github.com/CSAILVision/sceneparsing, demoEvaluation.m, intersectionAndUnion.m.
 
 CamVid: 11 classes; unlabelled pixels do not count; global accuracy, the mean of the classes'
-accuracies, mean IoU, and boundary F1 within 0.75 % of the image's diagonal.
+accuracies, mean IoU, and boundary F1 within 0.75 % of the image's diagonal: the mean over the
+classes in an image's truth, then over images.
     Source: Badrinarayanan et al. 2017 (SegNet), section 4; Csurka et al. 2013.
 """
 

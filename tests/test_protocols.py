@@ -169,12 +169,30 @@ def test_boundary_f1_leaves_void_and_the_frame_out():
     assert np.isnan(boundary_f1(np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8), 2))
 
 
-def test_a_class_with_an_outline_in_one_alone_scores_nothing():
-    truth = np.zeros((20, 20), np.uint8)
-    answer = truth.copy()
-    answer[5:9, 5:9] = 1
-    assert boundary_f1(truth, answer, 2) == 0
-    assert boundary_f1(answer, truth, 2) == 0
+BLOCK = np.zeros((20, 20), np.uint8)
+BLOCK[5:9, 5:9] = 1  # an outline of 12 pixels within 16 of class 0
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "score"),
+    [
+        (0 * BLOCK, BLOCK, 0.0),  # class 0 is there, its outline is not: 1 is invented
+        (BLOCK, 0 * BLOCK, 0.0),
+        (BLOCK, 2 * BLOCK, (1 + 0) / 2),  # 0 is outlined rightly, 1 is not found, 2 is not asked
+        (2 * BLOCK, BLOCK + (BLOCK == 0), 0.0),
+    ],
+)
+def test_boundary_f1_asks_for_the_classes_of_the_truth(truth, answer, score):
+    assert boundary_f1(truth, answer, 3) == pytest.approx(score)
+
+
+def test_a_class_that_is_only_predicted_costs_precision_beside_it():
+    """Halves of 40 x 100 as in the truth, and far from their border a third class, 3 x 3 pixels."""
+    truth, answer = split_at(50), split_at(50)
+    answer[10:13, 10:13] = 2
+    right, wrong = 40, 12  # pixels of class 0 beside class 1, and around the nine pixels of 2
+    precision = right / (right + wrong)
+    assert boundary_f1(truth, answer, 3) == pytest.approx((2 * precision / (precision + 1) + 1) / 2)
 
 
 def test_the_boundary_f1_of_camvid_is_the_mean_over_images():
