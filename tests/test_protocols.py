@@ -60,6 +60,9 @@ def test_voc_refuses_another_size_and_a_21():
 def test_voc_results_are_what_the_server_takes(tmp_path):
     folder = protocols.voc_results(tmp_path, "val")
     assert folder == tmp_path / "results/VOC2012/Segmentation/comp6_val_cls"
+    assert protocols.voc_results(tmp_path, "test", "comp5").name == "comp5_test_cls"
+    protocols.write_voc_result(folder, "of_an_earlier_run", np.zeros((2, 2), np.uint8))
+    (folder / "notes.txt").write_text("mine")
     answer = np.array([[0, 1], [15, 20]], np.uint8)
     board_of("voc2012", VOC, [(answer, answer)], folder)
     with Image.open(folder / "image0.png") as stored:
@@ -67,6 +70,15 @@ def test_voc_results_are_what_the_server_takes(tmp_path):
         np.testing.assert_array_equal(np.asarray(stored), answer)
         palette = stored.getpalette()
         assert palette[3:6] == [128, 0, 0] and palette[45:48] == [192, 128, 128]
+    assert sorted(p.name for p in folder.iterdir()) == ["image0.png", "notes.txt"]
+
+
+def test_without_a_truth_an_answer_is_written_where_there_is_a_server(tmp_path):
+    answer = np.zeros((2, 3), np.uint8)
+    protocols.Board("voc2012", VOC, tmp_path / "test").add("a", None, answer)
+    assert [p.name for p in (tmp_path / "test").iterdir()] == ["a.png"]
+    with pytest.raises(InputError, match="b: has no mask to score against"):
+        protocols.Board("camvid", CAMVID, tmp_path).add("b", None, answer)
 
 
 # MIT Scene Parsing
