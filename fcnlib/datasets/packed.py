@@ -7,12 +7,11 @@ any order, and nothing stays in memory. Any TensorFlow program can read the shar
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 import zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +68,24 @@ class PackedFile:
         Raises:
             InputError: the shard is missing or damaged.
         """
-        (at, size), (start, length) = self.record, self.place
+        start, length = self.place
         try:
-            with self.shard.open("rb") as shard:
-                shard.seek(at)
-                packed = io.BytesIO(shard.read(min(size, _MOST)))
-            data = gzip.GzipFile(fileobj=packed).read(min(start + length, _MOST))[start:]
+            data = _uncompressed(self.shard, *self.record)[start : start + length]
         except FileNotFoundError:
             raise InputError(f"{self.shard}: missing; pack the data set again") from None
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+        except (OSError, ValueError, zlib.error) as error:
             raise InputError(f"{self}: {error}; pack the data set again") from None
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise InputError(f"{self}: not as it was packed; pack the data set again")
         return data
+
+
+@lru_cache(maxsize=4)  # a mask is asked for right after its image
+def _uncompressed(shard: Path, at: int, size: int) -> bytes:
+    with shard.open("rb") as file:
+        file.seek(at)
+        packed = file.read(min(size, _MOST))
+    return zlib.decompressobj(31).decompress(packed, _MOST)  # 31: with GZIP's frame
 
 
 def open_packed(root: Path) -> Dataset:
