@@ -1,6 +1,6 @@
 """How fast a data set comes from TFRecords and how fast from its files.
 
-    python benchmarks/records.py PLACE --format NAME [--split train] [--csv FILE]
+    python -m benchmarks.records PLACE --format NAME [--split train] [--csv FILE]
 
 Each pair of rows is measured in alternation, so that what the machine does beside it hits both:
 reading and decoding, with the files in the page cache and after they were dropped from it (Linux);

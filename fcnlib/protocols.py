@@ -45,7 +45,8 @@ class Board:
             InputError: no benchmark of this name, or its classes are others.
         """
         if benchmark not in BENCHMARKS:
-            raise InputError(f"no rules for {benchmark!r}; there are: {', '.join(BENCHMARKS)}")
+            known = ", ".join(BENCHMARKS)
+            raise InputError(f"no rules for {benchmark!r}, only for {known}; use fcnlib evaluate")
         classes, self._figures = BENCHMARKS[benchmark]
         if labels.num_classes != classes:
             raise InputError(f"{benchmark} has {classes} classes, this has {labels.num_classes}")

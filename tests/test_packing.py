@@ -1,8 +1,11 @@
 """Packed data sets: the bytes of the files, the same batches, and nothing damaged gets through."""
 
+import csv
+import importlib.util
 import json
 import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,3 +148,19 @@ def test_the_command_packs_and_says_what_it_gains(tiny_shapes, tmp_path):
     )
     again = CliRunner().invoke(cli.main, words)
     assert again.exit_code == 2 and "is there already" in again.output
+
+
+def test_the_benchmark_measures_both_and_writes_its_table(tiny_shapes, tmp_path, capsys):
+    path = Path(__file__).parent.parent / "benchmarks" / "records.py"
+    spec = importlib.util.spec_from_file_location("records", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    table = tmp_path / "records.csv"
+    module.main([str(tiny_shapes), "--format=shapes", "--rounds=1", f"--csv={table}"])
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["way"] for row in rows] == list(module.WAYS)
+    for row in rows:
+        files, records, ratio = (float(row[key]) for key in ("files", "records", "ratio"))
+        assert row["pairs"] == "12" and ratio == pytest.approx(records / files, abs=0.02)
+    assert f"ratio {rows[0]['ratio']}" in capsys.readouterr().out
+    assert [p.name for p in tiny_shapes.parent.iterdir()] == ["shapes"], "what was packed is gone"
