@@ -46,7 +46,7 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
         raise InputError(f"{dataset.root}: no split with masks to pack")
     pairs = list(dict.fromkeys(pair for records in chosen.values() for pair in records))
     number = {pair: i for i, pair in enumerate(pairs)}
-    index = {"version": VERSION, "name": dataset.name, "labels": _about(dataset)}
+    index = {"version": VERSION, "name": dataset.name, "labels": dataset.labels.to_dict()}
     index["splits"] = {s: [number[pair] for pair in records] for s, records in chosen.items()}
     half = scratch(target)
     try:
@@ -101,13 +101,6 @@ def _record(pair: Record, one: Path) -> tuple[bytes, dict[str, Any]]:
         kind: [entry, hashlib.sha256(data).hexdigest(), [whole.index(data), len(data)]]
         for kind, (entry, data) in files.items()
     }
-
-
-def _about(dataset: Dataset) -> dict[str, Any]:
-    labels = dataset.labels
-    colours = labels.colours and {str(code): c for code, c in labels.colours.items()}
-    about = {"name": labels.name, "classes": list(labels.classes), "colours": colours}
-    return about | {"palette": labels.palette.tolist(), "lut": labels.lut.tolist()}
 
 
 def pairs_per_second(dataset: Dataset, split: str, limit: int = 300) -> float:

@@ -15,8 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fcnlib.datasets.records import Dataset, Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
@@ -115,10 +113,7 @@ def open_packed(root: Path) -> Dataset:
 
 
 def _described(root: Path, index: dict[str, Any]) -> Dataset:
-    about = index["labels"]
-    colours = about["colours"] and {int(code): c for code, c in about["colours"].items()}
-    arrays = np.array(about["palette"], np.uint8), np.array(about["lut"], np.int16)
-    labels = LabelSet(about["name"], tuple(about["classes"]), *arrays, colours)
+    labels = LabelSet.from_dict(index["labels"])
     pairs = [_record(root, entry) for entry in index["pairs"]]
     splits = {split: tuple(pairs[i] for i in places) for split, places in index["splits"].items()}
     return Dataset(index["name"], root, labels, splits)
