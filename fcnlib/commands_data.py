@@ -65,11 +65,13 @@ def data_check(
     PLACE is a folder or a dataset.yaml; without it, the data set of the profile.
     """
     dataset = _open(place, name, profile, settings, faulty=True)
-    from fcnlib import data_check
+    from fcnlib import data_check, datasets
 
     report = data_check.check(dataset)
     for line in report.lines():
         click.echo(line)
+    if lacking := datasets.incomplete(dataset):
+        click.echo(f"not the whole data set as published: {lacking}")
     sys.exit(1 if report.faults else 0)
 
 
@@ -94,11 +96,12 @@ def data_pack(
 
     packed = packing.pack(dataset, target, splits)
     split = next(iter(packed.splits))
-    files, records = packing.reading_seconds((dataset, packed), split)
+    rates = [[packing.pairs_per_second(d, split) for d in (dataset, packed)] for _ in range(2)]
+    files, records = (max(of_one) for of_one in zip(*rates, strict=True))
     click.echo(f"{short(packed.root)}: {_counts(packed)}")
     click.echo(
-        f"reading and decoding up to 300 pairs of {split}: {files:.2f} s from files, "
-        f"{records:.2f} s from records ({files / records:.2f} times as fast)"
+        f"reading and decoding {split} here: {files:.0f} pairs/s from files, {records:.0f} pairs/s "
+        f"from records, ratio {records / files:.2f}; benchmarks/records.py measures more"
     )
 
 
@@ -116,12 +119,19 @@ def data_download(name: str, target: Path, archive: Path | None) -> None:
 
 @click.command()
 @click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--competition",
+    type=click.Choice(["comp5", "comp6"]),
+    default="comp6",
+    show_default=True,
+    help="PASCAL VOC: comp5 if trained on nothing but VOC, comp6 if on anything else.",
+)
 @settings_option
-def benchmark(places: tuple[Path, ...], settings: tuple[str, ...]) -> None:
+def benchmark(places: tuple[Path, ...], competition: str, settings: tuple[str, ...]) -> None:
     """Score trained networks by the rules of their data set's benchmark.
 
     For PASCAL VOC the answers are also written as the server wants them, in results/VOC2012/ of the
-    network's folder.
+    network's folder; those of its test images only there.
     """
     from fcnlib.config import Config, parse_setting
     from fcnlib.runrecord import read_json
@@ -134,8 +144,10 @@ def benchmark(places: tuple[Path, ...], settings: tuple[str, ...]) -> None:
         record = read_json(folder / "record.json") or {}
         config = Config().replace(**record.get("config", {})).replace(**overrides)
         click.echo(f"{short(folder)} on {config.data.eval_split}:")
-        for key, value in experiments.benchmark(config, folder).items():
+        for key, value in experiments.benchmark(config, folder, competition).items():
             click.echo(f"  {key:34} {100 * value:6.2f}")
+        if (folder / "results").is_dir():
+            click.echo(f"  for the server: {short(folder / 'results')}")
 
 
 def _open(

@@ -147,16 +147,20 @@ def make_labels(
     return LabelSet(name, tuple(classes), palette, lut, colours)
 
 
-def _scene_parsing() -> LabelSet:
+def _scene_parsing() -> tuple[LabelSet, tuple[str, ...]]:
     table = Path(__file__).with_name("datasets") / "objectinfo150.tsv"
     lines = table.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")]
     palette = np.array([[int(v) for v in row[:3]] for row in rows], np.uint8)
-    names = [row[3].split(",")[0] for row in rows]
-    return make_labels("scene-parsing", names, palette, range(1, 151), void_values=(0,))
+    names = tuple(row[3] for row in rows)
+    first = [name.split(",")[0] for name in names]
+    labels = make_labels("scene-parsing", first, palette, range(1, 151), void_values=(0,))
+    return labels, names
 
 
-SCENE_PARSING = _scene_parsing()  # in its files 0 is "other", which never counts
+# In its files 0 is "other", which never counts. The names with all synonyms, as objectInfo150.txt
+# has them: "building, edifice"; a class is called by the first.
+SCENE_PARSING, SCENE_PARSING_NAMES = _scene_parsing()
 
 _VOC = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "

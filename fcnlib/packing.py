@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import shutil
 import time
@@ -13,7 +14,6 @@ from fcnlib import progress, runrecord
 from fcnlib.compat import tf
 from fcnlib.datasets import Dataset, Record, open_dataset, read_pair
 from fcnlib.datasets.packed import INDEX, VERSION
-from fcnlib.datasets.records import File
 from fcnlib.errors import InputError
 from fcnlib.locking import scratch
 
@@ -22,6 +22,8 @@ SHARD = 512  # pairs in a file
 
 def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
     """Write the images and masks of a data set, byte for byte, into shards with an index.
+
+    A pair that is in several splits is written once.
 
     Args:
         dataset: what to pack; every pair is read first, a faulty one refused.
@@ -42,13 +44,14 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
     chosen = {s: r for s, r in chosen.items() if r and all(one.label_path for one in r)}
     if not chosen:
         raise InputError(f"{dataset.root}: no split with masks to pack")
+    pairs = list(dict.fromkeys(pair for records in chosen.values() for pair in records))
+    number = {pair: i for i, pair in enumerate(pairs)}
+    index = {"version": VERSION, "name": dataset.name, "labels": dataset.labels.to_dict()}
+    index["splits"] = {s: [number[pair] for pair in records] for s, records in chosen.items()}
     half = scratch(target)
     try:
         half.mkdir(parents=True)
-        total = sum(map(len, chosen.values()))
-        with progress.bar(total, f"packing {dataset.name}", "pair") as bar:
-            shards = {split: _write(dataset, half, split, r, bar) for split, r in chosen.items()}
-        runrecord.write_json(half / INDEX, _index(dataset, shards))
+        runrecord.write_json(half / INDEX, index | {"pairs": _write(dataset, half, pairs)})
         half.rename(target)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
@@ -58,61 +61,61 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
     return open_dataset("packed", target)
 
 
-def _write(
-    dataset: Dataset, folder: Path, split: str, records: Sequence[Record], bar: Any
-) -> list[dict[str, Any]]:
-    shards = []
-    parts = [records[i : i + SHARD] for i in range(0, len(records), SHARD)]
-    for number, part in enumerate(parts):
-        path = folder / f"{split}-{number:05d}-of-{len(parts):05d}.tfrecord.gz"
-        entries = []
-        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-            for record in part:
-                read_pair(record, dataset.labels)
-                files = {"image": record.image_path, "mask": record.label_path}
-                names = {kind: f"{kind}/{file.name}" for kind, file in files.items()}
-                writer.write(_example(files, names))
-                entries.append([record.name, names["image"], names["mask"]])
-                bar.update(1)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        shards.append({"file": path.name, "sha256": digest, "records": entries})
-    return shards
+def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict[str, Any]]:
+    """Write the shards; return what the index says of each pair."""
+    entries: list[dict[str, Any]] = []
+    parts = [pairs[i : i + SHARD] for i in range(0, len(pairs), SHARD)]
+    with progress.bar(len(pairs), f"packing {dataset.name}", "pair") as bar:
+        for number, part in enumerate(parts):
+            path = folder / f"pairs-{number:05d}-of-{len(parts):05d}.tfrecord.gz"
+            with path.open("wb") as shard:
+                for pair in part:
+                    read_pair(pair, dataset.labels)
+                    record, files = _record(pair, folder / "one")
+                    where = {"shard": path.name, "record": [shard.tell(), len(record)]}
+                    entries.append({"name": pair.name} | where | files)
+                    shard.write(record)
+                    bar.update(1)
+    return entries
 
 
-def _example(files: dict[str, File], names: dict[str, str]) -> bytes:
-    values = {f"{kind}/bytes": file.read_bytes() for kind, file in files.items()}
-    values |= {f"{kind}/name": name.encode() for kind, name in names.items()}
+def _record(pair: Record, one: Path) -> tuple[bytes, dict[str, Any]]:
+    """Return a pair as a compressed TFRecord, and where its two files lie in it uncompressed."""
+    values, files = {}, {}
+    for kind, file in (("image", pair.image_path), ("mask", pair.label_path)):
+        entry, data = f"{kind}/{file.name}", file.read_bytes()
+        values |= {f"{kind}/bytes": data, f"{kind}/name": entry.encode()}
+        files[kind] = entry, data
     feature = {
         key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
         for key, value in values.items()
     }
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(
-        deterministic=True
-    )
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    # a writer of its own for each: records compressed one by one can be read one by one
+    with tf.io.TFRecordWriter(str(one), "GZIP") as writer:
+        writer.write(example.SerializeToString(deterministic=True))
+    record = one.read_bytes()
+    one.unlink()
+    whole = gzip.decompress(record)
+    return record, {
+        kind: [entry, hashlib.sha256(data).hexdigest(), [whole.index(data), len(data)]]
+        for kind, (entry, data) in files.items()
+    }
 
 
-def _index(dataset: Dataset, shards: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    labels = dataset.labels.to_dict()
-    return {"version": VERSION, "name": dataset.name, "labels": labels, "splits": shards}
-
-
-def reading_seconds(datasets: Sequence[Dataset], split: str, limit: int = 300) -> list[float]:
-    """Time reading and decoding the same pairs from several places, one after the other.
+def pairs_per_second(dataset: Dataset, split: str, limit: int = 300) -> float:
+    """Measure how fast pairs are read and decoded, one after the other.
 
     Args:
-        datasets: the same data in each.
+        dataset: where they are.
         split: which part.
         limit: pairs to read at most.
 
     Returns:
-        Seconds for each, the better of two alternating passes; opening shards is part of them.
+        Pairs a second.
     """
-    best = [float("inf")] * len(datasets)
-    for _ in range(2):
-        for place, dataset in enumerate(datasets):
-            fresh = dataset if place == 0 else open_dataset("packed", dataset.root)
-            began = time.perf_counter()
-            for record in fresh.records(split)[:limit]:
-                read_pair(record, fresh.labels)
-            best[place] = min(best[place], time.perf_counter() - began)
-    return best
+    records = dataset.records(split)[:limit]
+    began = time.perf_counter()
+    for record in records:
+        read_pair(record, dataset.labels)
+    return len(records) / (time.perf_counter() - began)

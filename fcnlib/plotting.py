@@ -29,6 +29,7 @@ __all__ = [
     "STYLE",
     "bars",
     "blank_figure",
+    "co_occurrence",
     "confusion",
     "curves",
     "heat_overlay",
@@ -205,8 +206,30 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
     Returns:
         The figure; the row of a class without pixels is left empty.
     """
-    count = len(classes)
     total = matrix.sum(axis=1, keepdims=True)
+    words = "predicted class", "true class", "percent of the true class's pixels"
+    return _share_matrix(matrix, total, classes, title, words)
+
+
+@matplotlib.rc_context(STYLE)
+def co_occurrence(together: np.ndarray, classes: Sequence[str], title: str) -> Figure:
+    """Draw which classes share images, as percent of the images of the row's class.
+
+    Args:
+        together: images in which both classes are, int64 [C, C]; on the diagonal: the class is.
+        classes: C names.
+        title: the finding.
+
+    Returns:
+        The figure; the row of a class without images is left empty.
+    """
+    words = "... show this one too", "of the images with this class ...", "percent of its images"
+    return _share_matrix(together, together.diagonal()[:, None], classes, title, words)
+
+
+def _share_matrix(matrix: np.ndarray, total: np.ndarray, classes, title: str, words) -> Figure:
+    """Draw 100 * matrix / total; the words are those of the columns, the rows and the shares."""
+    count = len(classes)
     shares = np.divide(100 * matrix, total, out=np.full(matrix.shape, np.nan), where=total > 0)
     side = 2.2 + 0.44 * count
     figure = blank_figure(side + 0.6, side, title)
@@ -220,8 +243,8 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
     axes.set_yticks(range(count), classes)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set(xlabel="predicted class", ylabel="true class")
+    axes.set(xlabel=words[0], ylabel=words[1])
     bar = figure.colorbar(picture, ax=axes, shrink=0.7, pad=0.02)
-    bar.set_label("percent of the true class's pixels")
+    bar.set_label(words[2])
     bar.outline.set_visible(False)
     return figure

@@ -11,7 +11,8 @@ in the mean; the score is the mean of pixel accuracy and mean IoU.
     Source: github.com/CSAILVision/sceneparsing, demoEvaluation.m, intersectionAndUnion.m.
 
 CamVid: 11 classes; unlabelled pixels do not count; global accuracy, the mean of the classes'
-accuracies, mean IoU, and boundary F1 within 0.75 % of the image's diagonal.
+accuracies, mean IoU, and boundary F1 within 0.75 % of the image's diagonal: the mean over the
+classes in an image's truth, then over images.
     Source: Badrinarayanan et al. 2017 (SegNet), section 4; Csurka et al. 2013.
 """
 
@@ -32,41 +33,50 @@ class Board:
     """Collects the answers to a split and scores them by the rules of its benchmark."""
 
     def __init__(self, benchmark: str, labels: LabelSet, results: Path | None = None):
-        """Start with an empty board.
+        """Start with an empty board, and with an empty folder of results.
 
         Args:
             benchmark: one of `BENCHMARKS`.
             labels: the label set of truth and answers.
-            results: folder for the PNGs that a server takes, where the benchmark has one.
+            results: folder for the PNGs that a server takes, where the benchmark has one; those of
+                an earlier run are deleted.
 
         Raises:
             InputError: no benchmark of this name, or its classes are others.
         """
         if benchmark not in BENCHMARKS:
-            raise InputError(f"no rules for {benchmark!r}; there are: {', '.join(BENCHMARKS)}")
+            known = ", ".join(BENCHMARKS)
+            raise InputError(f"no rules for {benchmark!r}, only for {known}; use fcnlib evaluate")
         classes, self._figures = BENCHMARKS[benchmark]
         if labels.num_classes != classes:
             raise InputError(f"{benchmark} has {classes} classes, this has {labels.num_classes}")
         self._labels = labels
         self._results = results if classes == VOC.num_classes else None
+        for stale in self._results.glob("*.png") if self._results else ():
+            stale.unlink()
         self._matrix = np.zeros((classes, classes), np.int64)
         self._boundaries: list[float] = []
 
-    def add(self, name: str, truth: np.ndarray, answer: np.ndarray) -> None:
+    def add(self, name: str, truth: np.ndarray | None, answer: np.ndarray) -> None:
         """Count an image.
 
         Args:
             name: of the image.
-            truth: uint8 [H, W], 0..C-1 or 255.
+            truth: uint8 [H, W], 0..C-1 or 255; None where the benchmark keeps it and the answer is
+                only written.
             answer: uint8 [H, W], 0..C-1.
 
         Raises:
+            InputError: there is neither a truth to score against nor a server to write for.
             ValueError: the sizes differ, or the answer holds what is no class.
         """
         classes = self._labels.num_classes
-        self._matrix += metrics.confusion_matrix(truth, answer, classes)
-        if self._figures is camvid_figures:
-            self._boundaries.append(borders.boundary_f1(truth, answer, classes))
+        if truth is not None:
+            self._matrix += metrics.confusion_matrix(truth, answer, classes)
+            if self._figures is camvid_figures:
+                self._boundaries.append(borders.boundary_f1(truth, answer, classes))
+        elif self._results is None:
+            raise InputError(f"{name}: has no mask to score against; choose a split with masks")
         if self._results is not None:
             write_voc_result(self._results, name, answer)
 
@@ -147,17 +157,19 @@ BENCHMARKS: dict[str, tuple[int, Callable[[np.ndarray, np.ndarray], dict[str, fl
 }
 
 
-def voc_results(root: Path, split: str) -> Path:
+def voc_results(root: Path, split: str, competition: str = "comp6") -> Path:
     """Return the folder in which the VOC server looks for answers.
 
     Args:
         root: the folder that gets `results`.
         split: such as "val".
+        competition: "comp5" for networks that were trained on nothing but VOC, "comp6" for all
+            others, such as those that start from ImageNet or use SBD.
 
     Returns:
-        results/VOC2012/Segmentation/comp6_SPLIT_cls under it; comp6 is "any training data".
+        results/VOC2012/Segmentation/COMPETITION_SPLIT_cls under it.
     """
-    return root / "results" / "VOC2012" / "Segmentation" / f"comp6_{split}_cls"
+    return root / "results" / "VOC2012" / "Segmentation" / f"{competition}_{split}_cls"
 
 
 def write_voc_result(folder: Path, name: str, answer: np.ndarray) -> Path:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 from notebook_maker import write_notebook
+from PIL import Image
 
 import fcnlib
 from fcnlib import cli, config, runrecord
@@ -131,6 +133,24 @@ def test_evaluate_takes_a_run_and_reads_its_settings(stages, tmp_path):
     assert [folder.name for _, _, folder, *_ in stages] == ["fcn-8s"]
     (folder / "record.json").unlink()
     assert call("evaluate", str(folder)).exit_code == 2
+
+
+def test_a_part_of_a_published_data_set_is_called_so(tmp_path):
+    """The counts are the publishers'; what `data list` promises is what `data check` asks for."""
+    listed = call("data", "list").output
+    assert re.search(r"voc2012 .*train 1464, val 1449", listed)
+    assert re.search(r"scene-parsing .*train 20210, val 2000", listed)
+    assert re.search(r"camvid .*train 367, val 101, test 233", listed)
+    for folder in ("images/train", "labels/train"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / folder / "a.png")
+    (tmp_path / "train.txt").write_text("a\n")
+    found = call("data", "check", str(tmp_path), "--format", "camvid")
+    assert found.exit_code == 0, "a part may be wanted; what is there is sound"
+    assert "not the whole data set as published: train 1 of 367, val 0 of 101" in found.output
+    yaml = "classes: [a]\nimages: images/{split}\nmasks: labels/{split}\nsplits: [train]\n"
+    (tmp_path / "dataset.yaml").write_text(yaml)
+    assert "as published" not in call("data", "check", str(tmp_path)).output
 
 
 def test_data_make_generates_shapes(tmp_path):

@@ -99,3 +99,12 @@ def test_a_benchmark_scores_at_native_size_and_writes_the_servers_files(tmp_path
     assert figures["mean IoU of the classes present"] == pytest.approx(scores.mean_iou)
     assert figures["mean IoU"] is None, "the devkit's mean over 21 classes needs all of them"
     assert f"{100 * scores.pixel_accuracy:.2f}" in output
+
+    # the test images come without masks: their answers are for the server alone
+    images, test = tmp_path / "VOC2012" / "JPEGImages", results.with_name("comp5_test_cls")
+    Image.new("RGB", (40, 30)).save(images / "hidden.jpg")
+    (tmp_path / "VOC2012/ImageSets/Segmentation/test.txt").write_text("hidden\n")
+    call("benchmark", tmp_path, "--competition", "comp5", "--set", "eval_split=test")
+    with Image.open(test / "hidden.png") as answer:
+        assert answer.size == (40, 30) and answer.mode == "P"
+    assert [path.name for path in test.iterdir()] == ["hidden.png"]

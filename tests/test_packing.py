@@ -1,15 +1,20 @@
 """Packed data sets: the bytes of the files, the same batches, and nothing damaged gets through."""
 
+import csv
+import importlib.util
 import json
+import re
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fcnlib import cli
+from fcnlib import cli, data_check
 from fcnlib.compat import tf
 from fcnlib.config import Config
-from fcnlib.datasets import open_dataset, packed, read_pair
+from fcnlib.datasets import Dataset, Record, open_dataset, read_pair
 from fcnlib.errors import InputError
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import train_batches
@@ -48,24 +53,53 @@ def test_the_same_seed_gives_the_same_batches(both):
 
 def test_tensorflow_reads_the_shards(both):
     files, records = both
-    shards = sorted(records.root.glob("train-*.tfrecord.gz"))
-    assert shards[0].name == "train-00000-of-00003.tfrecord.gz"
+    shards = sorted(records.root.glob("*.tfrecord.gz"))
+    assert shards[0].name == "pairs-00000-of-00004.tfrecord.gz"
     kinds = {key: tf.io.FixedLenFeature([], tf.string) for key in ("image/bytes", "mask/bytes")}
     read = [
         tf.io.parse_single_example(example, kinds)
         for example in tf.data.TFRecordDataset([str(s) for s in shards], "GZIP")
     ]
-    expected = [r.image_path.read_bytes() for r in files.records("train")]
-    assert [r["image/bytes"].numpy() for r in read] == expected
+    pairs = [*files.records("train"), *files.records("val")]
+    assert [r["image/bytes"].numpy() for r in read] == [p.image_path.read_bytes() for p in pairs]
 
 
-def test_masks_in_colours_and_of_any_length_survive():
-    long = bytes(range(256)) * 300  # a length of three bytes in the encoding
-    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[long]))
-    empty = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b""]))
-    features = tf.train.Features(feature={"a": feature, "ü": empty})
-    message = tf.train.Example(features=features).SerializeToString()
-    assert packed.parse_example(message) == {"a": long, "ü": b""}
+def test_overlapping_splits_store_a_pair_once_and_hide_no_leak(tiny_shapes, tmp_path):
+    files = open_dataset("shapes", tiny_shapes)
+    train, val = files.records("train"), files.records("val")
+    other = Record(val[1].name, train[0].image_path, val[1].label_path)  # of train, other mask
+    splits = {"train": train, "val": (*val, train[3], other), "trainval": (*train, *val)}
+    packed = pack(Dataset("x", tiny_shapes, files.labels, splits), tmp_path / "packed")
+    assert {s: [r.name for r in rs] for s, rs in packed.splits.items()} == {
+        s: [r.name for r in rs] for s, rs in splits.items()
+    }
+    assert len({r for records in packed.splits.values() for r in records}) == 12 + 5 + 1
+    (shard,) = packed.root.glob("*.gz")
+    images = [r.image_path.read_bytes() for r in (*train, *val)]
+    assert shard.stat().st_size < 1.3 * sum(map(len, images)), "17 pairs, not 36"
+    report = data_check.check(packed)
+    leaks = [fault for fault in report.faults if "is in train and in val" in fault]
+    assert {leak.split(":")[1].strip() for leak in leaks} == {
+        f"image/{train[i].image_path.name}" for i in (0, 3)
+    }
+    assert sum(report.sizes.values()) == 12 + 5 + 1
+
+
+def test_reading_records_keeps_nothing_in_memory(both):
+    def read_all():
+        for record in records:
+            record.image_path.read_bytes()
+            record.label_path.read_bytes()
+
+    records = open_dataset("packed", both[1].root).records("train")
+    both[1].records("val")[0].image_path.read_bytes()  # whatever a first call loads
+    tracemalloc.start()
+    read_all()
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    pairs = [len(r.image_path.read_bytes()) + len(r.label_path.read_bytes()) for r in records]
+    assert len(pairs) == 12 and kept < sum(pairs) / 2, "of the last four"
+    assert peak < 2 * sum(pairs) and peak < 1 << 20
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone", "index", "version"])
@@ -74,7 +108,7 @@ def test_what_is_damaged_is_refused(both, tmp_path, damage):
     root.mkdir()
     for path in both[1].root.iterdir():
         (root / path.name).write_bytes(path.read_bytes())
-    shard, index = root / "train-00001-of-00003.tfrecord.gz", root / "index.json"
+    shard, index = root / "pairs-00001-of-00004.tfrecord.gz", root / "index.json"
     if damage in ("flip", "cut"):
         data = bytearray(shard.read_bytes())
         data[len(data) // 2] ^= 1
@@ -109,6 +143,24 @@ def test_the_command_packs_and_says_what_it_gains(tiny_shapes, tmp_path):
     words = ["data", "pack", str(tiny_shapes), "--format", "shapes", "--to", str(tmp_path / "p")]
     run = CliRunner().invoke(cli.main, [*words, "--split", "val"])
     assert run.exit_code == 0, run.output
-    assert "5 val" in run.output and "times as fast" in run.output
+    assert "5 val" in run.output and re.search(
+        r"\d+ pairs/s from files, \d+ pairs/s from records, ratio \d", run.output
+    )
     again = CliRunner().invoke(cli.main, words)
     assert again.exit_code == 2 and "is there already" in again.output
+
+
+def test_the_benchmark_measures_both_and_writes_its_table(tiny_shapes, tmp_path, capsys):
+    path = Path(__file__).parent.parent / "benchmarks" / "records.py"
+    spec = importlib.util.spec_from_file_location("records", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    table = tmp_path / "records.csv"
+    module.main([str(tiny_shapes), "--format=shapes", "--rounds=1", f"--csv={table}"])
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["way"] for row in rows] == list(module.WAYS)
+    for row in rows:
+        files, records, ratio = (float(row[key]) for key in ("files", "records", "ratio"))
+        assert row["pairs"] == "12" and ratio == pytest.approx(records / files, rel=0.05)
+    assert f"ratio {rows[0]['ratio']}" in capsys.readouterr().out
+    assert [p.name for p in tiny_shapes.parent.iterdir()] == ["shapes"], "what was packed is gone"

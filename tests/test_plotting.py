@@ -257,6 +257,15 @@ def test_a_confusion_matrix_is_in_percent_of_its_rows():
     }
 
 
+def test_co_occurrence_is_in_percent_of_the_images_of_the_rows_class():
+    """Four images: a in all, b in two of them, c in none."""
+    together = np.array([[4, 2, 0], [2, 2, 0], [0, 0, 0]])
+    figure = plotting.co_occurrence(together, ["a", "b", "c"], "b comes with a")
+    shown = np.asarray(figure.axes[0].images[0].get_array().filled(np.nan))
+    np.testing.assert_allclose(shown[:2], [[100, 50, 0], [100, 100, 0]])
+    assert np.isnan(shown[2]).all()
+
+
 def test_sample_points_are_drawn_where_the_geometry_says():
     image = np.zeros((129, 129, 3), np.uint8)
     panels = {

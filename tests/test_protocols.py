@@ -60,6 +60,9 @@ def test_voc_refuses_another_size_and_a_21():
 def test_voc_results_are_what_the_server_takes(tmp_path):
     folder = protocols.voc_results(tmp_path, "val")
     assert folder == tmp_path / "results/VOC2012/Segmentation/comp6_val_cls"
+    assert protocols.voc_results(tmp_path, "test", "comp5").name == "comp5_test_cls"
+    protocols.write_voc_result(folder, "of_an_earlier_run", np.zeros((2, 2), np.uint8))
+    (folder / "notes.txt").write_text("mine")
     answer = np.array([[0, 1], [15, 20]], np.uint8)
     board_of("voc2012", VOC, [(answer, answer)], folder)
     with Image.open(folder / "image0.png") as stored:
@@ -67,6 +70,15 @@ def test_voc_results_are_what_the_server_takes(tmp_path):
         np.testing.assert_array_equal(np.asarray(stored), answer)
         palette = stored.getpalette()
         assert palette[3:6] == [128, 0, 0] and palette[45:48] == [192, 128, 128]
+    assert sorted(p.name for p in folder.iterdir()) == ["image0.png", "notes.txt"]
+
+
+def test_without_a_truth_an_answer_is_written_where_there_is_a_server(tmp_path):
+    answer = np.zeros((2, 3), np.uint8)
+    protocols.Board("voc2012", VOC, tmp_path / "test").add("a", None, answer)
+    assert [p.name for p in (tmp_path / "test").iterdir()] == ["a.png"]
+    with pytest.raises(InputError, match="b: has no mask to score against"):
+        protocols.Board("camvid", CAMVID, tmp_path).add("b", None, answer)
 
 
 # MIT Scene Parsing
@@ -169,12 +181,30 @@ def test_boundary_f1_leaves_void_and_the_frame_out():
     assert np.isnan(boundary_f1(np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8), 2))
 
 
-def test_a_class_with_an_outline_in_one_alone_scores_nothing():
-    truth = np.zeros((20, 20), np.uint8)
-    answer = truth.copy()
-    answer[5:9, 5:9] = 1
-    assert boundary_f1(truth, answer, 2) == 0
-    assert boundary_f1(answer, truth, 2) == 0
+BLOCK = np.zeros((20, 20), np.uint8)
+BLOCK[5:9, 5:9] = 1  # an outline of 12 pixels within 16 of class 0
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "score"),
+    [
+        (0 * BLOCK, BLOCK, 0.0),  # class 0 is there, its outline is not: 1 is invented
+        (BLOCK, 0 * BLOCK, 0.0),
+        (BLOCK, 2 * BLOCK, (1 + 0) / 2),  # 0 is outlined rightly, 1 is not found, 2 is not asked
+        (2 * BLOCK, BLOCK + (BLOCK == 0), 0.0),
+    ],
+)
+def test_boundary_f1_asks_for_the_classes_of_the_truth(truth, answer, score):
+    assert boundary_f1(truth, answer, 3) == pytest.approx(score)
+
+
+def test_a_class_that_is_only_predicted_costs_precision_beside_it():
+    """Halves of 40 x 100 as in the truth, and far from their border a third class, 3 x 3 pixels."""
+    truth, answer = split_at(50), split_at(50)
+    answer[10:13, 10:13] = 2
+    right, wrong = 40, 12  # pixels of class 0 beside class 1, and around the nine pixels of 2
+    precision = right / (right + wrong)
+    assert boundary_f1(truth, answer, 3) == pytest.approx((2 * precision / (precision + 1) + 1) / 2)
 
 
 def test_the_boundary_f1_of_camvid_is_the_mean_over_images():
@@ -183,7 +213,9 @@ def test_the_boundary_f1_of_camvid_is_the_mean_over_images():
 
 
 def test_what_is_no_benchmark_is_refused():
-    with pytest.raises(InputError, match="no rules for 'shapes'; there are: voc2012"):
+    with pytest.raises(
+        InputError, match=r"no rules for 'shapes', only for voc2012.* use fcnlib evaluate"
+    ):
         protocols.Board("shapes", SHAPES)
     with pytest.raises(InputError, match="voc2012 has 21 classes, this has 9"):
         protocols.Board("voc2012", SHAPES)

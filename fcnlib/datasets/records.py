@@ -87,7 +87,7 @@ def by_image(records: Sequence[Record]) -> dict[object, Record]:
     """Key records by what their image is, so that one in two splits shows, whatever its path."""
 
     def identity(file: File) -> object:
-        return os.path.realpath(file) if isinstance(file, Path) else file.read_bytes()
+        return os.path.realpath(file) if isinstance(file, Path) else file.sha256
 
     return {identity(record.image_path): record for record in records}
 

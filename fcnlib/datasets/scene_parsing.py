@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fcnlib.datasets.records import Dataset, pair_folders
 from fcnlib.errors import InputError
-from fcnlib.labels import SCENE_PARSING
+from fcnlib.labels import SCENE_PARSING, SCENE_PARSING_NAMES
 
 COUNTS = {"train": 20210, "val": 2000}
 FOLDERS = {"train": "training", "val": "validation"}
@@ -34,9 +34,26 @@ def open_scene_parsing(root: Path, name: str = "scene-parsing") -> Dataset:
             f"{root}: no scene parsing data here (it has no annotations/training); "
             f"see data/README.md"
         )
-    faults: list[str] = []
+    faults = _other_classes(found / "objectInfo150.txt")
     splits = {
         split: pair_folders(found / "images" / folder, found / "annotations" / folder, faults)
         for split, folder in FOLDERS.items()
     }
     return Dataset(name, found, SCENE_PARSING, splits, tuple(faults))
+
+
+def _other_classes(listed: Path) -> list[str]:
+    """Return a fault where the list of classes that came with a tree is not the benchmark's."""
+    if not listed.is_file():
+        return []
+    rows = listed.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
+    fields = [row.split(None, 4)[-1] for row in rows if row.strip()]
+    theirs, ours = ([_synonyms(f) for f in names] for names in (fields, SCENE_PARSING_NAMES))
+    differing = [i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if not a & b]
+    if len(theirs) == len(ours) and len(differing) < 10:  # editions spell a few differently
+        return []
+    return [f"{listed}: these are not the 150 classes of the benchmark; open it as a folder"]
+
+
+def _synonyms(field: str) -> set[str]:
+    return {name.strip().lower() for name in field.split(",")}

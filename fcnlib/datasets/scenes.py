@@ -23,7 +23,7 @@ from fcnlib.datasets.scene_indoor import draw_room
 from fcnlib.datasets.scene_outdoor import draw_landscape, draw_street
 from fcnlib.datasets.scene_parsing import FOLDERS, open_scene_parsing
 from fcnlib.errors import InputError
-from fcnlib.labels import SCENE_PARSING
+from fcnlib.labels import SCENE_PARSING_NAMES
 
 VERSION = 1  # of the generator: raise it when the pictures change
 VIEWS = {"street": draw_street, "landscape": draw_landscape, "room": draw_room}
@@ -125,7 +125,7 @@ def _describe(config: ScenesConfig, root: Path) -> None:
             views.append(f"{path.stem} {_view(rng)}")
     share = pixels / max(pixels[1:].sum(), 1)
     lines = ["Idx\tRatio\tTrain\tVal\tName"]
-    for i, name in enumerate(SCENE_PARSING.classes, start=1):
+    for i, name in enumerate(SCENE_PARSING_NAMES, start=1):
         lines.append(f"{i}\t{share[i]:.4f}\t{images['train'][i]}\t{images['val'][i]}\t{name}")
     (root / "objectInfo150.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (root / "sceneCategories.txt").write_text("\n".join(views) + "\n", encoding="utf-8")

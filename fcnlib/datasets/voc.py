@@ -8,7 +8,7 @@ from fcnlib.datasets.records import Dataset, pair_by_name
 from fcnlib.errors import InputError
 from fcnlib.labels import VOC, LabelSet
 
-COUNTS = {"train": 1464, "val": 1449, "trainval": 2913}
+COUNTS = {"train": 1464, "val": 1449}
 
 IMAGES = "JPEGImages"
 MASKS = "SegmentationClass"
