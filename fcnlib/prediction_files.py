@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fcnlib import labels as label_sets
+from fcnlib.datasets.records import IMAGE_SUFFIXES
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet, make_labels, voc_palette
 from fcnlib.pictures import overlay
@@ -34,14 +35,13 @@ def find_images(places: Sequence[Path]) -> list[Path]:
     Raises:
         InputError: a place is not there, or a folder holds no image.
     """
-    Image.init()
     found: list[Path] = []
     for place in places:
         if not place.exists():
             raise InputError(f"{place}: no such file or folder")
         inside = [place]
         if place.is_dir():
-            inside = sorted(p for p in place.iterdir() if p.suffix.lower() in Image.EXTENSION)
+            inside = sorted(p for p in place.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
             if not inside:
                 raise InputError(f"{place}: no image in this folder")
         found += inside

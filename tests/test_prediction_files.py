@@ -24,6 +24,8 @@ def folder(tmp_path):
 
 
 def test_the_images_of_a_folder_are_found_by_name(folder):
+    for name in ("notes.pdf", "weights.h5", "film.mpg"):  # what Pillow has a name for, too
+        (folder / name).touch()
     found = files.find_images([folder, folder / "b.png"])
     assert [path.name for path in found] == ["a.JPG", "b.png"]
 
