@@ -56,15 +56,16 @@ def _halves(size: int, sigma: float) -> np.ndarray:
 
 
 def _along_axes(values: np.ndarray, kernels: Sequence[np.ndarray]) -> np.ndarray:
-    """Apply a matrix along each axis of a grid: float32 [n * m * ..., K] to [n' * m' * ..., K].
-
-    One product an axis, which turns the first axis into the last; many small ones would have
-    BLAS wait for its threads.
-    """
-    count = values.shape[1]
+    """Apply a matrix along each axis of a grid: float32 [n * m * ..., K] to [n' * m' * ..., K]."""
+    count, before = values.shape[1], 1
     for kernel in kernels:
-        values = values.reshape(kernel.shape[1], -1).T @ kernel.T
-    return np.ascontiguousarray(values.reshape(count, -1).T)
+        # Short runs: a product of few numbers is one that BLAS does not spread over threads, which
+        # would take longer to wait for each other than to compute.
+        run = min(values.size // (before * kernel.shape[1]), count * kernels[-1].shape[1])
+        runs = values.reshape(before, kernel.shape[1], -1, run).swapaxes(1, 2)
+        values = (kernel @ runs).swapaxes(1, 2)
+        before *= kernel.shape[0]
+    return values.reshape(-1, count)
 
 
 def by_place_and_colour(image: np.ndarray, sigma: float, colour_sigma: float) -> Filter:
@@ -83,7 +84,6 @@ def by_place_and_colour(image: np.ndarray, sigma: float, colour_sigma: float) ->
     step, shape = _grid(features)
     spread = _interpolation(features / step, shape)
     kernels = [_kernel(size, step) for size in shape]
-    kernels[-2:] = [np.kron(kernels[-2], kernels[-1])]  # two short axes make one worth a product
 
     def apply(values: np.ndarray) -> np.ndarray:
         return spread @ _along_axes(spread.T @ values, kernels)
