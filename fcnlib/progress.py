@@ -66,7 +66,9 @@ def patience() -> Iterator[list[bool]]:
 
 def _in_notebook() -> bool:
     """Return whether a person watches a notebook; papermill and tests set FCNLIB_HEADLESS."""
-    return "ipykernel" in sys.modules and not os.environ.get("FCNLIB_HEADLESS")
+    ipython = sys.modules.get("IPython")  # a kernel has loaded it; that alone makes no kernel
+    in_kernel = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    return in_kernel and not os.environ.get("FCNLIB_HEADLESS")
 
 
 def duration(seconds: float) -> str:

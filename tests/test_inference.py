@@ -136,8 +136,8 @@ def test_the_random_field_of_tiles_is_nearly_that_of_the_whole_image(monkeypatch
     """It works on a tile and its surroundings: what lies farther off than these hardly counts."""
     random, (rows, columns) = np.random.default_rng(2), np.indices((48, 420))
     truth = np.minimum((rows // 30 + columns // 56) % 4, 2)
-    image = 60 + 60 * truth[..., None] + random.normal(0, 9, (48, 420, 3))
-    blocks = random.normal(0, 1, (6, 53, 3)).repeat(8, axis=0).repeat(8, axis=1)[:, :420]
+    image = 60 + 60 * truth[..., None] + random.normal(0, 30, (48, 420, 3))
+    blocks = random.normal(0, 2, (6, 53, 3)).repeat(8, axis=0).repeat(8, axis=1)[:, :420]
     image, said = np.clip(image, 0, 255).astype(np.uint8), np.eye(3)[truth] + blocks
     given = tf.nn.softmax(said).numpy()
     wanted = postprocess.refine(given, image).argmax(axis=-1)

@@ -16,12 +16,6 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture(autouse=True)
-def no_notebook(monkeypatch):
-    """Other tests in this process may have loaded what makes a place look like a notebook."""
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
-
-
 @pytest.fixture
 def clock(monkeypatch):
     now = [1000.0]
