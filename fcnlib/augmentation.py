@@ -23,7 +23,7 @@ def augment(image, mask, seed: int, position, data: DataConfig) -> tuple[tf.Tens
         mask: uint8 [H, W].
         seed: of the run.
         position: int64 scalar, the sample's place in the run.
-        data: gives crop_size S, min_scale, max_scale, flip, colour_jitter.
+        data: gives crop_size S, min_scale, max_scale, flip, colour_jitter, tint_jitter.
 
     Returns:
         (image float32 [S, S, 3] in [-1, 1], 0 where padded; label uint8 [S, S], 255 where padded).
@@ -35,7 +35,8 @@ def augment(image, mask, seed: int, position, data: DataConfig) -> tuple[tf.Tens
     nearest, inside = _nearest(tf.shape(mask), *window, crop)
     label = tf.gather(tf.gather(mask, nearest[0]), nearest[1], axis=1)
     label = tf.where(inside, label, tf.constant(VOID, tf.uint8))
-    pixels = _recolour(_cut(image, *window, crop), inside, draws[4:7], data.colour_jitter)
+    pixels = _cut(image, *window, crop)
+    pixels = _recolour(pixels, inside, draws[4:10], data.colour_jitter, data.tint_jitter)
     pixels = tf.raw_ops.Reverse(tensor=pixels, dims=tf.stack([False, flip, False]))
     label = tf.raw_ops.Reverse(tensor=label, dims=tf.stack([False, flip]))
     return tf.ensure_shape(pixels, [crop, crop, 3]), tf.ensure_shape(label, [crop, crop])
@@ -81,7 +82,7 @@ def centre_object(image, crop: int) -> tf.Tensor:
 def _draws(seed: int, position) -> tf.Tensor:
     # The generator by name: the default may differ between devices and releases.
     numbers = tf.stack([tf.constant(seed, tf.int64), tf.cast(position, tf.int64)])
-    return tf.random.stateless_uniform([9], numbers, alg="philox")
+    return tf.random.stateless_uniform([10], numbers, alg="philox")
 
 
 def _between(draw, low: float, high: float):
@@ -120,10 +121,15 @@ def _cut(image, size, offset, crop: int) -> tf.Tensor:
     )[0]
 
 
-def _recolour(pixels, inside, draws, jitter: float) -> tf.Tensor:
-    """Bring centred pixels to [-1, 1], changing brightness, contrast about grey, and saturation."""
+def _recolour(pixels, inside, draws, jitter: float, tint: float = 0.0) -> tf.Tensor:
+    """Bring centred pixels to [-1, 1], changing brightness, contrast about grey, saturation, tint.
+
+    A tint brightens each channel by its own factor.
+    """
     bright, contrast, saturation = (_between(draws[i], 1 - jitter, 1 + jitter) for i in range(3))
-    # All three are linear: one 3x3 matrix, and a shift that padding must not get.
+    if tint:
+        bright = bright * _between(draws[3:6], 1 - tint, 1 + tint)
+    # All are linear: one 3x3 matrix, and a shift that padding must not get.
     mix = saturation * tf.eye(3) + (1 - saturation) * tf.constant(_LUMA)[:, None]
     mixed = tf.matmul(tf.reshape(pixels, [-1, 3]), mix * (bright * contrast / _GREY))
     shift = tf.cast(inside, tf.float32)[..., None] * (contrast * (bright - 1))

@@ -1,6 +1,6 @@
 """Look into a trained network: run it once on an image, then fuse its score maps again and again.
 
-A slider that weighs a skip needs no network: the score maps of one run are kept, and `network.fuse`
+A slider that weighs a skip needs no network: the score maps of one run are kept, and `fusion.fuse`
 adds them up with other weights in milliseconds.
 """
 
@@ -15,8 +15,9 @@ import numpy as np
 from fcnlib import geometry
 from fcnlib.blocks import BACKBONES
 from fcnlib.compat import tf
+from fcnlib.fusion import fuse
 from fcnlib.labels import VOID, LabelSet
-from fcnlib.network import FCN, fuse
+from fcnlib.network import FCN
 from fcnlib.upsampling import upsample
 
 

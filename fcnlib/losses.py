@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fcnlib.compat import tf
+from fcnlib.config import TrainConfig
+from fcnlib.errors import InputError
 from fcnlib.labels import VOID
 
 
@@ -40,6 +42,46 @@ def pixel_cross_entropy(
         weight = weight * tf.gather(tf.constant(class_weights, tf.float32), safe)
     total = tf.reduce_sum(loss * weight)
     return total if summed else tf.math.divide_no_nan(total, tf.reduce_sum(weight))
+
+
+def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
+    """Return what a training minimizes, as the settings say.
+
+    With `coarse_loss` the sums of score maps that end at each coarser stride are held to the truth
+    as well: an auxiliary loss a stride, times that weight.
+
+    Args:
+        config: gives the seed of the dropout, the sum or mean, and the weight of coarser sums.
+        class_weights: float32 [C], or None for equal weights; void, where it is a class, gets 1.
+
+    Returns:
+        A function of (network, batch, stage, step) to a float32 scalar.
+
+    Raises:
+        InputError: at the first call, where there are no score maps to weigh.
+    """
+    if class_weights is not None:
+        class_weights = np.append(class_weights, 1.0)
+
+    def loss(net, batch, stage, step):
+        labels = batch["label"]
+        if net.void_class:
+            labels = void_as_class(labels, net.num_classes)
+        seed, rows, columns = tf.stack([config.seed, step]), labels.shape[1], labels.shape[2]
+        mode = {"training": True, "frozen": stage.frozen, "dropout_seed": seed}
+
+        def entropy(logits):
+            return pixel_cross_entropy(logits, labels, class_weights, config.loss == "sum")
+
+        if not config.coarse_loss:
+            return entropy(net(batch["image"], **mode))
+        if getattr(net, "fusion", None) != "score":
+            raise InputError("coarse_loss needs score maps: set fusion=score, or coarse_loss=0")
+        found = net.sums(batch["image"], **mode)
+        *coarse, fine = [entropy(net.to_pixels(v, rows, columns, s)) for s, v in found.items()]
+        return fine + config.coarse_loss * tf.add_n([tf.zeros([]), *coarse])
+
+    return loss
 
 
 def void_as_class(labels: tf.Tensor, num_classes: int) -> tf.Tensor:

@@ -5,10 +5,6 @@ upsampled by two and the next finer one added, down to the network's stride; the
 pixels is fixed bilinear. On the backbone's grid (`geometry.grid_size`) all maps share their sample
 points, so nothing is cropped or shifted between them.
 
-With fusion "feature" the features themselves are upsampled (to the channels of the next finer map,
-by a learned kernel) and added, and only the sum is scored: the decoder of the 2017 student project,
-on our grid.
-
 Source: Long et al. 2015, sections 4.2 and 4.3, figure 3.
 """
 
@@ -19,14 +15,9 @@ from collections.abc import Mapping, Sequence
 from fcnlib.backbone import features, stateless_dropout
 from fcnlib.blocks import BACKBONES
 from fcnlib.compat import slim, tf
+from fcnlib.fusion import feature_fusion, fuse, sums
 from fcnlib.slim_module import SlimModule
-from fcnlib.upsampling import (
-    learned_kernel,
-    learned_projection,
-    pad_to_grid,
-    transposed,
-    upsample,
-)
+from fcnlib.upsampling import learned_kernel, pad_to_grid, upsample
 
 SKIPS = BACKBONES["inception_v3"].skips
 
@@ -46,40 +37,6 @@ def strides_down_to(stride: int) -> tuple[int, ...]:
     if stride not in SKIPS:
         raise ValueError(f"no network of stride {stride}; there are {', '.join(map(str, SKIPS))}")
     return tuple(s for s in SKIPS if s >= stride)
-
-
-def fuse(
-    scores: Mapping[int, tf.Tensor],
-    kernels: Mapping[int, tf.Tensor | None],
-    weights: Mapping[int, float] | None = None,
-    centred: bool = False,
-) -> tf.Tensor:
-    """Add up score maps, coarse to fine, upsampling by two on the way.
-
-    Args:
-        scores: {stride: float32 [N, h, w, C]}, strides halving, sizes on the backbone's grid.
-        kernels: {stride reached: kernel of `transposed` [k, k, C, C]}; absent means fixed bilinear.
-        weights: {stride: factor on its score map}; 1 where absent.
-        centred: which grid it is, where a kernel is absent.
-
-    Returns:
-        float32 [N, h, w, C] at the finest of the strides.
-    """
-    weights = weights or {}
-    fused = None
-    for stride in sorted(scores, reverse=True):
-        skip = scores[stride]
-        if stride in weights:
-            skip = skip * weights[stride]
-        if fused is None:
-            fused = skip
-            continue
-        kernel = kernels.get(stride)
-        if kernel is None:
-            fused = upsample(fused, 2, centred) + skip
-        else:
-            fused = transposed(fused, kernel, 2) + skip
-    return fused
 
 
 class FCN(SlimModule):
@@ -119,7 +76,7 @@ class FCN(SlimModule):
         self.strides = strides_down_to(stride)
         self.stride, self.num_classes, self.void_class = stride, num_classes, void_class
         self.skips, self.centred = made.skips, made.centred
-        self.raw_inputs = settings.get("raw_inputs", False)
+        self.raw_inputs, self.fusion = settings.get("raw_inputs", False), fusion
         self.dtype = settings.get("dtype", tf.float32)
         outputs = num_classes + void_class
         self.skip_scales = scale = dict(zip(self.strides[1:], skip_scales, strict=False))
@@ -134,7 +91,7 @@ class FCN(SlimModule):
             maps = {s: scale.get(s, 1.0) * m if s in scale else m for s, m in maps.items()}
             with tf.compat.v1.variable_scope("FCN"):
                 if fusion == "feature":
-                    return _feature_fusion(maps, outputs, self.centred)
+                    return feature_fusion(maps, outputs, self.centred)
                 scores = {s: _score(m, outputs, f"score_{s}") for s, m in maps.items()}
                 finer = self.strides[1:] if learned else ()
                 return scores, {
@@ -171,7 +128,7 @@ class FCN(SlimModule):
         kernels: Mapping[int, tf.Tensor | None],
         weights: Mapping[int, float] | None = None,
     ) -> tf.Tensor:
-        """Add up this network's maps: `network.fuse` on its grid.
+        """Add up this network's maps: `fusion.fuse` on its grid.
 
         Args:
             scores: from `score_maps`.
@@ -187,6 +144,10 @@ class FCN(SlimModule):
         """Return `fuse` of the `score_maps` of images, of whose arguments `mode` takes the rest."""
         return self.fuse(*self.score_maps(images, **mode))
 
+    def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
+        """Return {stride: sum of the score maps down to it} of images; the last is `fused`."""
+        return sums(*self.score_maps(images, **mode), centred=self.centred)
+
     def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
         """Compute the class scores of every pixel.
 
@@ -200,18 +161,21 @@ class FCN(SlimModule):
         height, width = tf.unstack(tf.shape(images)[1:3])
         return self.to_pixels(self.fused(images, **mode), height, width)
 
-    def to_pixels(self, fused: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    def to_pixels(
+        self, fused: tf.Tensor, height: int, width: int, stride: int | None = None
+    ) -> tf.Tensor:
         """Upsample fused scores to pixels and crop the grid's padding.
 
         Args:
-            fused: float32 [N, h, w, C] at this network's stride.
+            fused: float32 [N, h, w, C].
             height: rows of the image.
             width: columns of the image.
+            stride: of the scores; None for this network's.
 
         Returns:
             Logits, float32 [N, height, width, C].
         """
-        return upsample(fused, self.stride, self.centred)[:, :height, :width]
+        return upsample(fused, stride or self.stride, self.centred)[:, :height, :width]
 
 
 def _score(net: tf.Tensor, num_classes: int, scope: str) -> tf.Tensor:
@@ -225,23 +189,3 @@ def _score(net: tf.Tensor, num_classes: int, scope: str) -> tf.Tensor:
         weights_initializer=tf.zeros_initializer(),
         scope=scope,
     )
-
-
-def _feature_fusion(maps: Mapping[int, tf.Tensor], outputs: int, centred: bool):
-    """Return maps and kernels whose fusion is the score of the summed features.
-
-    A 1 x 1 score layer commutes with a sum and with an upsampling, so the finest kernel is taken
-    together with it and `fuse` needs to know nothing of the difference.
-    """
-    strides = list(maps)
-    finest, channels = strides[-1], [m.shape[-1] for m in maps.values()]
-    kernels = {}
-    for stride, coarse, fine in zip(strides[1:], channels, channels[1:], strict=False):
-        kernels[stride] = learned_projection(coarse, fine, 2, f"upfeature_{stride}", centred)
-    with tf.compat.v1.variable_scope(f"score_{finest}"):
-        zeros = tf.zeros_initializer()
-        score = slim.model_variable("weights", [1, 1, channels[-1], outputs], initializer=zeros)
-        bias = slim.model_variable("biases", [outputs], initializer=zeros)
-    if finest in kernels:
-        kernels[finest] = tf.einsum("hwfc,fk->hwkc", kernels[finest], score[0, 0])
-    return {**maps, finest: tf.nn.conv2d(maps[finest], score, 1, "VALID") + bias}, kernels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fcnlib.compat import tf
@@ -62,12 +62,22 @@ class Optimizer(tf.Module):
     Where the network computes in float16 the loss is scaled up, so that small gradients do not
     vanish; a step whose gradients overflow is left out and halves the scale.
 
+    It keeps an average of the weights, too, where the configuration gives its decay: exponential,
+    faster at first, begun anew with each stage.
+
     Source: https://www.tensorflow.org/api_docs/python/tf/raw_ops/ResourceApplyAdam,
     ResourceApplyMomentum; decoupled weight decay as in https://arxiv.org/abs/1711.05101; loss
-    scaling as in https://arxiv.org/abs/1710.03740, section 3.2.
+    scaling as in https://arxiv.org/abs/1710.03740, section 3.2; the average as in
+    https://arxiv.org/abs/1512.00567, section 8.
     """
 
-    def __init__(self, config: TrainConfig, stage: Stage, trained: Sequence[tf.Variable]):
+    def __init__(
+        self,
+        config: TrainConfig,
+        stage: Stage,
+        trained: Sequence[tf.Variable],
+        averaged: Iterable[tf.Variable] = (),
+    ):
         """Create the state.
 
         Args:
@@ -75,6 +85,8 @@ class Optimizer(tf.Module):
                 norm have none).
             stage: whose steps it will take.
             trained: what will be trained, in a fixed order.
+            averaged: what is averaged where the configuration asks for it: these, and what batch
+                norm remembers.
         """
         super().__init__()
         self._kind, self._trained = config.optimizer, tuple(trained)
@@ -89,11 +101,22 @@ class Optimizer(tf.Module):
             [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(moments)]
             for v in trained
         ]
+        self._average_decay = config.weight_average
+        self._averaged = tuple(averaged) if config.weight_average else ()
+        self._averages = [tf.Variable(v, trainable=False) for v in self._averaged]
 
     @property
     def state(self) -> list[tf.Variable]:
         """All that a resumed run needs, in a fixed order."""
-        return [self._count, *(m for moments in self._moments for m in moments), *self._scale]
+        moments = [m for moments in self._moments for m in moments]
+        return [self._count, *moments, *self._scale, *self._averages]
+
+    def swap(self) -> None:
+        """Exchange the weights and their averages, where there are any."""
+        for variable, average in zip(self._averaged, self._averages, strict=True):
+            value = variable.numpy()  # a copy
+            variable.assign(average)
+            average.assign(value)
 
     def scaled(self, loss: tf.Tensor) -> tf.Tensor:
         """Return the loss whose gradients `apply` wants."""
@@ -108,6 +131,7 @@ class Optimizer(tf.Module):
         """
         if not self._scale:
             self._step(gradients, rate)
+            self._average()
             return
         (scale,) = self._scale
         gradients = [gradient / scale for gradient in gradients]
@@ -115,6 +139,7 @@ class Optimizer(tf.Module):
 
         def step():
             self._step(gradients, rate)
+            self._average()
             double = self._count % _STEPS_TO_DOUBLE == 0
             scale.assign(tf.where(double, 2 * scale, scale))
             return finite
@@ -124,6 +149,12 @@ class Optimizer(tf.Module):
             return finite
 
         tf.cond(finite, step, skip)
+
+    def _average(self) -> None:
+        count = tf.cast(self._count, tf.float32)
+        share = 1 - tf.minimum(self._average_decay, (1 + count) / (10 + count))
+        for variable, average in zip(self._averaged, self._averages, strict=True):
+            average.assign_add(share * (variable - average))
 
     def _step(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> None:
         count = tf.cast(self._count.assign_add(1), tf.float32)

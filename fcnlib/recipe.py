@@ -10,7 +10,7 @@ import numpy as np
 
 from fcnlib import datasets, losses, runrecord, weights
 from fcnlib.checkpoints import build_fcn, load_fcn, start_from
-from fcnlib.compat import device_name, tf
+from fcnlib.compat import device_name
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record
 from fcnlib.datasets.records import by_image
@@ -21,7 +21,7 @@ from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
 from fcnlib.network import FCN
 from fcnlib.seed_2017 import Decoder2017
-from fcnlib.training import CHECKPOINT, LossFunction, Trainer
+from fcnlib.training import CHECKPOINT, Trainer
 
 # Settings that do not change what a network learns, or that its stages hold already.
 _FREE = {"data_dir", "val_limit", "eval_limit", "eval_split", "chain", "ablation_steps"}
@@ -104,7 +104,7 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         network,
         job.stages,
         batches,
-        _loss(config, store),
+        losses.objective(config.train, _class_weights(config, store)),
         config.train,
         job.folder,
         meta=_meta(config, dataset, job),
@@ -122,22 +122,11 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     return job.folder
 
 
-def _loss(config: Config, store: ImageStore) -> LossFunction:
-    class_weights = None
-    if config.train.class_weights == "median_frequency":
-        class_weights = losses.median_frequency_weights(*store.class_pixels())
-        class_weights = np.append(class_weights, 1.0)  # for void, where it is a class
-
-    def loss(net, batch, stage, step):
-        seed = tf.stack([config.train.seed, step])
-        logits = net(batch["image"], training=True, frozen=stage.frozen, dropout_seed=seed)
-        labels = batch["label"]
-        if net.void_class:
-            labels = losses.void_as_class(labels, net.num_classes)
-        summed = config.train.loss == "sum"
-        return losses.pixel_cross_entropy(logits, labels, class_weights, summed)
-
-    return loss
+def _class_weights(config: Config, store: ImageStore) -> np.ndarray | None:
+    if config.train.class_weights == "none":
+        return None
+    found = losses.median_frequency_weights(*store.class_pixels())
+    return np.sqrt(found) if config.train.class_weights == "root_median_frequency" else found
 
 
 def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class DataConfig:
     max_scale: float = 1.5
     flip: bool = True
     colour_jitter: float = 0.2  # brightness, contrast, saturation: +- this share
+    tint_jitter: float = 0.0  # each channel by itself: +- this share
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,12 @@ class TrainConfig:
     schedule: str = _choice("cosine", "cosine", "poly", "constant")
     warmup_steps: int = 20
     weight_decay: float = 1e-4  # L2 on convolution kernels
+    weight_average: float = 0.0  # decay a step of the average of all weights that is kept; 0 = none
     batch_norm: str = _choice("running", "running", "frozen")
     batch_norm_decay: float = 0.95  # of the moving averages; slim's 0.9997 needs 10,000s of steps
     loss: str = _choice("mean", "mean", "sum")  # over labelled pixels; sum divides the rates
-    class_weights: str = _choice("none", "none", "median_frequency")
+    class_weights: str = _choice("none", "none", "median_frequency", "root_median_frequency")
+    coarse_loss: float = 0.0  # weight of the loss of each coarser sum of score maps
     # What convolutions compute in; auto: 16 bits where the device is faster with them.
     precision: str = _choice("auto", "auto", "float32", "bfloat16", "float16")
     checkpoint_seconds: int = 120

@@ -64,7 +64,8 @@ class Trainer:
             folder: gets checkpoint.npz and log.csv.
             meta: JSON-able description stored in the checkpoint (settings, classes).
             names: names of the training images by index, for error messages.
-            evaluate: returns the validation mean IoU, in [0, 1], of the network as it is.
+            evaluate: returns the validation mean IoU, in [0, 1], of the network as it is; where
+                weights are averaged it has the averages then, and at the end.
             evaluate_every: steps between evaluations; the end of a stage always is one. 0: only
             these.
         """
@@ -108,6 +109,7 @@ class Trainer:
                         self._run_stage(stage, first, arrays, bar, told)
                         arrays = None
                     first = last
+                self._optimizer.swap()
                 self._save(finished=True)
                 if told:
                     raise KeyboardInterrupt
@@ -116,7 +118,8 @@ class Trainer:
 
     def _run_stage(self, stage: Stage, first: int, arrays: dict | None, bar, told: list) -> None:
         variables = list(self.network.trainable(backbone=stage.backbone, head=True).values())
-        self._optimizer = Optimizer(self.config, stage, variables)
+        averaged = self.network.named_variables().values()
+        self._optimizer = Optimizer(self.config, stage, variables, averaged)
         if arrays is not None and self.step > first:  # else it is that of the stage before
             state = {f"optimizer/{i}": v for i, v in enumerate(self._optimizer.state)}
             weights.transplant(arrays, state, may_skip=("",), source="optimizer state")
@@ -134,7 +137,7 @@ class Trainer:
             bar.update(1, loss=value)
             at_end = self.step == first + stage.steps
             due = self.evaluate_every and self.step % self.evaluate_every == 0
-            score = self.evaluate() if self.evaluate and (at_end or due) else None
+            score = self._score() if self.evaluate and (at_end or due) else None
             if self.step % every == 0 or score is not None:
                 speed = batch["image"].shape[0] / max(now - tick, 1e-9)
                 self._log(stage, rate, value, speed, score)
@@ -145,6 +148,13 @@ class Trainer:
                 self._save()
                 saved = now
             tick = time.monotonic()
+
+    def _score(self) -> float:
+        self._optimizer.swap()
+        try:
+            return self.evaluate()
+        finally:
+            self._optimizer.swap()
 
     def _compile(self, stage: Stage, variables: list[tf.Variable]):
         optimizer = self._optimizer

@@ -35,6 +35,7 @@ LAYERS = """
     slim_module
     backbone
     upsampling
+    fusion
     network
     seed_2017
     losses

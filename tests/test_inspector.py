@@ -15,9 +15,9 @@ from fcnlib import inspector, inspector_panel
 from fcnlib.compat import tf
 from fcnlib.datasets import open_dataset
 from fcnlib.errors import InputError
+from fcnlib.fusion import fuse
 from fcnlib.inspector import View
 from fcnlib.labels import SHAPES
-from fcnlib.network import fuse
 from fcnlib.readings import Readings, open_picture
 
 CLASSES, HEIGHT, WIDTH = 9, 70, 101

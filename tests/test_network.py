@@ -7,8 +7,9 @@ import pytest
 
 from fcnlib.blocks import INCEPTION_V3
 from fcnlib.compat import tf
+from fcnlib.fusion import fuse
 from fcnlib.geometry import fields
-from fcnlib.network import FCN, SKIPS, fuse, strides_down_to
+from fcnlib.network import FCN, SKIPS, strides_down_to
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4}
 ALL = [32, 16, 8, 4]
