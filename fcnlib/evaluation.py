@@ -10,6 +10,7 @@ import numpy as np
 
 from fcnlib import metrics, progress
 from fcnlib.compat import tf
+from fcnlib.engines import Engine
 from fcnlib.network import FCN
 from fcnlib.seed_2017 import Decoder2017
 
@@ -43,7 +44,23 @@ class Evaluation:
         return [int(i) for i in np.argsort(-means, kind="stable") if np.isfinite(means[i])]
 
 
-def predictor(network: FCN | Decoder2017, void_class: bool = False):
+def settled(network: FCN | Decoder2017, engine: str = "tensorflow") -> Engine | Decoder2017:
+    """Return what scores a trained network: an engine, but for a network of 2017, which has none.
+
+    All that is said of a trained network goes through here, so that all of it is of the same labels
+    to the last pixel: an engine rounds in another place than the network.
+
+    Args:
+        network: with its final weights.
+        engine: what computes, one of `engines.ENGINES`.
+
+    Returns:
+        What `predictor` takes.
+    """
+    return network if isinstance(network, Decoder2017) else Engine(network, engine)
+
+
+def predictor(network: FCN | Engine | Decoder2017, void_class: bool = False):
     """Compile a network's prediction for images of any size.
 
     Args:

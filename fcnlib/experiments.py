@@ -12,7 +12,7 @@ from fcnlib import borders, metrics, protocols, runrecord
 from fcnlib.compat import tf
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import Dataset, read_image
-from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor
+from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor, settled
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
 from fcnlib.labels import VOID
@@ -35,7 +35,7 @@ def answers(
     Yields:
         (truth uint8 [H, W] with 255 void, prediction uint8 [H, W]), every image once.
     """
-    predict = predictor(load_fcn(folder)[0])
+    predict = predictor(settled(load_fcn(folder)[0]))
     store = _store(config, dataset)
     with store.reporting():
         for _, truth, predicted in predictions(
@@ -63,7 +63,7 @@ def benchmark(config: Config, folder: Path, competition: str = "comp6") -> dict[
     chosen = records(dataset, split, config.data.eval_limit)
     results = protocols.voc_results(folder, split, competition)
     board = protocols.Board(dataset.name, dataset.labels, results)
-    predict = predictor(load_fcn(folder)[0])
+    predict = predictor(settled(load_fcn(folder)[0]))
     if not any(record.label_path for record in chosen):
         for record in chosen:
             image = read_image(record.image_path)[None].astype(np.float32) / 127.5 - 1
@@ -98,7 +98,7 @@ def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
         int64 [images, C + 1, C + 1], rows truth, void last.
     """
     count = dataset.labels.num_classes
-    predict = predictor(load_fcn(folder)[0], void_class=True)
+    predict = predictor(settled(load_fcn(folder)[0]), void_class=True)
     store, matrices = _store(config, dataset), []
     with store.reporting():
         batches = eval_batches(store, config.train.eval_batch_size)

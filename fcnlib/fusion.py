@@ -65,8 +65,9 @@ def feature_fusion(
     """Make maps and kernels whose fusion is the score of the summed features.
 
     The features are upsampled to the channels of the next finer map by a learned kernel and added,
-    and only the sum is scored: the decoder of the 2017 student project, on our grid. A 1 x 1 score layer commutes with a sum and with an upsampling, so the finest kernel is taken
-    together with it and `fuse` needs to know nothing of the difference.
+    and only the sum is scored: the decoder of the 2017 student project, on our grid. A 1 x 1 score
+    layer commutes with a sum and with an upsampling, so the finest kernel is taken together with it
+    and `fuse` needs to know nothing of the difference.
 
     Args:
         maps: {stride: float32 [N, h, w, channels]}, coarse to fine.

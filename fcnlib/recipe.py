@@ -14,13 +14,11 @@ from fcnlib.compat import device_name
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record
 from fcnlib.datasets.records import by_image
-from fcnlib.engines import Engine
 from fcnlib.errors import InputError
-from fcnlib.evaluation import Evaluation, evaluate, predictor
+from fcnlib.evaluation import Evaluation, evaluate, predictor, settled
 from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
 from fcnlib.network import FCN
-from fcnlib.seed_2017 import Decoder2017
 from fcnlib.training import CHECKPOINT, Trainer
 
 # Settings that do not change what a network learns, or that its stages hold already.
@@ -206,8 +204,8 @@ def evaluate_fcn(
     batches = eval_batches(store, config.train.eval_batch_size)
     label = f"{meta['name']} on {config.data.eval_split}"
     with store.reporting():
-        answering = network if isinstance(network, Decoder2017) else Engine(network, engine)
-        found = evaluate(predictor(answering), batches, names, dataset.labels.num_classes, label)
+        predict = predictor(settled(network, engine))
+        found = evaluate(predict, batches, names, dataset.labels.num_classes, label)
     summary = {"network": meta["name"], "split": config.data.eval_split}
     summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
     runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
