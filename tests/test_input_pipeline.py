@@ -272,6 +272,21 @@ def test_colour_jitter_is_bounded_and_keeps_grey_grey():
     assert len(levels) > 30 and max(levels) - min(levels) > 20
 
 
+def test_a_tint_brightens_each_channel_of_an_image_by_its_own_share():
+    grey, mask = np.full([33, 33, 3], 100, np.uint8), np.zeros([33, 33], np.uint8)
+    data = replace(DATA, tint_jitter=0.2, min_scale=1.0, max_scale=1.0)
+    factors = []
+    for position in range(40):
+        pixels = (augmentation.augment(grey, mask, 1, position, data)[0].numpy() + 1) * 127.5
+        assert np.ptp(pixels.reshape(-1, 3), axis=0).max() < 1e-2  # the same all over the image
+        factors.append(pixels[0, 0] / 100)
+    factors = np.array(factors)
+    assert (
+        (factors >= 0.8).all() and (factors <= 1.2).all() and (np.ptp(factors, axis=0) > 0.3).all()
+    )
+    assert (np.abs(np.corrcoef(factors.T)[np.triu_indices(3, 1)]) < 0.5).all()
+
+
 def test_saturation_moves_colours_to_and_from_their_own_grey():
     red = np.tile(np.float32([60, -40, -40]), (4, 4, 1))
     inside = np.ones((4, 4), bool)

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from fcnlib.compat import tf
-from fcnlib.losses import median_frequency_weights, pixel_cross_entropy
+from fcnlib.config import TrainConfig
+from fcnlib.errors import InputError
+from fcnlib.losses import median_frequency_weights, objective, pixel_cross_entropy
+from fcnlib.network import FCN
+from fcnlib.optimization import Stage
 
 LOGITS = np.log(np.array([[[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]]], np.float32))  # [1, 1, 2, 3]
 
@@ -43,3 +47,39 @@ def test_void_pixels_give_no_gradient():
 def test_median_frequency_by_hand():
     found = median_frequency_weights(np.array([50, 20, 10, 0]), np.array([100, 100, 100, 0]))
     np.testing.assert_allclose(found, [0.4, 1, 2, 0])
+
+
+def coarse_network(fusion="score"):
+    network = FCN(3, 8, depth_multiplier=0.05, min_depth=4, dropout=0.0, fusion=fusion)
+    network(tf.zeros([1, 33, 33, 3]))
+    noise = np.random.default_rng(4)
+    for name, variable in network.named_variables().items():
+        if "FCN/score" in name:
+            variable.assign(noise.normal(0, 0.5, variable.shape))
+    return network
+
+
+def test_coarse_sums_are_held_to_the_truth_as_coarser_networks_would_be():
+    """A network down to stride 16 with the same weights gives the sum down to 16."""
+    fine, noise, stage = coarse_network(), np.random.default_rng(5), Stage("all", 1, 1e-3)
+    batch = {
+        "image": tf.constant(noise.uniform(-1, 1, [2, 65, 65, 3]), tf.float32),
+        "label": tf.constant(noise.integers(0, 3, [2, 65, 65]), tf.uint8),
+    }
+    stage = Stage("all", 1, 1e-3, frozen=True)
+    expected = float(objective(TrainConfig())(fine, batch, stage, 0))
+    for stride in (32, 16):
+        coarse = FCN(3, stride, depth_multiplier=0.05, min_depth=4, dropout=0.0)
+        coarse(batch["image"])
+        for name, variable in coarse.named_variables().items():
+            variable.assign(fine.named_variables()[name])
+        expected += 0.4 * float(pixel_cross_entropy(coarse(batch["image"]), batch["label"]))
+    found = float(objective(TrainConfig(coarse_loss=0.4))(fine, batch, stage, 0))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_features_have_no_coarse_sums():
+    batch = {"image": tf.zeros([1, 33, 33, 3]), "label": tf.zeros([1, 33, 33], tf.uint8)}
+    loss = objective(TrainConfig(coarse_loss=0.4))
+    with pytest.raises(InputError, match="coarse_loss"):
+        loss(coarse_network("feature"), batch, Stage("all", 1, 1e-3), 0)

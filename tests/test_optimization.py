@@ -75,3 +75,24 @@ def test_adam_keeps_its_rate_whatever_the_loss_adds_up():
     assert learning_rate(dataclasses.replace(plain, summed_over=500), 3, config) == learning_rate(
         plain, 3, config
     )
+
+
+def test_the_average_is_that_of_the_weights_as_they_were():
+    """By the definition: a' = a + (1 - d)(w - a), d the lesser of the decay and (1+t)/(10+t)."""
+    config, (first, second) = TrainConfig(weight_average=0.3), variables()
+    optimizer = Optimizer(config, Stage("all", 9, 1e-1), [first], averaged=[first, second])
+    by_hand = [first.numpy(), second.numpy()]
+    for step in range(1, 7):
+        optimizer.apply([tf.ones([2, 3])], tf.constant(1e-1))
+        second.assign_add(tf.ones([2, 3]))  # as batch norm does with what it remembers
+        decay = min(0.3, (1 + step) / (10 + step))
+        by_hand[0] = by_hand[0] + (1 - decay) * (first.numpy() - by_hand[0])
+        # What follows the step is seen by the next one.
+        by_hand[1] = by_hand[1] + (1 - decay) * (second.numpy() - 1 - by_hand[1])
+    raw = first.numpy()
+    optimizer.swap()
+    np.testing.assert_allclose(first, by_hand[0], rtol=1e-5)
+    np.testing.assert_allclose(second, by_hand[1], rtol=1e-5)
+    optimizer.swap()
+    np.testing.assert_array_equal(first, raw)
+    assert not np.allclose(raw, by_hand[0]) and len(optimizer.state) == 1 + 2 + 2

@@ -92,10 +92,10 @@ def test_the_first_stage_leaves_the_backbone_alone(tmp_path):
     assert changed == {"FCN/score_32/weights", "FCN/score_32/biases"}
 
 
-@pytest.mark.parametrize("stop", [2, 3, 5])
-def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop):
-    whole = network()
-    trainer(whole, tmp_path / "whole").run("test")
+@pytest.mark.parametrize(("stop", "average"), [(2, 0.0), (3, 0.0), (5, 0.0), (5, 0.5)])
+def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop, average):
+    whole, more = network(), {"weight_average": average}
+    trainer(whole, tmp_path / "whole", **more).run("test")
 
     def interrupted(first, steps):
         for step in range(first, first + steps):
@@ -104,9 +104,9 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop):
             yield batch(step)
 
     with pytest.raises(KeyboardInterrupt):
-        trainer(network(), tmp_path / "cut", feed=interrupted).run("test")
+        trainer(network(), tmp_path / "cut", feed=interrupted, **more).run("test")
     resumed = network()
-    again = trainer(resumed, tmp_path / "cut")
+    again = trainer(resumed, tmp_path / "cut", **more)
     again.run("test", resume=True)
     assert again.step == 7
     for name, value in values(whole).items():
@@ -114,6 +114,23 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop):
     kept = ("step", "stage", "learning_rate", "loss")
     one, other = ([[row[k] for k in kept] for row in log(tmp_path / n)] for n in ("whole", "cut"))
     assert one == other
+
+
+def test_averages_are_what_is_scored_and_kept(tmp_path):
+    def run(folder, **more):
+        net, seen, config = network(), [], TrainConfig(warmup_steps=1, **more)
+        look = lambda: seen.append(values(net)) or 0.0  # noqa: E731
+        options = {"meta": {}, "evaluate": look, "evaluate_every": 1}
+        Trainer(net, STAGES[1:], batches, loss, config, folder, **options).run("test")
+        return seen, weights.load(folder / CHECKPOINT)[0]
+
+    (plain, _), (averaged, kept) = run(tmp_path / "a"), run(tmp_path / "b", weight_average=0.5)
+    name = "FCN/score_32/weights"
+    expected = np.zeros_like(plain[0][name])  # score layers start at zero
+    for step, (raw, found) in enumerate(zip(plain, averaged, strict=True), 1):
+        expected += (1 - min(0.5, (1 + step) / (10 + step))) * (raw[name] - expected)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_array_equal(kept[name], averaged[-1][name])
 
 
 def test_a_finished_run_is_not_run_again(tmp_path):

@@ -52,7 +52,10 @@ def tutorial_tree(tmp_path):
 def test_both_layouts_give_the_same_records(layout, request):
     dataset = open_dataset("camvid", request.getfixturevalue(layout))
     assert dataset.labels is CAMVID
-    assert dataset.counts() == {"train": 2, "val": 1, "test": 1}
+    drives = {"train-street": 1, "street": 1}  # "train" again, by drive
+    assert dataset.counts() == {"train": 2, "val": 1, "test": 1} | drives
+    assert [r.name for r in dataset.records("street")] == ["0006R0_f00930"]
+    assert [r.name for r in dataset.records("train-street")] == ["0001TP_006690"]
     for split, listed in LISTS.items():
         assert [record.name for record in dataset.records(split)] == sorted(listed)
         for record in dataset.records(split):
