@@ -1,7 +1,8 @@
-"""Errors by their distance from the borders between classes: the "trimap" evaluation.
+"""Counts by the distance from the borders between classes: the "trimap" evaluation.
 
 A band of width w holds the labelled pixels at most w pixels from a pixel of another value. Void
-strips along objects count as another value, so the band begins where the labels do.
+strips along objects count as another value, so the band begins where the labels do. Its share of
+wrong pixels is the trimap error, its mean IoU the trimap IoU.
 
 Source: in the manner of Krähenbühl and Koltun 2011, https://arxiv.org/abs/1210.5644.
 """
@@ -45,7 +46,8 @@ def ring_matrices(
 ) -> np.ndarray:
     """Count a confusion matrix for every distance from a border.
 
-    The matrix of the band of width w is the sum of the first w; of everything, the sum of all.
+    The matrix of the band of width w is the sum of the first w; of everything, the sum of all. From
+    it follow the trimap error (`error_rates`) and the trimap IoU (`metrics.scores`).
 
     Args:
         truth: uint8 [H, W], 0..C-1 or void.

@@ -81,7 +81,7 @@ class FCN(SlimModule):
         outputs = num_classes + void_class
         self.skip_scales = scale = dict(zip(self.strides[1:], skip_scales, strict=False))
 
-        def build(images, training, frozen, dropout_seed):
+        def build(images, training, frozen, dropout_seed, unscored=False):
             drop = {"dropout": dropout, "dropout_seed": dropout_seed}
             running = training and not frozen
             end_points = features(images, training=running, padding="SAME", **drop, **settings)
@@ -89,6 +89,8 @@ class FCN(SlimModule):
             if training and dropout:
                 maps[32] = stateless_dropout(maps[32], dropout, dropout_seed)
             maps = {s: scale.get(s, 1.0) * m if s in scale else m for s, m in maps.items()}
+            if unscored:
+                return maps
             with tf.compat.v1.variable_scope("FCN"):
                 if fusion == "feature":
                     return feature_fusion(maps, outputs, self.centred)
@@ -121,6 +123,10 @@ class FCN(SlimModule):
             fusion "feature" only the finest map holds scores, the others features.
         """
         return self._template(pad_to_grid(images, self.centred), training, frozen, dropout_seed)
+
+    def feature_maps(self, images: tf.Tensor) -> dict[int, tf.Tensor]:
+        """Return what a built network scores, as `score_maps`: {stride: [N, h, w, channels]}."""
+        return self._template(pad_to_grid(images, self.centred), False, False, (0, 0), True)
 
     def fuse(
         self,

@@ -48,8 +48,8 @@ def open_picture(data: bytes, name: str) -> np.ndarray:
                 picture = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
             picture = picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"{name}: not a readable picture ({error}); choose another file") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        raise InputError(f"{name}: not a readable picture; choose another file") from None
     picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
     return np.asarray(picture)
 

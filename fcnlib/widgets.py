@@ -144,12 +144,13 @@ class SkipInspector:
 
     def _take(self, change: Any) -> None:
         for file in change["new"]:
+            taken = False
             with self._quietly():
                 picture = open_picture(bytes(file["content"]), file["name"])
                 self._readings.add(file["name"], picture)
                 self.image.options = list(self._readings.images)
-                self.image.value = file["name"]
-            if self.image.value == file["name"]:
+                self.image.value, taken = file["name"], True
+            if taken:  # else the note says why not
                 self._choose()
 
     def _point(self, change: Any) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fcnlib.borders import border_distance, error_rates, ring_matrices
-from fcnlib.metrics import confusion_matrix
+from fcnlib.metrics import confusion_matrix, scores
 
 HALVES = np.array([[0] * 4 + [1] * 4] * 6, np.uint8)
 
@@ -43,7 +43,10 @@ def test_rings_by_hand():
         [[6, 0], [0, 6]],
     ]
     assert error_rates(rings).tolist() == [0.5, 0, 0, 0]
-    assert error_rates(rings.cumsum(axis=0)).tolist() == [1 / 2, 1 / 4, 1 / 6, 1 / 8]
+    bands = rings.cumsum(axis=0)
+    assert error_rates(bands).tolist() == [1 / 2, 1 / 4, 1 / 6, 1 / 8]
+    # Two columns a side of the border: 12 of 18 called 0 are, 6 of 12 that are 1 are found.
+    assert scores(bands[1]).mean_iou == pytest.approx((12 / 18 + 6 / 12) / 2)
 
 
 def test_the_rings_add_up_to_the_whole_and_void_does_not_count():

@@ -24,6 +24,7 @@ from fcnlib.inspector import View
 from fcnlib.inspector_page import write_inspector
 from fcnlib.inspector_panel import draw, pixel_at
 from fcnlib.labels import SHAPES
+from fcnlib.pictures import spread_out
 from fcnlib.readings import Readings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,10 +70,10 @@ def drawings(browser):
     return browser.value("Number(document.body.dataset.drawn)")
 
 
-def painted(browser):
-    """Return the colours of the answer on the page, uint8 [H, W, 4]."""
+def painted(browser, canvas="#answer .paint"):
+    """Return the colours of a canvas of the page, uint8 [H, W, 4]."""
     script = (
-        "(() => { const c = document.querySelector('#answer .paint');"
+        f"(() => {{ const c = document.querySelector('{canvas}');"
         "return [c.height, c.width, ...c.getContext('2d').getImageData(0, 0, c.width, c.height)"
         ".data].join(); })()"
     )
@@ -131,6 +132,35 @@ def test_a_click_on_the_page_takes_the_pixel_apart(page):
     words = browser.value("document.querySelector('#account [role=img]').ariaLabel")
     found = [float(v) for v in re.findall(r": (-?[\d.]+)", words)]
     assert found == pytest.approx([c[best] for c in probe.contributions.values()], abs=0.02)
+    top, left, bottom, right = inspector.receptive_fields(readings[0], 41, 13)[8]
+    frame = browser.value(
+        "(() => { const r = [...document.querySelectorAll('#source rect')].at(-1);"
+        "return ['x', 'y', 'width', 'height'].map(n => Number(r.getAttribute(n))); })()"
+    )
+    edges = np.clip([left, top, right + 1, bottom + 1], 0, [width, height] * 2)
+    found = [frame[0], frame[1], frame[0] + frame[2], frame[1] + frame[3]]
+    assert found == pytest.approx(edges, abs=0.02 * width)  # a frame at the border is set in
+
+
+def test_the_small_pictures_follow_class_and_slider(page):
+    """Of stride 32: orange where it speaks for the class, and the answer that it gives alone."""
+    browser, readings = page
+    size, count = readings[0].own.shape, drawings(browser)
+    browser.value(
+        "(() => { const c = document.getElementById('class'); c.value = 3;"
+        "c.dispatchEvent(new Event('change')); })()"
+    )
+    drawn(browser, count + 1)
+    score = spread_out(readings[0].parts[32][..., 3], 0, 8, size)
+    clear = np.abs(score) > 0.05 * np.abs(score).max()
+    shown = painted(browser, "#scores-0").astype(int)
+    np.testing.assert_array_equal((shown[..., 0] > shown[..., 2])[clear], (score > 0)[clear])
+    assert same(painted(browser, "#so-far-0"), inspector.answer(readings[0], {16: 0, 8: 0}))
+    browser.value("document.getElementById('weight-32').focus()")
+    browser.press("Home")
+    drawn(browser, count + 2)
+    assert np.ptp(painted(browser, "#scores-0"), axis=(0, 1)).tolist() == [0, 0, 0, 0]
+    assert same(painted(browser, "#so-far-0"), np.zeros(size, np.uint8))
 
 
 def test_keys_move_the_ring_and_choose_the_image(page):

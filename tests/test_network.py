@@ -53,6 +53,15 @@ def test_an_eager_call_after_a_trace_is_eager():
     np.testing.assert_array_equal(network(images), first)
 
 
+def test_a_score_is_a_weighted_sum_of_feature_maps():
+    network, images = shared(4), tf.random.stateless_uniform([1, 65, 65, 3], [1, 1], -1, 1)
+    values, maps = network.named_variables(), network.feature_maps(images)
+    for stride, scores in network.score_maps(images)[0].items():
+        weights, biases = (values[f"FCN/score_{stride}/{n}"] for n in ("weights", "biases"))
+        wanted = maps[stride].numpy() @ weights[0, 0].numpy() + biases.numpy()
+        np.testing.assert_allclose(scores, wanted, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("stride", ALL)
 def test_a_fresh_network_says_nothing(stride):
     network = FCN(5, stride, **SMALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import threading
 
@@ -131,12 +132,16 @@ def test_a_picture_of_ones_own(inspector):
     assert inspector.view.reading.image.shape == (60, 30, 3)
 
 
-def test_a_file_that_is_no_picture_is_said_so(inspector):
+@pytest.mark.parametrize("content", [b"no picture", png((50, 40))[:900], b""])
+def test_a_file_that_is_no_picture_is_said_so(inspector, content):
+    upload(inspector, "<mine>.png", png((50, 40)))
     before, image = inspector.picture.value, inspector.image.value
-    upload(inspector, "<notes>.txt", b"no picture")
-    assert "&lt;notes&gt;.txt: not a readable picture" in inspector.note.value
-    assert inspector.picture.value == before
-    assert inspector.image.value == image
+    for name in ("<mine>.png", "<notes>.txt"):  # also one by the name of what is shown
+        upload(inspector, name, content)
+        words = f"{html.escape(name)}: not a readable picture; choose another file"
+        assert inspector.note.value == f"<b>{words}</b>"
+        assert inspector.picture.value == before
+        assert inspector.image.value == image
     inspector.weights[8].value = 0.5
     assert inspector.picture.value == draw(inspector.view)
 
