@@ -12,6 +12,7 @@ from fcnlib import metrics, progress
 from fcnlib.compat import tf
 from fcnlib.network import FCN
 from fcnlib.seed_2017 import Decoder2017
+from fcnlib.workers import summed
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def evaluate(
     num_classes: int,
     label: str | None = None,
 ) -> Evaluation:
-    """Count a split.
+    """Count a split; several workers count their share of it and get the whole.
 
     Args:
         predict: from `predictor`.
@@ -112,6 +113,7 @@ def evaluate(
             np.add.at(seen, index, 1)
             if label:
                 bar.update(len(index))
+    matrices, seen = map(np.asarray, summed([matrices, seen]))
     if not np.all(seen == 1):
         raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
     return Evaluation(matrices, names)

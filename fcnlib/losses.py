@@ -6,6 +6,7 @@ import numpy as np
 
 from fcnlib.compat import tf
 from fcnlib.labels import VOID
+from fcnlib.workers import summed as over_workers
 
 
 def pixel_cross_entropy(
@@ -18,7 +19,8 @@ def pixel_cross_entropy(
 
     Void pixels count neither in the sum nor in the number it is divided by. With weights the mean
     is the weighted one: sum of w * loss over sum of w. The reference code sums; its learning rate
-    times the number of labelled pixels is the one for the mean.
+    times the number of labelled pixels is the one for the mean. Where several processes share a
+    batch each divides by the number of all, so that their losses add up to that of the batch.
 
     Args:
         logits: float32 [N, H, W, C].
@@ -39,7 +41,7 @@ def pixel_cross_entropy(
     if class_weights is not None:
         weight = weight * tf.gather(tf.constant(class_weights, tf.float32), safe)
     total = tf.reduce_sum(loss * weight)
-    return total if summed else tf.math.divide_no_nan(total, tf.reduce_sum(weight))
+    return total if summed else tf.math.divide_no_nan(total, over_workers(tf.reduce_sum(weight)))
 
 
 def void_as_class(labels: tf.Tensor, num_classes: int) -> tf.Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fcnlib import datasets, losses, runrecord, weights
+from fcnlib import datasets, losses, runrecord, weights, workers
 from fcnlib.checkpoints import build_fcn, load_fcn, start_from
 from fcnlib.compat import device_name, tf
 from fcnlib.config import Config
@@ -114,9 +114,9 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     )
     with store.reporting():
         trained = trainer.run(job.name, resume=resume)
-    if trained or not (job.folder / "record.json").exists():
+    if not workers.rank() and (trained or not (job.folder / "record.json").exists()):
         extra = {"training_seconds": trainer.spent, "data": fingerprint(config, dataset)}
-        extra["stages"] = [stage.name for stage in job.stages]
+        extra |= {"stages": [stage.name for stage in job.stages], "workers": workers.size()}
         record = runrecord.capture(config, started=started, device=device_name(), extra=extra)
         runrecord.write_json(job.folder / "record.json", record)
     return job.folder
@@ -208,10 +208,9 @@ def evaluate_fcn(
     digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
     wanted = {"checkpoint": digest, "split": config.data.eval_split, "names": list(names)}
     wanted |= {"dataset": dataset.name, "engine": engine}
-    if (folder / EVALUATION).exists() and (folder / METRICS).exists():
-        arrays, meta = weights.load(folder / EVALUATION)
-        if meta == wanted:
-            return Evaluation(arrays["matrices"], names)
+    kept = _kept(folder, wanted)
+    if workers.of_first([int(kept is not None)])[0]:
+        return Evaluation(kept, names)
     network, meta = load_fcn(folder)
     store = ImageStore(chosen, dataset.labels, limit=0)  # each is looked at once
     batches = eval_batches(store, config.train.eval_batch_size)
@@ -221,9 +220,17 @@ def evaluate_fcn(
         found = evaluate(predictor(answering), batches, names, dataset.labels.num_classes, label)
     summary = {"network": meta["name"], "split": config.data.eval_split}
     summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
-    runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
-    weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
+    if not workers.rank():
+        runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
+        weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
     return found
+
+
+def _kept(folder: Path, wanted: dict[str, Any]) -> np.ndarray | None:
+    if (folder / EVALUATION).exists() and (folder / METRICS).exists():
+        arrays, meta = weights.load(folder / EVALUATION)
+        return arrays["matrices"] if meta == wanted else None
+    return None
 
 
 def train_chain(
@@ -240,6 +247,7 @@ def train_chain(
     Returns:
         {name of the network: scores on the evaluation split}.
     """
+    workers.first_only(lambda: prepare_data(config))
     dataset = prepare_data(config)
     jobs = chain(config, out / "models")
     jobs += [longer_job(config, out / "models")] if control else []
