@@ -113,7 +113,10 @@ def evaluate(
             np.add.at(seen, index, 1)
             if label:
                 bar.update(len(index))
-    matrices, seen = map(np.asarray, summed([matrices, seen]))
+        mine = seen.sum()
+        matrices, seen = map(np.asarray, summed([matrices, seen]))
+        if label:
+            bar.update(int(seen.sum() - mine))
     if not np.all(seen == 1):
         raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
     return Evaluation(matrices, names)

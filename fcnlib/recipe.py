@@ -208,9 +208,10 @@ def evaluate_fcn(
     digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
     wanted = {"checkpoint": digest, "split": config.data.eval_split, "names": list(names)}
     wanted |= {"dataset": dataset.name, "engine": engine}
-    kept = _kept(folder, wanted)
-    if workers.of_first([int(kept is not None)])[0]:
-        return Evaluation(kept, names)
+    there = (folder / EVALUATION).exists() and (folder / METRICS).exists()
+    arrays, meta = weights.load(folder / EVALUATION) if there else ({}, None)
+    if workers.of_first([int(meta == wanted)])[0]:
+        return Evaluation(arrays["matrices"], names)
     network, meta = load_fcn(folder)
     store = ImageStore(chosen, dataset.labels, limit=0)  # each is looked at once
     batches = eval_batches(store, config.train.eval_batch_size)
@@ -224,13 +225,6 @@ def evaluate_fcn(
         runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
         weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
     return found
-
-
-def _kept(folder: Path, wanted: dict[str, Any]) -> np.ndarray | None:
-    if (folder / EVALUATION).exists() and (folder / METRICS).exists():
-        arrays, meta = weights.load(folder / EVALUATION)
-        return arrays["matrices"] if meta == wanted else None
-    return None
 
 
 def train_chain(
