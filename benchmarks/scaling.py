@@ -9,6 +9,7 @@ each, with the whole; the difference is what the summing costs. Calculated: 8 to
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -70,7 +71,7 @@ def worker(folder: Path) -> None:
         network = build_fcn(config, CLASSES, 8)
         stages = [Stage("all", STEPS + 2, 1e-3)]
         Trainer(network, stages, batches, loss, config.train, folder, meta={}).run("")
-    steps = [b - a for a, b in zip(began[1:], began[2:], strict=False)]  # the first traces
+    steps = [b - a for a, b in itertools.pairwise(began[1:])]  # the first traces
     learned = sum(v.numpy().nbytes for v in network.trainable(backbone=True, head=True).values())
     if number == 0:
         print(json.dumps({"seconds": statistics.median(steps), "bytes": learned}))
@@ -158,6 +159,7 @@ def main() -> None:
         worker(given.worker)
         return
     started = runrecord.start()
+    launching.fenced()
     turns = [(measure(1), measure(2)) for _ in range(ROUNDS)]
     one, two = (min(turn[i]["seconds"] for turn in turns) for i in (0, 1))
     sizes = {"default": turns[0][0]["bytes"], "full": full_bytes()}

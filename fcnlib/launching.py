@@ -26,7 +26,7 @@ _SET_FLAGS, _UP = 0x8914, 0x41  # of linux/sockios.h, linux/if.h
 
 def scheduled() -> bool:
     """Return whether whoever started this process says that it is one of several."""
-    return TF_CONFIG in os.environ or int(os.environ.get(SLURM_TASKS) or 1) > 1
+    return TF_CONFIG in os.environ or os.environ.get(SLURM_TASKS, "1") != "1"
 
 
 def launch(words: Sequence[str], workers: int) -> int:
@@ -46,7 +46,7 @@ def launch(words: Sequence[str], workers: int) -> int:
     """
     if workers < 1:
         raise InputError(f"--workers {workers}: at least 1")
-    if not _fenced():
+    if not fenced():
         print("TensorFlow listens on every address here: trust the network", file=sys.stderr)
     held, lifeline = os.pipe()
     nodes = [f"127.0.0.1:{port}" for port in free_ports(workers)]
@@ -81,7 +81,7 @@ def launch(words: Sequence[str], workers: int) -> int:
     raise InputError(f"worker {failed} of {workers}: {reason}; --resume goes on")
 
 
-def _fenced() -> bool:
+def fenced() -> bool:
     """Move this process to a network of its own that is loopback alone, if the system lets it.
 
     TensorFlow's servers listen on every address and do what they are told, without a password.

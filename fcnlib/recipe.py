@@ -143,9 +143,7 @@ def _loss(config: Config, store: ImageStore) -> LossFunction:
 def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
     flat = config.to_dict()
     parts = [config.data, config.network, config.train]
-    parts += (
-        [getattr(config, config.data.dataset)] if config.data.dataset in datasets.GENERATED else []
-    )
+    parts += [getattr(config, n) for n in datasets.GENERATED if n == config.data.dataset]
     wanted = [key for part in parts for key in vars(part)]
     start = None
     if job.start is not None:

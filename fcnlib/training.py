@@ -177,7 +177,10 @@ class Trainer:
     def _check(self, loss: float, batch: Batch) -> None:
         if math.isfinite(loss):
             return
-        files = [self.names[i] for i in batch["index"].numpy() if i < len(self.names)]
+        index = np.zeros(workers.size() * len(batch["index"]), np.int64)
+        index[workers.part(len(index))] = batch["index"]
+        index = np.asarray(workers.summed(index))
+        files = [self.names[i] for i in index if i < len(self.names)]
         raise InputError(
             f"the loss is {loss} at step {self.step}, images {', '.join(files)}; "
             "lower the learning rate, or look at these files with `fcnlib data check`"

@@ -151,7 +151,9 @@ def _choose_device(hosts: list[str], number: int) -> None:
 def _check_port(node: str) -> None:
     port = node.rpartition(":")[2]
     try:
-        socket.create_server(("", int(port))).close()
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", int(port)))
     except (OSError, ValueError, OverflowError) as error:
         raise InputError(f"worker {node}: port {port} cannot be had ({error})") from None
 
