@@ -35,6 +35,7 @@ SETTINGS = {
     "head_steps": 2,
     "coarse_steps": 24,
     "batch_norm": "frozen",
+    "optimizer": "sgd",  # which, unlike Adam, feels the scale of a gradient
     "precision": "float32",
     "class_weights": "median_frequency",
     "eval_batch_size": 2,
