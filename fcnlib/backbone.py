@@ -17,6 +17,7 @@ from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
 from fcnlib.compat import slim, tf
 from fcnlib.precision import float32_variables
 from fcnlib.slim_module import SlimModule
+from fcnlib.workers import rank, size
 
 BATCH_NORM_EPSILON = 1e-3
 BYTES_TO_UNIT = 127.5  # pixels 0..255 are images in [-1, 1], times this, plus this
@@ -213,7 +214,9 @@ def stateless_dropout(net: tf.Tensor, rate: float, seed, per_image: bool = False
     Returns:
         float32 [N, h, w, C].
     """
-    shape = tf.shape(net)
-    noise = tf.stack([shape[0], 1, 1, shape[3]]) if per_image else shape
-    keep = tf.random.stateless_uniform(noise, tf.cast(seed, tf.int32)) >= rate
+    images, *rest = tf.unstack(tf.shape(net))
+    rest = [1, 1, rest[-1]] if per_image else rest
+    # For the whole batch: an image loses the same, whichever worker it is given to.
+    drawn = tf.random.stateless_uniform([images * size(), *rest], tf.cast(seed, tf.int32))
+    keep = drawn[images * rank() : images * (rank() + 1)] >= rate
     return net * tf.cast(keep, net.dtype) / (1.0 - rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +88,34 @@ def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: 
 @path_option("--out", help="The run folder; results/runs/PROFILE by default.")
 @resume_option
 @click.option("--control", is_flag=True, help="Train the coarsest one on for as many steps, too.")
+@click.option("--workers", default=1, show_default=True, help="Processes here, a GPU or core each.")
 def train(
-    profile: str, settings: tuple[str, ...], out: Path | None, resume: bool, control: bool
+    profile: str,
+    settings: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    control: bool,
+    workers: int,
 ) -> None:
     """Train the chain of networks of a profile, coarse to fine, and score them."""
     config = read_config(profile, settings)
-    from fcnlib import recipe
+    from fcnlib import launching
     from fcnlib.config import ROOT
     from fcnlib.locking import locked
 
     folder = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
-    with locked(folder):
-        for name, evaluation in recipe.train_chain(config, folder, resume, control).items():
-            _echo_scores(name, evaluation.scores)
+    if workers != 1 and not launching.scheduled():
+        words = ["train", "--profile", profile, "--out", str(folder), "--workers", str(workers)]
+        words += [word for text in settings for word in ("--set", text)]
+        words += ["--resume"] * resume + ["--control"] * control
+        sys.exit(launching.launch(words, workers))
+    from fcnlib import recipe
+    from fcnlib.workers import joined, rank
+
+    with joined(workers, config.train.batch_size), locked(folder, rank() == 0):
+        found = recipe.train_chain(config, folder, resume, control)
+    for name, evaluation in found.items() if rank() == 0 else ():
+        _echo_scores(name, evaluation.scores)
 
 
 @click.command()

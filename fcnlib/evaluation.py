@@ -13,6 +13,7 @@ from fcnlib.compat import tf
 from fcnlib.engines import Engine
 from fcnlib.network import FCN
 from fcnlib.seed_2017 import Decoder2017
+from fcnlib.workers import summed
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def evaluate(
     num_classes: int,
     label: str | None = None,
 ) -> Evaluation:
-    """Count a split.
+    """Count a split; several workers count their share of it and get the whole.
 
     Args:
         predict: from `predictor`.
@@ -129,6 +130,10 @@ def evaluate(
             np.add.at(seen, index, 1)
             if label:
                 bar.update(len(index))
+        mine = seen.sum()
+        matrices, seen = map(np.asarray, summed([matrices, seen]))
+        if label:
+            bar.update(int(seen.sum() - mine))
     if not np.all(seen == 1):
         raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
     return Evaluation(matrices, names)

@@ -18,6 +18,7 @@ from fcnlib.datasets.reading import read_image
 from fcnlib.errors import InputError
 from fcnlib.image_store import Cache, ImageStore
 from fcnlib.labels import SHAPES
+from fcnlib.workers import part, rank, size
 
 _THREADS = 2
 _IMAGES = (".jpg", ".png")
@@ -47,10 +48,12 @@ def train_batches(
 ) -> tf.data.Dataset:
     """Return the training batches of steps start_step .. start_step + steps - 1.
 
+    Several workers share every batch: each gets its part, so that B is their share of it.
+
     Args:
         store: the training images.
         data: gives crop_size S and how images are varied.
-        batch_size: B.
+        batch_size: B, of all workers together.
         seed: of the run.
         start_step: steps done before.
         steps: how many batches.
@@ -72,9 +75,11 @@ def train_batches(
         image, label = augment(image, mask, seed, position, data)
         return {"image": image, "label": label, "index": index}
 
+    mine = part(batch_size)
     sequence = (np.arange(first, last), order(len(store), seed, first, last))
+    sequence = tuple(s.reshape(steps, batch_size)[:, mine].ravel() for s in sequence)
     samples = tf.data.Dataset.from_tensor_slices(sequence).map(sample, _THREADS)
-    return _ready(samples.batch(batch_size, drop_remainder=True))
+    return _ready(samples.batch(mine.stop - mine.start, drop_remainder=True))
 
 
 def _check(data: DataConfig) -> None:
@@ -90,6 +95,9 @@ def _check(data: DataConfig) -> None:
 
 def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:
     """Return every image once, at its native size, batched with images of the same size.
+
+    Several workers share the images, a batch in turn, so that images of one size come in the same
+    batches as they would to one: whom an image is batched with decides its last bits.
 
     Args:
         store: the images to evaluate on.
@@ -108,15 +116,17 @@ def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:
         image, mask = _read(store.fetch, index, (3, 2))
         return {"image": image, "label": mask, "index": index}
 
-    def size(item):
+    def shape(item):
         height, width = tf.unstack(tf.shape(item["label"], out_type=tf.int64))
         return height * 2**32 + width
 
     def normalize(batch):
         return batch | {"image": tf.cast(batch["image"], tf.float32) / 127.5 - 1.0}
 
-    images = tf.data.Dataset.range(len(store), output_type=tf.int32).map(sample, _THREADS)
-    groups = images.group_by_window(size, lambda _, group: group.batch(batch_size), batch_size)
+    indices = np.arange(len(store), dtype=np.int32)
+    indices = indices[indices // batch_size % size() == rank()]
+    images = tf.data.Dataset.from_tensor_slices(indices).map(sample, _THREADS)
+    groups = images.group_by_window(shape, lambda _, group: group.batch(batch_size), batch_size)
     return _ready(groups.map(normalize, _THREADS))
 
 

@@ -17,11 +17,12 @@ _LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
+def locked(out: Path, wanted: bool = True) -> Iterator[None]:
     """Hold the folder of a run, so that two runs never write into one.
 
     Args:
         out: the folder; it is made where it is missing.
+        wanted: False holds nothing, for a process that works beside the one that does.
 
     Yields:
         Nothing; the lock is dropped at the end, also when the process dies.
@@ -29,6 +30,9 @@ def locked(out: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it.
     """
+    if not wanted:
+        yield
+        return
     out.mkdir(parents=True, exist_ok=True)
     with open(out / _LOCK, "w") as lock:
         try:

@@ -8,6 +8,7 @@ from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID
+from fcnlib.workers import summed as over_workers
 
 
 def pixel_cross_entropy(
@@ -20,7 +21,8 @@ def pixel_cross_entropy(
 
     Void pixels count neither in the sum nor in the number it is divided by. With weights the mean
     is the weighted one: sum of w * loss over sum of w. The reference code sums; its learning rate
-    times the number of labelled pixels is the one for the mean.
+    times the number of labelled pixels is the one for the mean. Where several processes share a
+    batch each divides by the number of all, so that their losses add up to that of the batch.
 
     Args:
         logits: float32 [N, H, W, C].
@@ -41,7 +43,7 @@ def pixel_cross_entropy(
     if class_weights is not None:
         weight = weight * tf.gather(tf.constant(class_weights, tf.float32), safe)
     total = tf.reduce_sum(loss * weight)
-    return total if summed else tf.math.divide_no_nan(total, tf.reduce_sum(weight))
+    return total if summed else tf.math.divide_no_nan(total, over_workers(tf.reduce_sum(weight)))
 
 
 def objective(config: TrainConfig, class_weights: np.ndarray | None = None):

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 QUIET_SECONDS = 15.0
+_muted: list[bool] = []
 
 
 def bar(total: int, label: str, unit: str, initial: int = 0) -> Any:
@@ -32,10 +33,15 @@ def bar(total: int, label: str, unit: str, initial: int = 0) -> Any:
         A context manager with `update(count, **values)`, which shows the values beside the count,
         and `say(line)`, which prints a line on standard error without breaking the bar.
     """
-    if total < 1:
+    if total < 1 or _muted:
         return _Silent()
     kind = _Cell if _in_notebook() else _Live if sys.stderr.isatty() else _Lines
     return kind(total, label, unit, initial)
+
+
+def mute() -> None:
+    """Show no more bars in this process: it works beside another, which shows them."""
+    _muted.append(True)
 
 
 @contextlib.contextmanager

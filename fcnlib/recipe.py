@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fcnlib import datasets, losses, runrecord, weights
+from fcnlib import datasets, losses, runrecord, weights, workers
 from fcnlib.checkpoints import build_fcn, load_fcn, start_from
 from fcnlib.compat import device_name
 from fcnlib.config import Config
@@ -112,9 +112,9 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     )
     with store.reporting():
         trained = trainer.run(job.name, resume=resume)
-    if trained or not (job.folder / "record.json").exists():
+    if not workers.rank() and (trained or not (job.folder / "record.json").exists()):
         extra = {"training_seconds": trainer.spent, "data": fingerprint(config, dataset)}
-        extra["stages"] = [stage.name for stage in job.stages]
+        extra |= {"stages": [stage.name for stage in job.stages], "workers": workers.size()}
         record = runrecord.capture(config, started=started, device=device_name(), extra=extra)
         runrecord.write_json(job.folder / "record.json", record)
     return job.folder
@@ -130,9 +130,7 @@ def _class_weights(config: Config, store: ImageStore) -> np.ndarray | None:
 def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
     flat = config.to_dict()
     parts = [config.data, config.network, config.train]
-    parts += (
-        [getattr(config, config.data.dataset)] if config.data.dataset in datasets.GENERATED else []
-    )
+    parts += [getattr(config, n) for n in datasets.GENERATED if n == config.data.dataset]
     wanted = [key for part in parts for key in vars(part)]
     start = None
     if job.start is not None:
@@ -195,10 +193,10 @@ def evaluate_fcn(
     digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
     wanted = {"checkpoint": digest, "split": config.data.eval_split, "names": list(names)}
     wanted |= {"dataset": dataset.name, "engine": engine}
-    if (folder / EVALUATION).exists() and (folder / METRICS).exists():
-        arrays, meta = weights.load(folder / EVALUATION)
-        if meta == wanted:
-            return Evaluation(arrays["matrices"], names)
+    there = (folder / EVALUATION).exists() and (folder / METRICS).exists()
+    arrays, meta = weights.load(folder / EVALUATION) if there else ({}, None)
+    if workers.of_first([int(meta == wanted)])[0]:
+        return Evaluation(arrays["matrices"], names)
     network, meta = load_fcn(folder)
     store = ImageStore(chosen, dataset.labels, limit=0)  # each is looked at once
     batches = eval_batches(store, config.train.eval_batch_size)
@@ -208,8 +206,9 @@ def evaluate_fcn(
         found = evaluate(predict, batches, names, dataset.labels.num_classes, label)
     summary = {"network": meta["name"], "split": config.data.eval_split}
     summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
-    runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
-    weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
+    if not workers.rank():
+        runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
+        weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
     return found
 
 
@@ -227,6 +226,7 @@ def train_chain(
     Returns:
         {name of the network: scores on the evaluation split}.
     """
+    workers.first_only(lambda: prepare_data(config))
     dataset = prepare_data(config)
     jobs = chain(config, out / "models")
     jobs += [longer_job(config, out / "models")] if control else []

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from fcnlib import progress, weights
+from fcnlib import progress, weights, workers
 from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
@@ -96,7 +96,7 @@ class Trainer:
             KeyboardInterrupt: after saving, when the user stops the run.
         """
         arrays = self._read_checkpoint() if resume else None
-        before = self.step
+        before = self.step = int(workers.of_first([self.step])[0])
         if before < self.total_steps:
             with (
                 progress.bar(self.total_steps, label, "step", initial=before) as bar,
@@ -113,7 +113,7 @@ class Trainer:
                 self._save(finished=True)
                 if told:
                     raise KeyboardInterrupt
-        (self.folder / PREVIOUS).unlink(missing_ok=True)
+        workers.first_only(lambda: (self.folder / PREVIOUS).unlink(missing_ok=True))
         return self.step - before
 
     def _run_stage(self, stage: Stage, first: int, arrays: dict | None, bar, told: list) -> None:
@@ -123,6 +123,10 @@ class Trainer:
         if arrays is not None and self.step > first:  # else it is that of the stage before
             state = {f"optimizer/{i}": v for i, v in enumerate(self._optimizer.state)}
             weights.transplant(arrays, state, may_skip=("",), source="optimizer state")
+        if workers.size() > 1:
+            alike = [*self.network.named_variables().values(), *self._optimizer.state]
+            for variable, value in zip(alike, workers.of_first(alike), strict=True):
+                variable.assign(value)
         train_step = self._compile(stage, variables)
         started = saved = tick = time.monotonic()
         before, steps = self.spent, first + stage.steps - self.step
@@ -139,7 +143,7 @@ class Trainer:
             due = self.evaluate_every and self.step % self.evaluate_every == 0
             score = self._score() if self.evaluate and (at_end or due) else None
             if self.step % every == 0 or score is not None:
-                speed = batch["image"].shape[0] / max(now - tick, 1e-9)
+                speed = workers.size() * batch["image"].shape[0] / max(now - tick, 1e-9)
                 self._log(stage, rate, value, speed, score)
             if told and self.step < self.total_steps:
                 self._save()
@@ -157,7 +161,7 @@ class Trainer:
             self._optimizer.swap()
 
     def _compile(self, stage: Stage, variables: list[tf.Variable]):
-        optimizer = self._optimizer
+        optimizer, averages = self._optimizer, self._moving_averages(stage)
 
         # Autograph finds nothing to rewrite and makes tracing five times as long.
         @tf.function(autograph=False)
@@ -167,15 +171,26 @@ class Trainer:
                 loss = self.loss(self.network, batch, stage, step)
                 scaled = optimizer.scaled(loss)
             gradients = tape.gradient(scaled, variables)
+            loss, gradients, sums = workers.summed([loss, gradients, averages])
+            for variable, total in zip(averages, sums, strict=True):
+                variable.assign(total / workers.size())
             optimizer.apply(gradients, rate)
             return loss
 
         return train_step
 
+    def _moving_averages(self, stage: Stage) -> list[tf.Variable]:
+        """Return what each worker changes by its own part of the batch, if there are several."""
+        moving = {} if stage.frozen or workers.size() == 1 else self.network.named_variables()
+        return [v for name, v in moving.items() if "/moving_" in name]
+
     def _check(self, loss: float, batch: Batch) -> None:
         if math.isfinite(loss):
             return
-        files = [self.names[i] for i in batch["index"].numpy() if i < len(self.names)]
+        index = np.zeros(workers.size() * len(batch["index"]), np.int64)
+        index[workers.part(len(index))] = batch["index"]
+        index = np.asarray(workers.summed(index))
+        files = [self.names[i] for i in index if i < len(self.names)]
         raise InputError(
             f"the loss is {loss} at step {self.step}, images {', '.join(files)}; "
             "lower the learning rate, or look at these files with `fcnlib data check`"
@@ -185,6 +200,8 @@ class Trainer:
         score = "" if score is None else f"{score:.5f}"
         values = (f"{rate:.3e}", f"{loss:.5f}", f"{speed:.1f}", f"{self.spent:.1f}", score)
         self.rows.append((self.step, stage.name, *values))
+        if workers.rank():
+            return
         partial = self.folder / (LOG + ".partial")
         with open(partial, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -193,6 +210,8 @@ class Trainer:
         os.replace(partial, self.folder / LOG)
 
     def _save(self, finished: bool = False) -> None:
+        if workers.rank():
+            return
         arrays = {n: v.numpy() for n, v in self.network.named_variables().items()}
         if not finished:
             state = enumerate(self._optimizer.state)

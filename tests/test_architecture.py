@@ -16,7 +16,7 @@ MAX_FILE, MAX_FUNCTION = 250, 60  # lines; more is two things
 # Lowest first. A module imports from the lines above its own only, so there can be no cycle.
 LAYERS = """
     __init__ errors schema
-    blocks borders config diagnosis labels locking metrics progress
+    blocks borders config diagnosis labels launching locking metrics progress
     download keras_files protocols unpacking
     runrecord
     datasets.generation datasets.records datasets.scene_canvas datasets.shape_forms
@@ -28,7 +28,7 @@ LAYERS = """
     datasets
     archives data_check
     compat
-    precision tensorboard_log
+    precision tensorboard_log workers
     augmentation image_store packing
     input_pipeline
     geometry
