@@ -7,9 +7,7 @@ done.
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fcnlib import progress, weights, workers
+from fcnlib import progress, runrecord, weights, workers
 from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
@@ -202,12 +200,8 @@ class Trainer:
         self.rows.append((self.step, stage.name, *values))
         if workers.rank():
             return
-        partial = self.folder / (LOG + ".partial")
-        with open(partial, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(LOG_FIELDS)
-            writer.writerows(self.rows)
-        os.replace(partial, self.folder / LOG)
+        lines = (",".join(map(str, row)) + "\n" for row in (LOG_FIELDS, *self.rows))
+        runrecord.write_text(self.folder / LOG, "".join(lines))
 
     def _save(self, finished: bool = False) -> None:
         if workers.rank():
