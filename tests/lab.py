@@ -74,7 +74,7 @@ def wait_for_server(address: str, process: subprocess.Popen, log: Path) -> None:
 
 def run_all(browser: Browser) -> None:
     """Run every cell; again if the kernel rests, for what is sent while it connects is lost."""
-    idle = "/ \\| Idle/.test(document.querySelector('#jp-main-statusbar')?.textContent ?? '')"
+    idle = "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
     error = "(document.querySelector('[data-mime-type*=error]')?.textContent ?? '')"
     # Every code cell has its number: all have run.
     prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]"
