@@ -100,7 +100,16 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def one(root):
+def lost(root):
+    """The first process of a cluster whose second was killed, and when; it ends as others run."""
+    first, second = start(root, "lost", 2, *OFTEN)
+    appears(root / "lost" / CHECKPOINT)
+    second.kill()
+    return first, time.time()
+
+
+@pytest.fixture(scope="module")
+def one(root, lost):
     return finish(root, "one", 1)
 
 
@@ -109,6 +118,7 @@ def two(root, one):
     return finish(root, "two", 2)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_curve_and_the_weights_of_one(one, two):
     curves = [[float(row[3]) for row in meta["rows"]] for _, meta in (one, two)]
     assert len(curves[0]) == 26 and len(set(curves[0])) > 20
@@ -117,6 +127,7 @@ def test_two_processes_give_the_curve_and_the_weights_of_one(one, two):
         np.testing.assert_allclose(two[0][name], array, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_lost_process_ends_the_job_which_resumes_and_scores_to_the_same_counts(root, two):
     log = root / "killed.log"
     command = [sys.executable, "-m", "fcnlib", *words(root, "killed", "--workers", "2", *OFTEN)]
@@ -163,12 +174,12 @@ def own_network():
     return os.readlink("/proc/self/ns/net")
 
 
-def test_on_a_cluster_the_others_stop_by_themselves(root, one):
-    first, second = start(root, "lost", 2, *OFTEN)
-    appears(root / "lost" / CHECKPOINT)
-    second.kill()
-    first.join(SECONDS)
+@pytest.mark.slow
+def test_on_a_cluster_the_others_stop_by_themselves(root, lost):
+    first, killed = lost
+    first.join(2 * SECONDS)
     assert first.exitcode == 2
+    assert (root / "lost.0").stat().st_mtime - killed < SECONDS  # its last words
     (line,) = errors(root / "lost.0")
     assert "a worker was lost" in line and "--resume" in line
 
