@@ -24,6 +24,7 @@ SETTINGS = {  # by default a cell out of sight is no part of the page, and Lab a
     "notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',
     "apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false"}',
 }
+IDLE = "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
 RESTS = 20  # looks, half a second apart, at a kernel that does nothing
 
 
@@ -74,7 +75,6 @@ def wait_for_server(address: str, process: subprocess.Popen, log: Path) -> None:
 
 def run_all(browser: Browser) -> None:
     """Run every cell; again if the kernel rests, for what is sent while it connects is lost."""
-    idle = "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
     error = "(document.querySelector('[data-mime-type*=error]')?.textContent ?? '')"
     # Every code cell has its number: all have run.
     prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]"
@@ -82,7 +82,7 @@ def run_all(browser: Browser) -> None:
     end, rested = time.monotonic() + 4 * SECONDS, RESTS
     while not browser.value(f"{done} || {error} !== ''"):
         assert time.monotonic() < end, "the notebook did not finish"
-        rested = rested + 1 if browser.value(idle) else 0
+        rested = rested + 1 if browser.value(IDLE) else 0
         if rested > RESTS:
             browser.click(".lm-MenuBar-item:nth-child(4)")  # Run
             item = "[data-command='runmenu:run-all']"

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from browser import Browser
-from lab import ROOT, jupyter_lab, run_all
+from lab import IDLE, ROOT, jupyter_lab, run_all
 from PIL import Image
 
 PLACE = ROOT / "results" / "inspector"
@@ -48,10 +48,12 @@ def notebook(browser: Browser, run: Path) -> None:
         browser.open(address)
         browser.wait_for("document.querySelectorAll('.jp-Notebook .jp-Cell').length > 3")
         run_all(browser)
+        browser.wait_for(IDLE)
+        before = browser.value("document.querySelector('.fcnlib-picture').src")
         browser.value("document.querySelectorAll('.fcnlib-inspector .noUi-handle')[0].focus()")
         browser.press("ArrowLeft", times=8)
         browser.middle(".fcnlib-inspector")
-        browser.wait_for("document.querySelector('.fcnlib-picture').complete")
+        browser.wait_for(f"document.querySelector('.fcnlib-picture').src !== '{before}' && {IDLE}")
         save(browser, "jupyterlab")
 
 
