@@ -43,6 +43,8 @@ comparison: .venv/fcnlib ## three seeds of every system of notebook 08; ARGS="--
 
 bench: .venv/fcnlib ## ours and every peer in turn: rewrites results/benchmarks/, minutes
 	$(BIN)/python -m benchmarks.bench $(ARGS)
+	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.scaling
 
 lock: ## rewrite requirements.lock and requirements.txt from the pins in pyproject.toml (needs uv)
 	$(UV) pip compile pyproject.toml --extra dev --extra export --universal --generate-hashes --fork-strategy fewest \

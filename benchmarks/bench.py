@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +20,21 @@ import pandas as pd
 from benchmarks import small
 from benchmarks.contestants import BATCH, CLASSES, EVEN_SIDE, GRID_SIDE, GROUPS
 from fcnlib import runrecord
-from fcnlib.config import Config
+from fcnlib.config import ROOT, Config
 from fcnlib.errors import InputError
 
 ROUNDS, SECONDS = 5, 2.0  # turns of each contestant, and about how long a turn is
+README, BEGIN, END = ROOT / "README.md", "<!-- bench:begin -->", "<!-- bench:end -->"
 COLUMNS = ("group", "what", "value", "unit", "ours_times", "first_seconds", "peak_gib")
 
 
 class Contestant:
     """A process that does steps when told."""
 
-    def __init__(self, group: str, name: str):
+    def __init__(self, name: str, words: Sequence[str]):
         self.name, self.times, self.first, self.peak = name, [], float("nan"), float("nan")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.contestants", group, name],
+            [sys.executable, "-m", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -76,7 +78,7 @@ def contest(group: str) -> list[dict]:
     print(f"{group}: {BATCH} images of {GRID_SIDE} or {EVEN_SIDE} pixels", flush=True)
     entered = []
     for name in GROUPS[group]:  # one at a time: the first step is measured too
-        contestant = Contestant(group, name)
+        contestant = Contestant(name, ["benchmarks.contestants", group, name])
         if contestant.ready():
             entered.append(contestant)
     steps = {c.name: max(round(SECONDS / c.turn(1)), 1) for c in entered}
@@ -115,6 +117,41 @@ def table(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def summary(frame: pd.DataFrame, record: dict) -> str:
+    """Return the README's part: the fastest of each peer's types beside ours, and where from."""
+
+    def best(group: str, start: str) -> str:
+        rows = frame[(frame.group == group) & frame.what.str.startswith(start)]
+        if rows.empty:
+            return ""
+        ours = frame[(frame.group == group) & frame.what.str.startswith("ours")].value.max()
+        times = "" if start.startswith("ours") else f" ({ours / rows.value.max():.2f} times)"
+        return f"{rows.value.max():.3g}{times}"
+
+    lines = ["| images a second, FCN-8s | ours | Keras | tf-slim | 2017 |", "|---|--:|--:|--:|--:|"]
+    peers = ("ours", "Keras", "tf-slim", "2017")
+    for group in GROUPS:
+        lines.append(f"| {group} | {' | '.join(best(group, peer) for peer in peers)} |")
+    metric = frame[frame.group == "metric"]
+    pixels = ", ".join(f"{r.what} {r.value:.3g}" for r in metric.itertuples())
+    machine, versions = record["machine"], record["versions"]
+    lines += ["", f"Confusion matrix, megapixels a second: {pixels}." if pixels else ""]
+    lines += [
+        f"{GRID_SIDE} or {EVEN_SIDE} pixels, batch {BATCH}, each peer's fastest type; in brackets "
+        f"how many times that ours is. `make bench`, {machine['cpu']}, {machine['cores']} cores, "
+        f"TensorFlow {versions['tensorflow']}, commit {record['commit'][:10]}; "
+        "all of it in [`results/benchmarks/`](results/benchmarks/bench.md)."
+    ]
+    return "\n".join(lines)
+
+
+def into_readme(text: str, path: Path) -> None:
+    """Put the summary between its marks."""
+    whole = path.read_text(encoding="utf-8")
+    before, rest = whole.split(BEGIN)
+    runrecord.write_text(path, f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"))
@@ -134,6 +171,9 @@ def main() -> None:
     del record["config"]  # there is none; each contestant has its own
     runrecord.write_text(given.out / "bench.csv", frame.to_csv(index=False))
     runrecord.write_json(given.out / "record.json", record)
+    runrecord.write_text(given.out / "bench.md", f"# `make bench`\n\n{table(frame)}\n")
+    if not given.only:
+        into_readme(summary(frame, record), README)
     print(table(frame))
     print(f"{time.monotonic() - clock:.0f} s; {given.out}/bench.csv")
 

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.contestants import CLASSES
+from fcnlib import runrecord
+from fcnlib.config import ROOT
 
 _REPEATS = 5
 
@@ -200,10 +203,57 @@ def evaluation() -> list[dict]:
     return rows
 
 
+def interactive() -> list[dict]:
+    """Measure what a person waits for, without the 100 megapixels, which take minutes."""
+    from benchmarks.interactive import field, slider
+    from fcnlib.labels import SHAPES, VOC
+
+    rows = [*slider(SHAPES, 129, 129), *slider(VOC, 375, 500), *field()]
+    return [row("interactive", r["name"], r["value"], r["unit"]) for r in rows]
+
+
+def records() -> list[dict]:
+    """Read generated pairs from their files and from TFRecords."""
+    from benchmarks.records import measure
+    from fcnlib import recipe
+    from fcnlib.config import load_profile
+    from fcnlib.packing import pack
+
+    with tempfile.TemporaryDirectory() as folder:
+        changes = {"data_dir": f"{folder}/data", "train_images": 200, "val_images": 8}
+        changes |= {"objects_per_class": 1, "objects_val_per_class": 1}
+        files = recipe.prepare_data(load_profile("quick", changes))
+        packed = pack(files, Path(folder) / "packed", ("train",))
+        found = measure(files, packed, "train", 200, 3)
+    return [
+        row("records", r["way"], float(r["records"]), "pairs/s", float(r["ratio"])) for r in found
+    ]
+
+
+def workbook() -> list[dict]:
+    """Read how long the last `make workbook` took, by notebook and by training."""
+    run = ROOT / "results" / "runs" / "quick"
+    record = runrecord.read_json(run / "record.json") or {}
+    times = {name: entry["seconds"] for name, entry in record.get("notebooks", {}).items()}
+    if not times:
+        print("  workbook: left out; run `make workbook` first", flush=True)
+        return []
+    rows = [row("workbook", "all notebooks", round(sum(times.values())), "s")]
+    rows += [row("workbook", name, round(seconds), "s") for name, seconds in times.items()]
+    for path in sorted((run / "models").glob("**/record.json")):
+        taken = (runrecord.read_json(path) or {}).get("training_seconds", 0)
+        name = path.parent.relative_to(run / "models")
+        rows.append(row("workbook", f"training {name}", round(taken), "s"))
+    return rows
+
+
 MEASURES = {
     "metric": metric,
     "ceiling": ceiling,
     "input": input_pipeline,
     "start": start,
     "evaluation": evaluation,
+    "interactive": interactive,
+    "records": records,
+    "workbook": workbook,
 }
