@@ -46,6 +46,8 @@ class Browser:
             )
             for domain in ("Page", "Runtime", "Network"):
                 self.call(f"{domain}.enable")
+            # JupyterLab takes no notebook for the current one in a window without the focus.
+            self.call("Emulation.setFocusEmulationEnabled", enabled=True)
         except BaseException:
             self._process.kill()
             raise
