@@ -1,0 +1,58 @@
+"""The tables that `make bench` writes, from rows worked out by hand."""
+
+import pandas as pd
+import pytest
+
+from benchmarks import bench, growth
+
+RECORD = {
+    "machine": {"cpu": "a processor", "cores": 2},
+    "versions": {"tensorflow": "2.21.0"},
+    "commit": "0123456789abcdef",
+}
+
+
+def test_the_summary_sets_ours_beside_each_peers_fastest():
+    rows = [
+        ("training", "ours", 8.0),
+        ("training", "ours, float32", 4.0),
+        ("training", "Keras, float32", 2.0),
+        ("training", "Keras, mixed bfloat16", 4.0),
+        ("training", "2017", 1.6),
+        ("metric", "ours", 400.0),
+        ("metric", "Keras MeanIoU", 6.0),
+    ]
+    frame = pd.DataFrame(rows, columns=["group", "what", "value"])
+    training = next(t for t in bench.summary(frame, RECORD).splitlines() if "| training" in t)
+    assert training == "| training | 8 | 4 (2.00 times) |  | 1.6 (5.00 times) |"
+    text = bench.summary(frame, RECORD)
+    assert "ours 400, Keras MeanIoU 6." in text and "commit 0123456789;" in text
+
+
+def test_the_readme_keeps_what_is_around_the_marks(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(f"above\n{bench.BEGIN}\nold\n{bench.END}\nbelow\n")
+    for text in ("new", "newer"):
+        bench.into_readme(text, path)
+    assert path.read_text() == f"above\n{bench.BEGIN}\nnewer\n{bench.END}\nbelow\n"
+
+
+def test_the_page_of_growth_by_hand(monkeypatch):
+    """A step twice as long for 150 classes, ten billion operations an image, 60 of 100 GFLOP/s."""
+    monkeypatch.setattr(growth, "operations", lambda side: 10e9)
+    rows = [("side", s, 2.0, 2.0) for s in growth.CASES["side"]]
+    rows += [("batch", b, 1.0 + b / 4, b / (1.0 + b / 4)) for b in growth.CASES["batch"]]
+    rows += [("classes", c, s, 4 / s) for c, s in ((21, 2.0), (150, 4.0), (1000, 20.0))]
+    rows += [("threads", t, 3.0 / t, t) for t in growth.CASES["threads"]]
+    frame = pd.DataFrame(rows, columns=["changed", "to", "seconds", "images/s"])
+    page = growth.page(frame, 100.0, 88_000_000, RECORD)
+    assert "**The machine's share.** 60%" in page  # 3 x 10e9 x 4 images in 2 s
+    assert "takes 2.00 times as long, to 1000\n10.0 times" in page
+    assert "Two threads do 2.00 times" in page
+    an_image = 3 * 10e9 / (0.6 * growth.GPU_PEAK)
+    hours = an_image * 10_582 * growth.EPOCHS / 3600
+    assert f"| PASCAL VOC 2012, trainaug | 321 | {hours:.1f} h |" in page
+    step, ring = an_image * growth.GPU_BATCH, 2 * 7 / 8 * 88e6 / 12.5e9
+    assert f"| {hours / 8 * (step + ring) / step:.2f} h |" in page
+    assert hours == pytest.approx(0.0236, rel=0.01)
+    assert len(growth.draw(frame).axes) == 4
