@@ -56,6 +56,11 @@ class Engine:
         scores = tf.numpy_function(self._ask, [images], tf.float32, stateful=False)
         return tf.ensure_shape(scores, [None, None, None, self._outputs])
 
+    def score_maps(self, images: tf.Tensor) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
+        """Return what `FCN.score_maps` does; by TensorFlow, whichever the engine is."""
+        images = pad_to_grid(images, self.network.centred)
+        return self._folded.score_maps(images, self.network.dtype)
+
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Return the logits, float32 [N, H, W, C], of images float32 [N, H, W, 3] in [-1, 1]."""
         height, width = tf.unstack(tf.shape(images)[1:3])

@@ -198,13 +198,13 @@ def weigh_skips(
         {name: the confusion matrices of the evaluation split}.
     """
     images = tf.TensorSpec([None, None, None, 3])
-    numbers = tf.TensorSpec([len(network.strides)])
+    numbers, engine = tf.TensorSpec([len(network.strides)]), settled(network)
 
     @tf.function(autograph=False, input_signature=[images, numbers])
     def predict(images, factors):
         height, width = tf.unstack(tf.shape(images)[1:3])
         fused = network.fuse(
-            *network.score_maps(images),
+            *engine.score_maps(images),
             dict(zip(network.strides, tf.unstack(factors), strict=True)),
         )
         return tf.cast(tf.argmax(network.to_pixels(fused, height, width), axis=-1), tf.uint8)

@@ -82,10 +82,20 @@ class Folded:
         Returns:
             float32 [N, h, w, C] at the network's stride.
         """
+        return tf.cast(self._all(images, dtype)[self.ops[-1].output], tf.float32)
+
+    def score_maps(
+        self, images: tf.Tensor, dtype: tf.DType = tf.float32
+    ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
+        """Compute what `FCN.score_maps` does, from images and in a type as for `run`."""
+        maps = self._all(images, dtype)
+        return {s: tf.cast(maps[n], tf.float32) for s, n in self._scored.items()}, self._kernels
+
+    def _all(self, images: tf.Tensor, dtype: tf.DType) -> dict[str, tf.Tensor]:
         maps = {INPUT: tf.cast(images, dtype)}
         for op in self.ops:
             maps[op.output] = _do(op, [maps[name] for name in op.inputs], self.network.centred)
-        return tf.cast(maps[self.ops[-1].output], tf.float32)
+        return maps
 
     def _pixels(self, made: Backbone) -> str:
         if not self.network.raw_inputs and not made.mean:
@@ -156,6 +166,7 @@ class Folded:
     def _fuse(self, maps: Mapping[int, str]) -> None:
         # The kernels that a network fuses with do not depend on the image.
         _, kernels = self.network.score_maps(tf.zeros([1, 33, 33, 3]))
+        self._kernels, self._scored = kernels, {}
         fused, outputs = None, self.network.num_classes + self.network.void_class
         for stride, net in maps.items():
             layer = f"FCN/score_{stride}"
@@ -164,6 +175,7 @@ class Folded:
                 scale = self.network.skip_scales.get(stride, 1.0)
                 more = {"kernel": kernel * np.float32(scale), "bias": bias}
                 net = self._add("conv", layer, [net], **more)
+            self._scored[stride] = net
             if fused is None:
                 fused = net
                 continue

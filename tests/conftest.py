@@ -11,6 +11,7 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 
 import random
+import signal
 import sys
 
 import numpy as np
@@ -18,6 +19,9 @@ import pytest
 
 from fcnlib.config import ShapesConfig
 from fcnlib.datasets import shapes
+
+# A shell that starts the tests in the background has told them to ignore Ctrl-C, which some raise.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY_SHAPES = ShapesConfig(
     train_images=12,  # one batch and a rest
