@@ -75,7 +75,9 @@ def wait_for_server(address: str, process: subprocess.Popen, log: Path) -> None:
 
 def run_all(browser: Browser) -> None:
     """Run every cell; again if the kernel rests, for what is sent while it connects is lost."""
-    error = "(document.querySelector('[data-mime-type*=error]')?.textContent ?? '')"
+    # JupyterLab shows errors as it shows what is printed to stderr.
+    printed = "[...document.querySelectorAll('[data-mime-type$=stderr]')].map(e => e.textContent)"
+    error = f"({printed}.find(t => t.includes('Traceback')) ?? '')"
     # Every code cell has its number: all have run.
     prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]"
     done = f"({prompts}.length > 15 && {prompts}.every(e => /\\d/.test(e.textContent)))"
@@ -90,4 +92,5 @@ def run_all(browser: Browser) -> None:
             browser.click(item)
             rested = 0
         time.sleep(0.5)
-    assert browser.value(error) == ""
+    failed = browser.value(error)
+    assert not failed, failed
