@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
 import numpy as np
@@ -48,7 +51,7 @@ def draw(view: View, scale: float = 1.0, compact: bool = False) -> bytes:
     reading = view.reading
     big, small = _sizes(reading)
     sheet = Sheet(WIDTH, _HEAD + big[1] + _GAP + ACCOUNT_HEIGHT, scale)
-    answers = {s: inspector.answer(reading, view.weights, s) for s in reading.strides}
+    answers = _answers(reading, view.weights)
     _draw_image(sheet, view, big)
     _draw_answer(sheet, view, answers[min(answers)], MARGIN + big[0] + _GAP, big)
     _draw_skips(sheet, view, answers, MARGIN + 2 * (big[0] + _GAP), small)
@@ -92,6 +95,24 @@ def figure(view: View, title: str) -> Figure:
     axes.imshow(picture)
     axes.set_axis_off()
     return sheet
+
+
+def _answers(reading: Reading, weights: Mapping[int, float]) -> dict[int, np.ndarray]:
+    """Return {stride: classes after its skip}, by two threads.
+
+    A slider changes nothing before its own skip: what was found the last times is kept.
+    """
+
+    def after(stride: int) -> np.ndarray:
+        return _after(reading, stride, *((s, w) for s, w in weights.items() if s >= stride))
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(reading.strides, pool.map(after, reading.strides), strict=True))
+
+
+@functools.lru_cache(maxsize=8)
+def _after(reading: Reading, stride: int, *weights: tuple[int, float]) -> np.ndarray:
+    return inspector.answer(reading, dict(weights), stride)
 
 
 def _sizes(reading: Reading) -> tuple[tuple[float, float], tuple[float, float]]:
