@@ -15,6 +15,7 @@ from fcnlib.config import ROOT, Config
 from fcnlib.datasets import shapes
 from fcnlib.errors import InputError
 from fcnlib.input_pipeline import class_batches, class_files
+from fcnlib.locking import locked
 from fcnlib.training import Stage, Trainer
 
 # What a classifier's checkpoint says of its backbone, so that it can be built again.
@@ -108,7 +109,8 @@ def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
         evaluate=accuracy,
         evaluate_every=config.train.val_every,
     )
-    trainer.run("classifier of single shapes", resume=resume)
+    with locked(trainer.folder):
+        trainer.run("classifier of single shapes", resume=resume)
     extra = {"accuracy": accuracy(), "objects": len(paths), "training_seconds": trainer.spent}
     arrays = {name: v.numpy() for name, v in classifier.named_variables().items()}
     weights.save(out, arrays, meta | {"accuracy": extra["accuracy"]}, half=True)

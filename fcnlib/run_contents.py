@@ -40,9 +40,9 @@ def networks(run: Path) -> list[dict[str, Any]]:
     for path in (run / "models").glob("*/metrics.json"):
         tree = dictionary(path)
         values = tree.get("scores", tree)
-        if values.get("mean_iou") is None:
+        if not _is_scored(values):
             continue
-        name = tree.get("network") or path.parent.name.replace("fcn-", "FCN-")
+        name = str(tree.get("network") or path.parent.name.replace("fcn-", "FCN-"))
         row = {key: values.get(key) for key in METRICS} | {"name": name, "iou": values.get("iou")}
         rows.append(row | {k: tree.get(k) for k in ("classes", "dataset", "split", "images")})
     rows.sort(key=lambda row: (-_stride(row["name"]), row["name"]))
@@ -56,6 +56,16 @@ def networks(run: Path) -> list[dict[str, Any]]:
         ):  # "FCN-32s, same steps" is a control; nothing starts there
             start = row
     return rows
+
+
+def _is_scored(values: Any) -> bool:
+    """Return whether these are scores: a file of another make must not stop the whole report."""
+    if not isinstance(values, dict) or values.get("mean_iou") is None:
+        return False
+    numbers = [values.get(key) for key in METRICS]
+    ious = values.get("iou") or []
+    numbers += ious if isinstance(ious, list) else [ious]
+    return all(n is None or isinstance(n, (int, float)) for n in numbers)
 
 
 def _stride(name: str) -> int:

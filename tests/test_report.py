@@ -132,6 +132,8 @@ def test_an_empty_folder_gives_a_page_and_a_missing_one_an_error(tmp_path):
 def test_half_written_files_do_not_stop_the_page(finished):
     (finished / "record.json").write_text("{")
     (finished / "models" / "fcn-8s" / "metrics.json").write_text("[1]")
+    for number, junk in enumerate(({"scores": 3}, {"mean_iou": "x"}, {"mean_iou": 1, "iou": "x"})):
+        runrecord.write_json(finished / "models" / f"junk-{number}" / "metrics.json", junk)
     (finished / "notebooks" / "00_data.ipynb").write_text("{")
     (finished / "figures" / "03_skip fusion" / "wide.png").write_bytes(b"")
     (finished / "tables" / "bare.csv").write_text("")

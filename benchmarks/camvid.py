@@ -1,0 +1,132 @@
+"""What helps on CamVid: one change at a time on short trainings, scored on streets not trained on.
+
+    python -m benchmarks.camvid --data DIR [--only NAME ...]
+
+Every line of QUESTIONS is a training of the same steps on "train-street" that differs from the base
+in the settings named; it is scored on "val" (another part of a drive that is trained on) and on
+"street" (a drive that is not), never on "test". What is done is not done again; a stopped training
+goes on. Writes results/camvid/ablations.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from fcnlib import recipe, runrecord
+from fcnlib.compat import tf
+from fcnlib.config import ROOT, Config, load_profile
+from fcnlib.datasets import Dataset
+from fcnlib.errors import InputError
+from fcnlib.evaluation import Evaluation, evaluate, predictor, settled
+from fcnlib.inference import Segmenter
+from fcnlib.input_pipeline import ImageStore, eval_batches
+from fcnlib.jobs import Job, end_to_end
+
+STEPS, SPLITS = 1000, ("val", "street")
+BASE = {
+    "train_split": "train-street",
+    "min_scale": 0.5,
+    "max_scale": 1.5,
+    "colour_jitter": 0.2,
+    "tint_jitter": 0.0,
+    "coarse_loss": 0.0,
+    "weight_average": 0.99,
+    "warmup_steps": 50,
+    "val_every": 0,
+    "val_limit": 1,
+}
+QUESTIONS = {
+    "base": ("the middle that the others are held against", {}),
+    "base, seed 2": ("how much is chance?", {"seed": 2}),
+    "base, seed 3": ("how much is chance?", {"seed": 3}),
+    "no average": ("is the average of the weights worth its memory?", {"weight_average": 0.0}),
+    "coarse losses": ("do losses at strides 32, 16 and 8 help?", {"coarse_loss": 0.4}),
+    "larger scales": ("do objects twice as large help?", {"max_scale": 2.0}),
+    "colour": ("does stronger colour help on another street?", {"colour_jitter": 0.4}),
+    "tint": ("does a tint a channel help there?", {"colour_jitter": 0.3, "tint_jitter": 0.08}),
+    "balanced": ("do weights help rare classes?", {"class_weights": "median_frequency"}),
+    "half balanced": ("or their square roots?", {"class_weights": "root_median_frequency"}),
+    "thin": ("is a quarter of the width enough?", {"depth_multiplier": 0.25}),
+    "small crops": ("half the pixels, twice the crops?", {"crop_size": 161, "batch_size": 16}),
+    "large crops": ("twice the pixels, half the crops?", {"crop_size": 321, "batch_size": 4}),
+    "features": ("features added instead of scores?", {"fusion": "feature"}),
+    "stride 8": ("what is the skip at stride 4 worth?", {"stride": 8}),
+    "faster": ("a rate twice as high?", {"base_lr": 4e-3}),
+    "decay": ("more weight decay?", {"weight_decay": 1e-3}),
+}
+
+
+def train(config: Config, dataset: Dataset, name: str, changes: dict) -> Path:
+    """Train a line of the table, or find it done; return its folder."""
+    stride = changes.pop("stride", 4)
+    folder = ROOT / "results" / "runs" / "camvid-ablations" / name.replace(" ", "-")
+    stage = end_to_end(config, STEPS, config.train.base_lr)
+    return recipe.train_fcn(config, dataset, Job(stride, folder, None, (stage,), name))
+
+
+def score(dataset: Dataset, folder: Path, split: str, flip: bool = False) -> Evaluation:
+    """Score a network on a split, averaged with the mirrored image if asked."""
+    network, _ = recipe.load_fcn(folder)
+    store = ImageStore(dataset.records(split), dataset.labels, limit=0)
+    predict = predictor(settled(network))
+    if flip:
+        segmenter = Segmenter(network, flip=True)
+
+        def predict(images: tf.Tensor):
+            pixels = tf.cast(tf.round((images + 1) * 127.5), tf.uint8).numpy()
+            return tf.stack([segmenter.label(image) for image in pixels])
+
+    classes = dataset.labels.num_classes
+    return evaluate(
+        predict, eval_batches(store, 4), store.names, classes, f"{folder.name}, {split}"
+    )
+
+
+def line(dataset: Dataset, name: str, question: str, changes: dict) -> dict:
+    """Train and score one line of the table."""
+    settings = {k: v for k, v in changes.items() if k != "stride"}
+    config = load_profile("camvid-best", BASE | settings | {"data_dir": str(dataset.root)})
+    folder = train(config, dataset, name, dict(changes))
+    done = runrecord.read_json(folder / "record.json")
+    row = {"name": name, "question": question, "minutes": round(done["training_seconds"] / 60, 1)}
+    for split in SPLITS:
+        row[split] = round(100 * score(dataset, folder, split).scores.mean_iou, 2)
+        if name == "base":
+            mirrored = score(dataset, folder, split, flip=True).scores.mean_iou
+            row[f"{split}, mirrored too"] = round(100 * mirrored, 2)
+    return row
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of CamVid")
+    parser.add_argument("--only", nargs="*", help="names of QUESTIONS")
+    given = parser.parse_args()
+    names = given.only or list(QUESTIONS)
+    target = ROOT / "results" / "camvid" / "ablations.csv"
+    try:
+        unknown = set(names) - set(QUESTIONS)
+        if unknown:
+            raise InputError(
+                f"--only {', '.join(sorted(unknown))}: there are {', '.join(QUESTIONS)}"
+            )
+        config = load_profile("camvid-best", {"data_dir": str(given.data.resolve())})
+        dataset = recipe.prepare_data(config)
+        for name in names:
+            row = line(dataset, name, *QUESTIONS[name])
+            old = pd.read_csv(target) if target.exists() else pd.DataFrame({"name": []})
+            frame = pd.concat([old[old.name != name], pd.DataFrame([row])], ignore_index=True)
+            runrecord.write_text(target, frame.to_csv(index=False))
+            print(row, flush=True)
+    except InputError as error:
+        print(f"benchmarks.camvid: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
