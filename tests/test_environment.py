@@ -143,7 +143,7 @@ def outside(code: str) -> set[str]:
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add(node.module.split(".")[0])
-    return found - sys.stdlib_module_names - {"fcnlib"}
+    return found - sys.stdlib_module_names - {"fcnlib", "benchmarks"}
 
 
 @pytest.mark.parametrize("folder", ["fcnlib", "notebooks", "tests"])
