@@ -63,6 +63,7 @@ def main() -> None:
     "--resume", is_flag=True, help="Skip what finished with the same source and settings."
 )
 @path_option("--out", help="The run folder; results/runs/PROFILE by default.")
+@click.option("--jobs", default=0, metavar="N", help="Notebooks at once; 0: as suits the machine.")
 @path_option("--notebooks", hidden=True, help="Another folder of notebooks.")
 def run(
     profile: str,
@@ -70,12 +71,13 @@ def run(
     only: tuple[str, ...],
     resume: bool,
     out: Path | None,
+    jobs: int,
     notebooks: Path | None,
 ) -> None:
     """Run the notebooks and write the page of the run."""
     from fcnlib import workbook
 
-    job = workbook.prepare(profile, settings, only, out, notebooks)
+    job = workbook.prepare(profile, settings, only, out, notebooks, jobs)
     # An exception, so that the kernel is shut down and not left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

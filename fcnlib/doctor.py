@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnlib.config import ROOT
+from fcnlib.sharing import nvidia_driver
 
 NEEDED_GIB = 2.0  # the generated data, checkpoints and pages of a run, with room to spare
 CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
@@ -64,7 +65,7 @@ def checks() -> list[Check]:
     found = [check_interpreter(project["requires-python"], sys.version_info[:2])]
     found += [check_version(pin) for pin in project["dependencies"]]
     answer, complaint = _ask(_TENSORFLOW)
-    found += check_tensorflow(answer, complaint, _has_nvidia_driver())
+    found += check_tensorflow(answer, complaint, nvidia_driver())
     found += [check_cpu(_read("/proc/cpuinfo")), check_disk(shutil.disk_usage(ROOT).free)]
     return [*found, check_kernel(*_ask(_KERNEL))]
 
@@ -222,10 +223,6 @@ def _read(path: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except OSError:
         return ""
-
-
-def _has_nvidia_driver() -> bool:
-    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
 if __name__ == "__main__":

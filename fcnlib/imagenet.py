@@ -32,7 +32,7 @@ _BESIDE = {
 }
 _SLIM_CLASSES = {"inception_v3": 1001, "vgg_16": 1000}  # 1001: class 0 is "background"
 _KERAS_CLASSES = 1000
-_UNREADABLE = (tf.errors.OpError, OSError, LookupError, ValueError, RuntimeError)
+_UNREADABLE = (tf.errors.OpError, OSError, LookupError, ValueError, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True)

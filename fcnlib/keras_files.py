@@ -43,9 +43,10 @@ def datasets(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
     whole = isinstance(file.get("model_weights", getlink=True), h5py.HardLink)
     found: dict[str, h5py.Dataset] = {}
 
-    def note(place: str, item: Any) -> None:
+    def note(place: str | bytes, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            parts = place.split("/")
+            whole = place if isinstance(place, str) else place.decode("utf-8", "replace")
+            parts = whole.split("/")
             name = f"{parts[0]}/{parts[-1].removesuffix(':0')}"
             if item.dtype != np.float32:
                 raise InputError(f"{path}: {name} is of type {item.dtype}, not float32")

@@ -22,12 +22,15 @@ INJECTED = ("profile", "overrides", "out")
 class Notebook:
     """A notebook of the workbook: file, number ("03"), name ("03_skip_fusion"), parameters, cells.
 
-    `parameters` maps the names in its `parameters` cell to their literal defaults.
+    `parameters` maps the names in its `parameters` cell to their literal defaults. `needs` names
+    the notebooks whose results it reads, from its metadata (`"fcnlib": {"needs": ["00_data"]}`);
+    without such metadata, None, it may read those of all before it.
     """
 
     path: Path
     node: nbformat.NotebookNode
     parameters: dict[str, Any]
+    needs: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -38,6 +41,14 @@ class Notebook:
     def number(self) -> str:
         """Return the digits that the name begins with."""
         return self.name.partition("_")[0]
+
+    def before(self, notebooks: Sequence[Notebook]) -> list[Notebook]:
+        """Return those of a sequence whose results it reads."""
+        return [
+            other
+            for other in notebooks
+            if other.name < self.name and (self.needs is None or other.name in self.needs)
+        ]
 
 
 def discover(folder: Path = NOTEBOOKS) -> tuple[Notebook, ...]:
@@ -69,7 +80,8 @@ def read_notebook(path: Path) -> Notebook:
 
     Raises:
         InputError: it is unreadable, has not exactly one cell tagged `parameters`, or that cell
-            holds anything but `name = literal`, or lacks one of profile, overrides and out.
+            holds anything but `name = literal`, or lacks one of profile, overrides and out; or its
+            `needs` are no list of names that stand before its own.
     """
     try:
         node = nbformat.read(path, as_version=4)
@@ -86,7 +98,21 @@ def read_notebook(path: Path) -> Notebook:
     missing = [name for name in INJECTED if name not in parameters]
     if missing:
         raise InputError(f"{path}: its `parameters` cell lacks {', '.join(missing)}")
-    return Notebook(path, node, parameters)
+    return Notebook(path, node, parameters, _needs(path, node.metadata))
+
+
+def _needs(path: Path, metadata: dict[str, Any]) -> tuple[str, ...] | None:
+    ours = metadata.get("fcnlib", {})
+    needs = ours.get("needs") if isinstance(ours, dict) else ours
+    if needs is None:
+        return None
+    names = needs if isinstance(needs, list) else [needs]
+    wrong = [name for name in names if not isinstance(name, str) or name >= path.stem]
+    if wrong or names is not needs:
+        raise InputError(
+            f"{path}: metadata.fcnlib.needs = {needs!r}; it must list names of notebooks before it"
+        )
+    return tuple(names)
 
 
 def _literals(source: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One bar over the notebooks and cells of a run: live on a terminal, else a line now and then."""
+"""One bar over the notebooks of a run: live on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -27,13 +27,61 @@ class Share:
     seconds: float | None = None
 
 
+class Track:
+    """One notebook at work: its cell, and the last line it printed; a stream for that print.
+
+    `at_cell` is the present cell, 0-based.
+    """
+
+    def __init__(self, progress: RunProgress, index: int):
+        """Begin the notebook of this index; `RunProgress.begin` does."""
+        self.index, self.share = index, progress.shares[index]
+        self.at_cell, self.text = 0, ""
+        self.since = time.monotonic()
+        self._progress = progress
+
+    def cell(self, cell: Any = None, cell_index: int = 0) -> None:
+        """Begin a cell, 0-based; the arguments are those of nbclient's hook `on_cell_start`."""
+        self.at_cell = cell_index
+        self._progress.show()
+
+    def write(self, text: str) -> int:
+        """Take text that a cell printed and remember its last line."""
+        lines = _LAST_LINE.findall(text)
+        if lines:
+            self.text = lines[-1].strip()
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing; a stream must be able to."""
+
+    def finish(self, state: str, seconds: float) -> None:
+        """End the notebook.
+
+        Args:
+            state: what became of it, such as "done" or "unchanged".
+            seconds: how long it took.
+        """
+        self._progress.end(self, f"{state} ({duration(seconds)})")
+
+    def part(self) -> float:
+        """Return how much of it is done, 0..1: by its time where one is known, else by cells."""
+        if self.share.seconds:
+            return min((time.monotonic() - self.since) / self.share.seconds, 0.99)
+        return self.at_cell / max(self.share.cells, 1)
+
+    def line(self) -> str:
+        """Return name, cell and last printed line."""
+        words = f"{self.share.name}: cell {self.at_cell + 1} of {self.share.cells}"
+        return words + (f" | {self.text}" if self.text else "")
+
+
 class RunProgress:
     """Show how far a run is, for how long it has gone on and about how long it still takes.
 
     A notebook weighs as many seconds as it took the last time it ran into the same folder; without
-    such a time it weighs its cells. A thread keeps the clock going while a long cell works. The
-    object takes the cells' printed text (`write`), so the last line of a training is seen.
-    `at_cell` is the present cell of the present notebook, 0-based.
+    such a time it weighs its cells. Several may be at work; each is a `Track`. A thread keeps the
+    clock going while a long cell works.
     """
 
     def __init__(
@@ -50,12 +98,13 @@ class RunProgress:
         self.stream = stream or sys.stderr
         self.quiet = quiet
         self.terminal = self.stream.isatty()
-        self._known = sum(s.seconds or 0.0 for s in self.shares)
+        known = sum(s.seconds or 0.0 for s in self.shares)
         cells = sum(s.cells for s in self.shares if s.seconds)
-        self._second_per_cell = self._known / cells if cells else 1.0
+        self._second_per_cell = known / cells if cells else 1.0
         self._began = self._last = time.monotonic()
-        self._at, self.at_cell, self._text, self._done = -1, 0, "", 0.0
-        self._since = self._began  # when the present notebook began
+        self._tracks: list[Track] = []  # those at work
+        self._done = 0.0
+        self._lock = threading.RLock()
         self._stop = threading.Event()
         self._bar = None
         if self.terminal:
@@ -75,57 +124,50 @@ class RunProgress:
         if self._bar is not None:
             self._bar.close()
 
-    def notebook(self, index: int) -> None:
+    def begin(self, index: int) -> Track:
         """Begin the notebook of this index, 0-based."""
-        self._at, self.at_cell, self._text = index, 0, ""
-        self._since = time.monotonic()
-        if not self.terminal:
-            self.say(f"[{index + 1}/{len(self.shares)}] {self.shares[index].name}")
-        self._show()
+        track = Track(self, index)
+        with self._lock:
+            self._tracks.append(track)
+            if not self.terminal:
+                self.say(f"[{index + 1}/{len(self.shares)}] {track.share.name}")
+            self.show()
+        return track
 
-    def cell(self, cell: Any = None, cell_index: int = 0) -> None:
-        """Begin a cell, 0-based; the arguments are those of nbclient's hook `on_cell_start`."""
-        self.at_cell = cell_index
-        self._show()
-
-    def finish(self, state: str, seconds: float) -> None:
-        """End the present notebook.
-
-        Args:
-            state: what became of it, such as "done" or "unchanged".
-            seconds: how long it took.
-        """
-        share = self.shares[self._at]
-        self._done += self._weight(share)
-        self.at_cell = 0
-        self.say(f"[{self._at + 1}/{len(self.shares)}] {share.name}: {state} ({duration(seconds)})")
-        self._at += 1
-        self._show()
+    def end(self, track: Track, words: str) -> None:
+        """End a notebook, with words on what became of it."""
+        with self._lock:
+            self._tracks.remove(track)
+            self._done += self._weight(track.share)
+            self.say(f"[{track.index + 1}/{len(self.shares)}] {track.share.name}: {words}")
+            self.show()
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        tqdm.write(line, file=self.stream)
-        self.stream.flush()
-        self._last = time.monotonic()
-
-    def write(self, text: str) -> int:
-        """Take text that a cell printed and remember its last line."""
-        lines = _LAST_LINE.findall(text)
-        if lines:
-            self._text = lines[-1].strip()
-        return len(text)
-
-    def flush(self) -> None:
-        """Do nothing; a stream must be able to."""
+        with self._lock:
+            tqdm.write(line, file=self.stream)
+            self.stream.flush()
+            self._last = time.monotonic()
 
     def line(self) -> str:
-        """Return the state in one line: notebook, cell, elapsed, time to go, last printed text."""
-        share = self.shares[min(self._at, len(self.shares) - 1)]
-        words = [f"{share.name}: cell {self.at_cell + 1} of {share.cells}", self._times()]
-        return ", ".join(words) + (f" | {self._text}" if self._text else "")
+        """Return the state in one line: elapsed, time to go, each notebook with its last words."""
+        return "; ".join([self._times(), *(track.line() for track in self._tracks)])
+
+    def show(self) -> None:
+        """Draw the bar, or write a line where that is due."""
+        with self._lock:
+            if self._bar is not None and self._tracks:
+                self._bar.n = self._done + self._partly()
+                heads = [f"{t.share.name} {t.at_cell + 1}/{t.share.cells}" for t in self._tracks]
+                self._bar.set_description_str(", ".join(heads), refresh=False)
+                texts = [t.text for t in self._tracks if t.text]
+                self._bar.set_postfix_str(" | ".join((self._times(), *texts)))
+            elif self._bar is None and time.monotonic() - self._last >= self.quiet:
+                self.say(self.line())
 
     def _times(self) -> str:
-        elapsed, total, done = time.monotonic() - self._began, self._total(), self._position()
+        elapsed, total = time.monotonic() - self._began, self._total()
+        done = self._done + self._partly()
         words = f"{duration(elapsed)} elapsed"
         if done > 0.02 * total:
             words += f", about {duration(elapsed * (total - done) / done)} to go"
@@ -137,26 +179,9 @@ class RunProgress:
     def _total(self) -> float:
         return sum(self._weight(share) for share in self.shares) or 1.0
 
-    def _position(self) -> float:
-        if not 0 <= self._at < len(self.shares):
-            return self._done
-        share = self.shares[self._at]
-        part = self.at_cell / max(share.cells, 1)
-        if share.seconds:
-            part = min((time.monotonic() - self._since) / share.seconds, 0.99)
-        return self._done + self._weight(share) * part
+    def _partly(self) -> float:
+        return sum(self._weight(track.share) * track.part() for track in self._tracks)
 
     def _tick(self) -> None:
         while not self._stop.wait(1.0 if self.terminal else min(1.0, self.quiet)):
-            self._show()
-
-    def _show(self) -> None:
-        if self._bar is not None and 0 <= self._at < len(self.shares):
-            share = self.shares[self._at]
-            self._bar.n = self._position()
-            self._bar.set_description_str(
-                f"{share.name} {self.at_cell + 1}/{share.cells}", refresh=False
-            )
-            self._bar.set_postfix_str(" | ".join(filter(None, (self._times(), self._text))))
-        elif self._bar is None and time.monotonic() - self._last >= self.quiet:
-            self.say(self.line())
+            self.show()

@@ -22,6 +22,8 @@ from typing import Any
 from fcnlib.config import ROOT, Config, is_path
 
 COMMAND_VARIABLE = "FCNLIB_COMMAND"
+# TensorFlow's own; where they are set they decide the speed and the last bits.
+INTRA, INTER = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 _PACKAGES = (
     *("tensorflow", "tf-slim", "keras", "numpy", "pillow", "pandas", "matplotlib"),
     *("ipywidgets", "papermill", "jupyterlab"),
@@ -65,9 +67,10 @@ def capture(
     Returns:
         A dictionary ready for JSON: command, config {key: value}, seed, device, commit (40 hex
         digits or None), dirty (sources differ from the commit; None outside a checkout), versions
-        {package: version}, machine {system, cpu, cpu_flags, cores, memory_gib}, started (UTC,
-        ISO 8601), wall_seconds, steal (share of the processor time that other machines on the
-        host took in that time, 0..1, None where unknown).
+        {package: version}, machine {system, cpu, cpu_flags, cores, memory_gib}, threads (what the
+        environment says of them, {} for TensorFlow's own choice), started (UTC, ISO 8601),
+        wall_seconds, steal (share of the processor time that other machines on the host took in
+        that time, 0..1, None where unknown).
     """
     settings = config.to_dict()
     for key in settings:
@@ -83,6 +86,7 @@ def capture(
         "dirty": dirty,
         "versions": versions(),
         "machine": machine(),
+        "threads": {name: os.environ[name] for name in (INTRA, INTER) if name in os.environ},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started.clock)),
         "wall_seconds": round(time.monotonic() - started.monotonic, 1),
         "steal": _steal(started.jiffies, _jiffies()),

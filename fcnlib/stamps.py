@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -28,15 +29,11 @@ _PACKAGE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Stamp:
-    """That a notebook finished: the digest of all it depends on, an id of this very run, its time.
-
-    `files` names what it left in tables, models and figures, relative to the run folder.
-    """
+    """That a notebook finished: the digest of all it depends on, an id of this run, its seconds."""
 
     digest: str
     id: str
     seconds: float
-    files: tuple[str, ...] = ()
 
 
 def claim(out: Path) -> None:
@@ -76,20 +73,13 @@ def clean(out: Path, names: Sequence[str] | None = None) -> None:
             if path.name != _MARK:  # without it the folder would be a stranger's
                 _remove(path)
     for name in names or ():
-        for file in (f"{name}.json", f"{name}{_FAILED}"):
-            for made in _files(read_json(out / STAMPS / file)):
-                _remove(out / made)
+        for made in files(out, name):
+            _remove(out / made)
         for path in (out / "notebooks").glob(f"{glob.escape(name)}.*"):
             _remove(path)
         _remove(out / "figures" / name)
         for path in (out / STAMPS).glob(f"{glob.escape(name)}.*"):
             _remove(path)
-
-
-def _files(tree: Any) -> list[str]:
-    files = tree.get("files") if isinstance(tree, dict) else None
-    files = [f for f in files if isinstance(f, str)] if isinstance(files, list) else []
-    return [f for f in files if f.split("/")[0] in FOLDERS and ".." not in f.split("/")]
 
 
 def _remove(path: Path) -> None:
@@ -99,10 +89,23 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def snapshot(out: Path) -> dict[str, int]:
-    """Return {file relative to the run folder: time of its last change, ns} of its results."""
-    files = (p for name in FOLDERS[1:] for p in (out / name).rglob("*") if p.is_file())
-    return {p.relative_to(out).as_posix(): p.stat().st_mtime_ns for p in files}
+def journal(out: Path, name: str) -> Path:
+    """Return the file that `journal.keep` writes for a notebook."""
+    return out / STAMPS / f"{name}.files"
+
+
+def files(out: Path, name: str) -> list[str]:
+    """Return what a notebook left in tables, models and figures, relative to the run folder."""
+    try:
+        lines = journal(out, name).read_bytes().split(b"\n")
+    except OSError:
+        return []
+    made = {os.fsdecode(line) for line in lines if b"\0" not in line}
+    return sorted(path for path in made if _inside(path.split("/")))
+
+
+def _inside(parts: list[str]) -> bool:
+    return len(parts) > 1 and parts[0] in FOLDERS and not {"", ".", ".."} & set(parts)
 
 
 def read(out: Path, name: str, failed: bool = False) -> Stamp | None:
@@ -119,30 +122,23 @@ def read(out: Path, name: str, failed: bool = False) -> Stamp | None:
     tree = read_json(out / STAMPS / (f"{name}{_FAILED}" if failed else f"{name}.json"))
     if not isinstance(tree, dict) or not {"digest", "id", "seconds"} <= set(tree):
         return None
-    return Stamp(tree["digest"], tree["id"], tree["seconds"], tuple(_files(tree)))
+    return Stamp(tree["digest"], tree["id"], tree["seconds"])
 
 
-def write(
-    out: Path, name: str, digest: str, seconds: float, before: dict[str, int], finished: bool
-) -> None:
-    """Stamp a notebook that finished, or note what a failed one left.
+def write(out: Path, name: str, digest: str, seconds: float, finished: bool) -> None:
+    """Stamp a notebook that finished, or note that one did not.
 
     Args:
         out: the run folder.
         name: the notebook's file name without its ending.
         digest: of all it depends on.
         seconds: how long it took.
-        before: the `snapshot` from before it ran; what is new since then is its own.
-        finished: False after a failure; then there is no stamp, only a note of the files.
+        finished: False after a failure; then there is no stamp, only a note.
     """
-    made = {path for path, changed in snapshot(out).items() if before.get(path) != changed}
-    for earlier in (read(out, name), read(out, name, failed=True)):
-        made |= set(earlier.files) if earlier else set()
     tree = {
         "digest": digest,
         "id": hashlib.sha256(f"{digest} {time.time_ns()}".encode()).hexdigest()[:16],
         "seconds": round(seconds, 1),
-        "files": sorted(made),
     }
     ends = [f"{name}.json", f"{name}{_FAILED}"]
     kept, dropped = ends if finished else reversed(ends)
@@ -175,7 +171,7 @@ def notebook_digest(
         notebook: as stored.
         parameters: what will be injected.
         config: the settings that these parameters mean.
-        upstream: the stamps of the notebooks before it, in order.
+        upstream: the stamps of the notebooks that it needs, in order.
         source: from `source_digest`.
 
     Returns:

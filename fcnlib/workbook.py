@@ -1,36 +1,24 @@
-"""Run the notebooks headlessly, in order, through papermill: from a profile to a run folder."""
+"""Run the notebooks headlessly, each after those it needs: from a profile to a run folder."""
 
 from __future__ import annotations
 
-import logging
+import signal
 import time
 from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import nbformat
-import papermill
-from papermill.exceptions import PapermillExecutionError, strip_color
-
-from fcnlib import pages, report, runrecord, stamps
+from fcnlib import pages, report, runrecord, sharing, stamps
 from fcnlib.config import ROOT, Config, load_profile
-from fcnlib.kernel import kernel_manager
+from fcnlib.errors import InputError
+from fcnlib.execution import Kernels, NotebookFailed, Stopped, execute
 from fcnlib.locking import locked
 from fcnlib.notebook_files import NOTEBOOKS, Notebook, choose, discover, split_settings
-from fcnlib.run_progress import RunProgress, Share
+from fcnlib.run_progress import RunProgress, Share, Track
 
-_START_SECONDS = 120
-_OUTPUT_SECONDS = 60  # a figure of many megabytes may come late on a busy machine
-_TAIL_LINES = 25
-_DIED = (
-    "The kernel died: out of memory, killed from outside, or a crash in native code."
-    " What it wrote last:"
-)
-
-
-class NotebookFailed(RuntimeError):
-    """A notebook did not finish: the message names notebook and cell, with the traceback's end."""
+_PATIENCE = 10.0  # seconds for an interrupted training to keep its last step
 
 
 @dataclass(frozen=True)
@@ -44,6 +32,7 @@ class Job:
     out: Path
     every: tuple[Notebook, ...]
     chosen: tuple[Notebook, ...]
+    at_once: int
 
     def parameters(self, notebook: Notebook) -> dict[str, Any]:
         """Return what is injected into a notebook."""
@@ -57,6 +46,7 @@ def prepare(
     only: Sequence[str] = (),
     out: Path | None = None,
     folder: Path | None = None,
+    at_once: int = 0,
 ) -> Job:
     """Check everything that the user gave before anything runs.
 
@@ -66,12 +56,14 @@ def prepare(
         only: numbers or names of notebooks; all where empty.
         out: the run folder; results/runs/PROFILE under the project's root where None.
         folder: the notebooks' folder; notebooks/ under the project's root where None.
+        at_once: how many notebooks may run at the same time; 0 for what suits the machine.
 
     Returns:
         What to run.
 
     Raises:
-        InputError: an unknown profile, setting or notebook, or a value of the wrong type.
+        InputError: an unknown profile, setting or notebook, a value of the wrong type, `at_once`
+            below 0.
     """
     every = discover((folder or NOTEBOOKS).resolve())
     chosen = choose(every, only)
@@ -80,7 +72,10 @@ def prepare(
     if profile.endswith(".toml"):
         profile = str(Path(profile).resolve())
     out = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
-    return Job(profile, overrides, values, config, out, every, chosen)
+    if at_once < 0:
+        raise InputError(f"--jobs {at_once}: must be at least 1, or 0 for what suits the machine")
+    at_once = at_once or sharing.at_once()
+    return Job(profile, overrides, values, config, out, every, chosen, at_once)
 
 
 def run(job: Job, resume: bool = False, stream: TextIO | None = None) -> Path:
@@ -97,7 +92,7 @@ def run(job: Job, resume: bool = False, stream: TextIO | None = None) -> Path:
 
     Raises:
         InputError: the folder is not a run's, or another run writes into it.
-        NotebookFailed: a cell failed or a kernel died; the notebooks after it did not run.
+        NotebookFailed: a cell failed or a kernel died; no notebook began after that.
     """
     stamps.claim(job.out)
     with locked(job.out):
@@ -124,115 +119,68 @@ def _share(out: Path, notebook: Notebook) -> Share:
 
 
 def _run_chosen(job: Job, resume: bool, progress: RunProgress) -> None:
-    source = stamps.source_digest()
-    for index, notebook in enumerate(job.chosen):
-        progress.notebook(index)
-        name = notebook.name
-        before = [stamps.read(job.out, n.name) for n in job.every if n.name < name]
-        digest = stamps.notebook_digest(
-            notebook.node, job.parameters(notebook), job.config, before, source
-        )
-        stamp, half = stamps.read(job.out, name), stamps.read(job.out, name, failed=True)
-        page = job.out / "notebooks" / f"{name}.ipynb"
-        if resume and stamp and stamp.digest == digest and page.is_file():
-            progress.finish("unchanged, not run again", stamp.seconds)
-            continue
-        if any(old and old.digest != digest for old in (stamp, half)):
-            stamps.clean(job.out, [name])  # half a training of other settings is no start
-        _run_one(job, notebook, digest, progress)
+    """Run each notebook when those it needs have finished, some at once.
+
+    As with `make -j`, what runs beside a failing notebook goes on to its end, and nothing begins.
+    """
+    variables = sharing.variables(job.at_once) | {runrecord.COMMAND_VARIABLE: runrecord.command()}
+    source, kernels = stamps.source_digest(), Kernels(variables)
+    waiting, running, failed = list(job.chosen), {}, []
+    with ThreadPoolExecutor(job.at_once) as threads:
+        try:
+            while running or (waiting and not failed):
+                for notebook in () if failed else _ready(job, waiting, running):
+                    waiting.remove(notebook)
+                    track = progress.begin(job.chosen.index(notebook))
+                    task = threads.submit(_run_one, job, notebook, resume, source, kernels, track)
+                    running[task] = notebook
+                for task in wait(running, return_when=FIRST_COMPLETED).done:
+                    del running[task]
+                    failed += [error] if (error := task.exception()) else []
+        except BaseException:
+            kernels.stop()
+            try:
+                wait(running, timeout=_PATIENCE)
+            finally:  # also after a second Ctrl-C
+                kernels.stop(signal.SIGKILL)
+            raise
+    if failed:
+        raise failed[0]
 
 
-def _run_one(job: Job, notebook: Notebook, digest: str, progress: RunProgress) -> None:
-    before, began, finished = stamps.snapshot(job.out), time.monotonic(), False
+def _ready(job: Job, waiting: list[Notebook], running: dict[Future, Notebook]) -> list[Notebook]:
+    """Return notebooks to begin now: those that need nothing unfinished, as many as have room."""
+    unfinished = [*waiting, *running.values()]
+    ready = [notebook for notebook in waiting if not notebook.before(unfinished)]
+    return ready[: job.at_once - len(running)]
+
+
+def _run_one(
+    job: Job, notebook: Notebook, resume: bool, source: str, kernels: Kernels, track: Track
+) -> None:
+    name = notebook.name
+    before = [stamps.read(job.out, n.name) for n in notebook.before(job.every)]
+    parameters = job.parameters(notebook)
+    digest = stamps.notebook_digest(notebook.node, parameters, job.config, before, source)
+    stamp, half = stamps.read(job.out, name), stamps.read(job.out, name, failed=True)
+    page = job.out / "notebooks" / f"{name}.ipynb"
+    if resume and stamp and stamp.digest == digest and page.is_file():
+        track.finish("unchanged, not run again", stamp.seconds)
+        return
+    if any(old and old.digest != digest for old in (stamp, half)):
+        stamps.clean(job.out, [name])  # half a training of other settings is no start
+    began, state = time.monotonic(), "failed"
     try:
-        _execute(job, notebook, progress)
-        finished = True
+        execute(notebook, parameters, job.out, kernels, track)
+        state = "done"
+    except Stopped:
+        state = "stopped"
+        raise
     finally:
         seconds = time.monotonic() - began
-        pages.write_page(job.out / "notebooks" / f"{notebook.name}.ipynb")
-        stamps.write(job.out, notebook.name, digest, seconds, before, finished)  # last: it is whole
-    progress.finish("done", seconds)
-
-
-def _execute(job: Job, notebook: Notebook, progress: RunProgress) -> None:
-    target = job.out / "notebooks" / f"{notebook.name}.ipynb"
-    log = job.out / stamps.STAMPS / f"{notebook.name}.log"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Of a kernel that is stopped amid a cell they log pages; the failure has its own words.
-    for name in ("asyncio", "papermill"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        node = papermill.execute_notebook(
-            _no_fields(notebook.path),
-            _no_fields(target),
-            parameters=job.parameters(notebook),
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            stdout_file=progress,
-            stderr_file=progress,
-            start_timeout=_START_SECONDS,
-            iopub_timeout=_OUTPUT_SECONDS,
-            coalesce_streams=True,
-            on_cell_start=progress.cell,
-            kernel_manager_class=kernel_manager(notebook.path.parent, log, runrecord.command()),
-        )
-    except PapermillExecutionError as error:
-        text = strip_color("\n".join(error.traceback))
-        raise _failure(job, notebook, error.cell_index, text) from None
-    except (RuntimeError, TimeoutError) as error:
-        words = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        text = f"{error}\n{_DIED}\n{words or '(nothing)'}"
-        _mark(target, progress.at_cell, type(error).__name__, text)
-        raise _failure(job, notebook, progress.at_cell, text) from None
-    except BaseException as error:
-        _mark(target, progress.at_cell, type(error).__name__, "The run was stopped in this cell.")
-        raise
-    # papermill takes a bare `sys.exit()` for success, though the cells after it never ran.
-    for index, cell in enumerate(node.cells):
-        if cell.metadata.get("papermill", {}).get("exception"):
-            raise _failure(job, notebook, index, "The cell ended the kernel's program (sys.exit).")
-
-
-def _no_fields(path: Path) -> str:
-    return str(path).replace("{", "{{").replace("}", "}}")  # papermill formats its paths
-
-
-def _failure(job: Job, notebook: Notebook, index: int, text: str) -> NotebookFailed:
-    tagged = [
-        i for i, c in enumerate(notebook.node.cells) if "parameters" in c.metadata.get("tags", [])
-    ]
-    number = index + 1 if index <= tagged[0] else index  # without the injected cell
-    lines = [line.rstrip() for line in text.strip().splitlines()]
-    tail = "\n".join(("  ..." if len(lines) > _TAIL_LINES else "", *lines[-_TAIL_LINES:])).strip(
-        "\n"
-    )
-    page = (job.out / "notebooks" / f"{notebook.name}.ipynb").relative_to(job.out)
-    return NotebookFailed(
-        f"{notebook.name} failed in cell {number} of {len(notebook.node.cells)}\n{tail}\n"
-        f"as far as it got: {page} in {job.out}"
-    )
-
-
-def _mark(target: Path, index: int, name: str, text: str) -> None:
-    """Correct what papermill wrote: after a killed kernel it calls every cell completed."""
-    if not target.is_file():
-        return
-    node = nbformat.read(target, as_version=4)
-    node.metadata.papermill["exception"] = True
-    for place, cell in enumerate(node.cells):
-        if place == index:
-            cell.metadata.papermill |= {"status": "failed", "exception": True}
-            if cell.cell_type == "code":
-                error = {
-                    "ename": name,
-                    "evalue": text.splitlines()[0],
-                    "traceback": text.splitlines(),
-                }
-                cell.outputs.append(nbformat.v4.new_output("error", **error))
-        elif place > index:
-            cell.metadata.papermill |= {"status": "pending", "exception": None}
-    runrecord.write_text(target, nbformat.writes(node))
+        pages.write_page(page)
+        stamps.write(job.out, name, digest, seconds, state == "done")  # last: it is whole
+        track.finish(state, seconds)
 
 
 def _conclude(job: Job, started: runrecord.Start, outcome: dict[str, str]) -> Path:
@@ -242,6 +190,7 @@ def _conclude(job: Job, started: runrecord.Start, outcome: dict[str, str]) -> Pa
     extra = {
         **outcome,
         "profile": Path(job.profile).stem,
+        "at_once": job.at_once,
         "notebooks": {name: {"seconds": stamp.seconds} for name, stamp in done.items() if stamp},
     }
     device = devices[-1] if devices else "not recorded"

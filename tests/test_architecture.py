@@ -16,10 +16,11 @@ MAX_FILE, MAX_FUNCTION = 250, 60  # lines; more is two things
 # Lowest first. A module imports from the lines above its own only, so there can be no cycle.
 LAYERS = """
     __init__ errors schema
-    blocks borders config diagnosis labels launching locking metrics progress
+    blocks borders config diagnosis journal labels launching locking metrics progress
     download keras_files protocols unpacking
     runrecord
-    datasets.generation datasets.records datasets.scene_canvas datasets.shape_forms
+    sharing
+    datasets.generation datasets.matlab datasets.records datasets.scene_canvas datasets.shape_forms
     datasets.reading datasets.scene_indoor datasets.scene_things
     datasets.scene_outdoor
     datasets.shape_scenes
@@ -64,6 +65,7 @@ LAYERS = """
     inspector_panel
     lesson
     kernel notebook_files pages run_progress stamps
+    execution
     run_contents
     publish report
     widgets
@@ -90,7 +92,6 @@ LATE = {
     "commands_weights": None,
     "cli": None,  # anything: help must answer before TensorFlow is loaded
     "pages": {"jinja2", "matplotlib", "nbconvert"},  # seconds to load, for one page at the end
-    "datasets.reading": {"scipy"},  # for the .mat files of SBD, and for nothing else
     "progress": {"IPython"},  # there in a notebook, and wanted nowhere else
 }
 
@@ -105,7 +106,10 @@ LIGHT = (
         "publish",
         "report",
         "notebook_files",
+        "journal",
         "kernel",
+        "execution",
+        "sharing",
         "run_progress",
         "stamps",
     ),

@@ -187,12 +187,14 @@ def test_cleaning_never_leaves_the_folder(place):
     out = place / "out"
     stamps.claim(out)
     (place / "outside").write_text("mine")
-    tree = {"digest": "d", "id": "i", "seconds": 1, "files": ["tables/../../outside", "../outside"]}
-    (out / ".stamps" / "00_a.json").write_text(json.dumps(tree))
+    stamps.journal(out, "00_a").write_text("tables/../../outside\n../outside\ntables/\nmodels/.\n")
+    (out / "tables").mkdir()
+    (out / "tables" / "other.csv").write_text("another's")
     (place / "elsewhere").mkdir()
     (place / "elsewhere" / "big").write_text("mine")
     (out / "models").symlink_to(place / "elsewhere")
     stamps.clean(out, ["00_a"])
+    assert (out / "tables" / "other.csv").exists()
     stamps.clean(out)
     assert (place / "outside").read_text() == "mine"
     assert (place / "elsewhere" / "big").read_text() == "mine"
@@ -308,26 +310,26 @@ class Terminal(io.StringIO):
 def test_the_bar_weighs_notebooks_by_their_last_time():
     stream = Terminal()
     with RunProgress([Share("00_a", 4, 30.0), Share("01_b", 4, 10.0)], stream) as progress:
-        progress.notebook(0)
-        progress.cell(cell_index=1)
-        progress.write("step 3/9\r step 4/9 loss 0.5\n")
-        assert progress.line().startswith("00_a: cell 2 of 4, 0:00 elapsed")
-        assert progress.line().endswith("| step 4/9 loss 0.5")
-        progress.finish("done", 29.0)
-        progress.notebook(1)
-    assert " 75%" in stream.getvalue()
+        track = progress.begin(0)
+        track.cell(cell_index=1)
+        track.write("step 3/9\r step 4/9 loss 0.5\n")
+        assert progress.line() == "0:00 elapsed; 00_a: cell 2 of 4 | step 4/9 loss 0.5"
+        other = progress.begin(1)
+        other.cell(cell_index=2)
+        assert progress.line().endswith("loss 0.5; 01_b: cell 3 of 4")
+        track.finish("done", 29.0)
+        assert progress.line().endswith(" to go; 01_b: cell 3 of 4")
+    assert "00_a 2/4, 01_b 3/4" in stream.getvalue() and " 75%" in stream.getvalue()
 
 
 def test_a_log_gets_a_line_now_and_then():
     stream = io.StringIO()
     with RunProgress([Share("00_a", 4)], stream, quiet=0.0) as progress:
-        progress.notebook(0)
-        progress.cell(cell_index=2)
-        assert "00_a: cell 3 of 4, 0:00 elapsed, about" in stream.getvalue()
+        progress.begin(0).cell(cell_index=2)
+        assert re.search("0:00 elapsed, about .*; 00_a: cell 3 of 4", stream.getvalue())
     stream = io.StringIO()
     with RunProgress([Share("00_a", 4)], stream) as progress:
-        progress.notebook(0)
-        progress.cell(cell_index=2)
+        progress.begin(0).cell(cell_index=2)
     assert stream.getvalue() == "[1/1] 00_a\n"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from fcnlib.datasets import matlab
 from fcnlib.datasets.records import File, Record
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
@@ -159,17 +160,11 @@ def _stored_as(image: Image.Image) -> str:
 
 def _read_mat(path: File) -> np.ndarray:
     try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise InputError(f"{path}: reading .mat files needs scipy; pip install scipy") from None
-    try:
-        data = io.BytesIO(path.read_bytes())
-        mask = loadmat(data, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
-    except Exception as error:  # scipy reports a broken file with whatever it stumbles over
+        return matlab.integers(path.read_bytes(), "GTcls", "Segmentation")
+    except OSError as error:
         raise InputError(_complaint(path, error)) from None
-    if mask.ndim != 2 or mask.dtype.kind not in "iu" or not mask.size:
-        raise InputError(f"{path}: GTcls.Segmentation is no map of class indices; replace the file")
-    return mask
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; it must hold GTcls.Segmentation of SBD") from None
 
 
 def _shown(value: int, labels: LabelSet) -> str:

@@ -100,8 +100,10 @@ def _content(path: Path) -> Any:
 
 
 def _timeless(tree: Any) -> Any:
+    """Leave out what a clock decides, and of the path to a file what the place decides."""
     if isinstance(tree, dict):
-        return {k: _timeless(v) for k, v in tree.items() if k not in _CLOCKS}
+        tree = {k: _timeless(v) for k, v in tree.items() if k not in _CLOCKS}
+        return tree | ({"file": Path(tree["file"]).name} if "file" in tree else {})
     return [_timeless(v) for v in tree] if isinstance(tree, list) else tree
 
 
