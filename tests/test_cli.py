@@ -203,7 +203,8 @@ def test_a_failing_notebook_gives_status_1_and_the_traceback(tmp_path):
 def test_a_stopped_run_keeps_what_finished_and_leaves_no_kernel(tmp_path, number, status):
     write_notebook(tmp_path / "00_a.ipynb", "1")
     wait = "import os, time\nfrom pathlib import Path\n"
-    wait += "_ = Path(out, 'pid').write_text(str(os.getpid()))\ntime.sleep(300)"
+    wait += "_ = Path(out, 'pid').write_text(str(os.getpid()))\n"
+    wait += "try:\n    time.sleep(300)\nfinally:\n    _ = Path(out, 'kept').touch()"
     write_notebook(tmp_path / "01_b.ipynb", wait)
     process = start(tmp_path)
     pid, late = tmp_path / "out" / "pid", time.monotonic() + 150
@@ -215,6 +216,7 @@ def test_a_stopped_run_keeps_what_finished_and_leaves_no_kernel(tmp_path, number
     assert "Traceback" not in shown
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+    assert (tmp_path / "out" / "kept").is_file()  # interrupted, as a training must be, not killed
     assert (tmp_path / "out" / ".stamps" / "00_a.json").is_file()
     assert not (tmp_path / "out" / ".stamps" / "01_b.json").exists()
     record = json.loads((tmp_path / "out" / "record.json").read_text())

@@ -114,6 +114,15 @@ def test_the_form_of_a_notebook(path):
     assert not found, "\n".join(found)
 
 
+def test_a_notebook_names_those_that_it_needs():
+    names = [path.stem for path in NOTEBOOKS]
+    for path in NOTEBOOKS:
+        text = path.read_text(encoding="utf-8")
+        needs = json.loads(text)["metadata"]["fcnlib"]["needs"]
+        asked = re.findall(r"lesson\.need\(.*?(\d\d_\w+)", text)
+        assert set(asked) <= set(needs) <= set(names)
+
+
 def test_every_profile_loads():
     assert {"smoke", "quick", "camvid", "voc2012"} <= set(config.profiles())
     for name in config.profiles():

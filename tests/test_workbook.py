@@ -31,9 +31,9 @@ def place(tmp_path):
     return tmp_path
 
 
-def job(place: Path, settings=(), only=(), out=None):
+def job(place: Path, settings=(), only=(), out=None, at_once=2):
     out = out or place / "out {0} é"
-    return workbook.prepare(str(place / "small.toml"), settings, only, out, place / "nb")
+    return workbook.prepare(str(place / "small.toml"), settings, only, out, place / "nb", at_once)
 
 
 def run(place: Path, resume=False, **more):
@@ -158,6 +158,69 @@ def test_a_failed_notebook_is_taken_up_again_unless_something_changed(place):
     assert log(place) == ["a", "b"]
     run(place, resume=True, settings=["head_lr=0.5"])
     assert (out / "models" / "half").read_text() == "x"
+
+
+def meet(place: Path, own: str, other: str) -> str:
+    """A cell that ends well only while the other one runs."""
+    return (
+        f"import time\nfrom pathlib import Path\nPath({str(place)!r}, {own!r}).touch()\n"
+        f"late = time.monotonic() + 60\n"
+        f"while not Path({str(place)!r}, {other!r}).exists():\n"
+        f"    assert time.monotonic() < late\n    time.sleep(0.05)"
+    )
+
+
+def table(name: str) -> str:
+    made = "from pathlib import Path\nt = Path(out, 'tables')\nt.mkdir(exist_ok=True)\n"
+    return f"{made}_ = (t / '{name}.csv').write_text('a\\n1\\n')"
+
+
+def test_two_run_at_once_and_each_file_is_its_own(place):
+    nb = place / "nb"
+    write_notebook(nb / "00_a.ipynb", meet(place, "a", "c"), table("a"), log_cell(place, "a"))
+    write_notebook(nb / "01_b.ipynb", log_cell(place, "b"), table("b"), needs=["00_a"])
+    write_notebook(
+        nb / "02_c.ipynb", meet(place, "c", "a"), table("c"), log_cell(place, "c"), needs=[]
+    )
+    shown = run(place, at_once=2)
+    words = log(place)
+    assert sorted(words) == ["a", "b", "c"] and words.index("a") < words.index("b")
+    assert shown.startswith("[1/3] 00_a\n[3/3] 02_c\n")
+    out = place / "out {0} é"
+    assert {n: stamps.files(out, n) for n in ("00_a", "01_b", "02_c")} == {
+        "00_a": ["tables/a.csv"],
+        "01_b": ["tables/b.csv"],
+        "02_c": ["tables/c.csv"],
+    }
+    assert json.loads((out / "record.json").read_text())["at_once"] == 2
+
+    write_notebook(nb / "00_a.ipynb", log_cell(place, "a"))
+    run(place, resume=True, at_once=2)
+    assert log(place) == ["a", "b"]  # what c needs has not changed
+    assert sorted(p.name for p in (out / "tables").iterdir()) == ["b.csv", "c.csv"]
+
+
+def test_what_runs_beside_a_failing_notebook_ends_and_nothing_begins(place):
+    nb = place / "nb"
+    late = "import time\ntime.sleep(1)"
+    write_notebook(nb / "00_a.ipynb", meet(place, "a", "b"), "1 / 0")
+    write_notebook(nb / "01_b.ipynb", meet(place, "b", "a"), late, log_cell(place, "b"), needs=[])
+    write_notebook(nb / "02_c.ipynb", log_cell(place, "c"), needs=[])
+    with pytest.raises(workbook.NotebookFailed, match="00_a failed in cell 4 of 4"):
+        run(place, at_once=2)
+    assert log(place) == ["b"]
+    out = place / "out {0} é"
+    assert stamps.read(out, "01_b") and not stamps.read(out, "00_a")
+    write_notebook(nb / "00_a.ipynb", log_cell(place, "a"))
+    run(place, resume=True, at_once=1)
+    assert log(place) == ["a", "c"]
+
+
+@pytest.mark.parametrize("needs", ["00_a", [3], ["01_b"], ["02_c"], {"00_a": 1}])
+def test_needs_that_are_no_list_of_earlier_notebooks_are_refused(place, needs):
+    write_notebook(place / "nb" / "01_b.ipynb", "1", needs=needs)
+    with pytest.raises(InputError, match=r"01_b.ipynb: metadata.fcnlib.needs = .* must list names"):
+        job(place)
 
 
 def test_a_locked_folder_is_refused(place):
