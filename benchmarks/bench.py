@@ -135,6 +135,8 @@ def summary(frame: pd.DataFrame, record: dict) -> str:
     metric = frame[frame.group == "metric"]
     pixels = ", ".join(f"{r.what} {r.value:.3g}" for r in metric.itertuples())
     machine, versions = record["machine"], record["versions"]
+    for run in frame[frame.what.str.startswith("the run")].itertuples():
+        lines += ["", f"`make workbook`: {run.value / 60:.1f} minutes, {run.what[9:]}."]
     lines += ["", f"Confusion matrix, megapixels a second: {pixels}." if pixels else ""]
     lines += [
         f"{GRID_SIDE} or {EVEN_SIDE} pixels, batch {BATCH}, each peer's fastest type; in brackets "

@@ -238,7 +238,10 @@ def workbook() -> list[dict]:
     if not times:
         print("  workbook: left out; run `make workbook` first", flush=True)
         return []
-    rows = [row("workbook", "all notebooks", round(sum(times.values())), "s")]
+    at_once = record.get("at_once", 1)
+    rows = []
+    if not {"--only", "--resume"} & set(record["command"].split()):
+        rows = [row("workbook", f"the run, {at_once} at once", round(record["wall_seconds"]), "s")]
     rows += [row("workbook", name, round(seconds), "s") for name, seconds in times.items()]
     for path in sorted((run / "models").glob("**/record.json")):
         taken = (runrecord.read_json(path) or {}).get("training_seconds", 0)

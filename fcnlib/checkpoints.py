@@ -92,7 +92,7 @@ def load_fcn(path: Path, **changes: Any) -> tuple[FCN, dict[str, Any]]:
     path = path / CHECKPOINT if path.is_dir() else path
     arrays, meta = weights.load(path)
     if meta.get("kind") != "fcn":
-        raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not an FCN")
+        raise InputError(f"{path}: is of kind {meta.get('kind')!r}, not an FCN")
     try:
         config = Config().replace(**meta["settings"] | changes)
         classes, stride = tuple(map(str, meta["classes"])), int(meta["stride"])

@@ -16,7 +16,10 @@ LIMITS = dict.fromkeys(
     (1, 1 << 16),
 )
 LIMITS |= dict.fromkeys(("image_size", "scenes_image_size", "pretrain_crop"), (1, 1 << 14))
-LIMITS |= {"depth_multiplier": (0, 1), "min_depth": (1, 256)}  # wider than any that was published
+LIMITS |= {
+    "depth_multiplier": (1e-3, 1),
+    "min_depth": (1, 256),
+}  # wider than any published
 
 
 @dataclass(frozen=True)
