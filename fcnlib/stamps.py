@@ -24,6 +24,7 @@ FILES = ("index.html", "record.json")
 STAMPS = ".stamps"
 _MARK = "run.json"
 _FAILED = ".failed.json"
+_LONGEST_NAME, _LONGEST_PATH = 255, 3000  # bytes; a longer one is no file's
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -100,12 +101,15 @@ def files(out: Path, name: str) -> list[str]:
         lines = journal(out, name).read_bytes().split(b"\n")
     except OSError:
         return []
-    made = {os.fsdecode(line) for line in lines if b"\0" not in line}
-    return sorted(path for path in made if _inside(path.split("/")))
+    return sorted({os.fsdecode(line) for line in lines if _inside(line)})
 
 
-def _inside(parts: list[str]) -> bool:
-    return len(parts) > 1 and parts[0] in FOLDERS and not {"", ".", ".."} & set(parts)
+def _inside(line: bytes) -> bool:
+    """Return whether a line of a journal can be the path of a file in one of the known folders."""
+    parts = line.split(b"/")
+    known = len(parts) > 1 and os.fsdecode(parts[0]) in FOLDERS and b"\0" not in line
+    short = len(line) < _LONGEST_PATH and max(map(len, parts)) <= _LONGEST_NAME
+    return known and short and not {b"", b".", b".."} & set(parts)
 
 
 def read(out: Path, name: str, failed: bool = False) -> Stamp | None:

@@ -18,7 +18,7 @@ from fcnlib.errors import InputError
 
 _ENTRY = 512  # bytes that any entry counts, so that a million empty files are too much as well
 _DAMAGED = (
-    *(OSError, EOFError, RuntimeError, UnicodeError),
+    *(OSError, EOFError, RuntimeError, UnicodeError, MemoryError),
     *(zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile),
 )
 

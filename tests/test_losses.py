@@ -6,7 +6,12 @@ import pytest
 from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
-from fcnlib.losses import median_frequency_weights, objective, pixel_cross_entropy
+from fcnlib.losses import (
+    cross_entropy_on_cpu,
+    median_frequency_weights,
+    objective,
+    pixel_cross_entropy,
+)
 from fcnlib.network import FCN
 from fcnlib.optimization import Stage
 
@@ -27,6 +32,27 @@ def test_cross_entropy_by_hand(labels, expected, traced):
     function = tf.function(pixel_cross_entropy) if traced else pixel_cross_entropy
     found = function(tf.constant(LOGITS), tf.constant(labels, tf.uint8))
     assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 21])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 300.0])  # at 300 most of the powers are 0
+def test_on_a_cpu_it_is_tensorflows_own(classes, scale):
+    noise = np.random.default_rng(classes)
+    logits = tf.constant(scale * noise.normal(0, 1, [3, 5, 4, classes]).astype(np.float32))
+    labels = tf.constant(noise.integers(0, classes, [3, 5, 4]), tf.int32)
+    upstream = tf.constant(noise.normal(0, 1, [3, 5, 4]).astype(np.float32))
+    found = []
+    for entropy in (
+        lambda x: cross_entropy_on_cpu(x, labels),
+        lambda x: tf.nn.sparse_softmax_cross_entropy_with_logits(labels, x),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = entropy(logits)
+            weighed = tf.reduce_sum(loss * upstream)
+        found.append((loss.numpy(), tape.gradient(weighed, logits).numpy()))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_weights_weigh_the_mean():
