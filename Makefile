@@ -7,7 +7,7 @@ UV ?= uv
 DATA ?= shapes
 STEPS ?= 400
 
-.PHONY: help workbook test soak audit study comparison bench lock clean
+.PHONY: help workbook test soak audit study comparison bench analysis lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | expand -t 1 | sed 's/|/\t/' | expand -t 18
@@ -20,7 +20,7 @@ test: .venv/fcnlib ## lint, format and the whole test suite; ARGS="-k metrics" f
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest $(ARGS)
 
-soak: .venv/fcnlib ## hours of kills, bad input and load: rewrites results/reliability.md; FCNLIB_SOAK=0.1 for a tenth
+soak: .venv/fcnlib ## half an hour of kills, bad input and load: rewrites results/reliability.md; FCNLIB_SOAK=0.1 for a tenth
 	FCNLIB_SOAK=$${FCNLIB_SOAK:-1} $(BIN)/python -m pytest tests/soak $(ARGS)
 	FCNLIB_SOAK=$${FCNLIB_SOAK:-1} $(BIN)/python tests/soak/guided.py
 	$(BIN)/python tests/soak/ledger.py
@@ -41,10 +41,14 @@ comparison: .venv/fcnlib ## three seeds of every system of notebook 08; ARGS="--
 	$(BIN)/fcnlib publish results/runs/$(DATA)-1 results/runs/$(DATA)-2 results/runs/$(DATA)-3 \
 		--to results/$(DATA) --by "make comparison" --comparison
 
-bench: .venv/fcnlib ## ours and every peer in turn: rewrites results/benchmarks/, minutes
+bench: .venv/fcnlib ## ours and every peer in turn: rewrites the table of speed, a quarter of an hour
 	$(BIN)/python -m benchmarks.bench $(ARGS)
+
+analysis: .venv/fcnlib ## why it is as fast as it is: the other pages of results/benchmarks/, an hour
+	$(BIN)/python -m benchmarks.profiling
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.accuracy
 
 lock: ## rewrite requirements.lock and requirements.txt from the pins in pyproject.toml (needs uv)
 	$(UV) pip compile pyproject.toml --extra dev --extra export --universal --generate-hashes --fork-strategy fewest \

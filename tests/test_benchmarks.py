@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from benchmarks import bench, growth
+from benchmarks import accuracy, bench, growth, profiling
 
 RECORD = {
     "machine": {"cpu": "a processor", "cores": 2},
@@ -56,3 +56,44 @@ def test_the_page_of_growth_by_hand(monkeypatch):
     assert f"| {hours / 8 * (step + ring) / step:.2f} h |" in page
     assert hours == pytest.approx(0.0236, rel=0.01)
     assert len(growth.draw(frame).axes) == 4
+
+
+def test_the_page_of_accuracy_by_hand():
+    """50 ± 1 against 53 ± 1 over three seeds: three points lost, an error of 1.41 / sqrt 3."""
+    rows = [
+        (precision, seed, network, middle + spread)
+        for network, middles in (("FCN-32S", (50, 53)), ("FCN-8S", (60, 61)))
+        for precision, middle in zip(accuracy.PRECISIONS, middles, strict=True)
+        for seed, spread in ((1, -1.0), (2, 0.0), (3, 1.0))
+    ]
+    frame = pd.DataFrame(rows, columns=["precision", "seed", "network", "mean_iou"])
+    text = accuracy.page(frame, "bfloat16", "a processor")
+    assert "| FCN-32S | 50.0 ± 1.0 | 53.0 ± 1.0 | -3.0 | 0.8 |" in text
+    assert "| FCN-8S | 60.0 ± 1.0 | 61.0 ± 1.0 | -1.0 | 0.8 |" in text
+    assert "A loss of more than twice its standard error: FCN-32S." in text
+    even = frame.assign(mean_iou=50.0 + frame.seed)
+    assert "No difference is a loss" in accuracy.page(even, "bfloat16", "a processor")
+
+
+def test_the_share_of_the_ceiling_by_hand(monkeypatch):
+    """Two images a batch at 10 GFLOP forward in half a second: 120 GFLOP/s, of 240 one half."""
+    monkeypatch.setattr(profiling, "operations", lambda side: 10e9)
+    monkeypatch.setattr(profiling.contestants, "BATCH", 2)
+    rows = [{"what": f"convolution, {t}", "value": 240.0} for t in ("float32", "bfloat16")]
+    monkeypatch.setattr(profiling.small, "ceiling", lambda: rows)
+    times = {("wide", "as it is"): 0.5, ("wide", "float32"): 1.0}
+    text = profiling.against_the_ceiling(times)
+    assert "- as it is: 120 GFLOP/s" in text and "50% of what one large bfloat16" in text
+    assert "- float32: 60 GFLOP/s" in text and "25% of what one large float32" in text
+
+
+def test_a_profile_counts_operations_and_nothing_else():
+    from fcnlib.compat import tf
+
+    x = tf.random.normal([4, 33, 33, 8])
+    kernel = tf.random.normal([3, 3, 8, 8])
+    step = tf.function(lambda: tf.reduce_sum(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME"))))
+    found = profiling.profiled(step)
+    kinds = {kind.removeprefix("_MklNative").removeprefix("_").split("Conv2D")[0] for kind in found}
+    assert sum(share for share, _ in found.values()) == pytest.approx(1.0)
+    assert any("Conv2D" in kind for kind in found) and "Process" not in kinds
