@@ -31,6 +31,7 @@ WAYS = {
     "compiled by XLA": (None, None, "xla"),
     "float32, the graph rewritten to bfloat16": (None, None, "rewritten"),
     "float32": (None, None, "float32"),
+    "--deterministic": (None, None, "deterministic"),
 }
 _PAGE = """# Where a training step goes
 
@@ -69,6 +70,8 @@ def configured(way: str, multiplier: float):
         tf.config.optimizer.set_experimental_options(options)
     if change == "xla":
         tf.config.optimizer.set_jit("autoclustering")
+    if change == "deterministic":
+        tf.config.experimental.enable_op_determinism()
     precision = "float32" if change in ("float32", "rewritten") else "auto"
     return contestants.train_ours(precision, multiplier)
 

@@ -160,6 +160,23 @@ def test_a_failed_notebook_is_taken_up_again_unless_something_changed(place):
     assert (out / "models" / "half").read_text() == "x"
 
 
+def test_a_kernel_listens_to_this_machine_alone(place):
+    """Its listening sockets as the system has them: addresses in hexadecimal, state 0A."""
+    code = """
+import os
+from pathlib import Path
+own = {os.readlink(p) for p in Path("/proc/self/fd").iterdir() if p.is_symlink()}
+lines = [Path("/proc/self/net", n).read_text().splitlines()[1:] for n in ("tcp", "tcp6")]
+rows = [line.split() for line in lines[0] + lines[1]]
+listening = [r[1] for r in rows if r[3] == "0A" and f"socket:[{r[9]}]" in own]
+print(sorted({address.split(":")[0] for address in listening}))
+"""
+    write_notebook(place / "nb" / "00_a.ipynb", code)
+    run(place)
+    page = nbformat.read(place / "out {0} é" / "notebooks" / "00_a.ipynb", as_version=4)
+    assert page.cells[-1].outputs[0].text == "['0100007F']\n"
+
+
 def meet(place: Path, own: str, other: str) -> str:
     """A cell that ends well only while the other one runs."""
     return (
