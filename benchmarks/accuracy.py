@@ -48,15 +48,15 @@ def scores() -> pd.DataFrame:
     rows = []
     for seed in SEEDS:
         for precision in PRECISIONS:
-            for path in sorted(trained(precision, seed).glob("fcn-*/metrics.json")):
+            for path in sorted(trained(precision, seed).glob("fcn-*s/metrics.json")):
                 mean_iou = 100 * runrecord.read_json(path)["mean_iou"]
-                rows.append((precision, seed, path.parent.name.upper(), mean_iou))
+                rows.append((precision, seed, path.parent.name.replace("fcn", "FCN"), mean_iou))
     return pd.DataFrame(rows, columns=["precision", "seed", "network", "mean_iou"])
 
 
 def page(frame: pd.DataFrame, auto: str, machine: str) -> str:
     """Return the page: means, their differences, and whether these exceed chance."""
-    lines, beyond = [], []
+    lines, beyond, lower = [], [], 0
     both = frame.groupby(["network", "precision"]).mean_iou.agg(["mean", "std", "count"])
     for network in sorted(set(frame.network), key=lambda name: -int(name[4:-1])):
         ours, theirs = (both.loc[network, precision] for precision in PRECISIONS)
@@ -64,10 +64,12 @@ def page(frame: pd.DataFrame, auto: str, machine: str) -> str:
         error = math.hypot(*(row["std"] / math.sqrt(row["count"]) for row in (ours, theirs)))
         cells = [f"{row['mean']:.1f} ± {row['std']:.1f}" for row in (ours, theirs)]
         lines.append(f"| {network} | {' | '.join(cells)} | {difference:+.1f} | {error:.1f} |")
+        lower += difference < 0
         beyond += [network] if difference < -2 * error else []
     verdict = "No difference is a loss of more than twice its standard error."
     if beyond:
         verdict = f"A loss of more than twice its standard error: {', '.join(beyond)}."
+    verdict += f" {lower} of {len(lines)} means are lower; the networks of a chain go together."
     rows = "\n".join(lines)
     return _PAGE.format(seeds=len(SEEDS), auto=auto, rows=rows, verdict=verdict, machine=machine)
 

@@ -17,14 +17,13 @@ from pathlib import Path
 import pandas as pd
 
 from fcnlib import recipe, runrecord
-from fcnlib.compat import tf
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
-from fcnlib.evaluation import Evaluation, evaluate, predictor, settled
-from fcnlib.inference import Segmenter
+from fcnlib.evaluation import Evaluation, evaluate
 from fcnlib.input_pipeline import ImageStore, eval_batches
 from fcnlib.jobs import Job, end_to_end
+from fcnlib.scoring import Reading
 
 STEPS, SPLITS = 1000, ("val", "street")
 BASE = {
@@ -70,16 +69,8 @@ def train(config: Config, dataset: Dataset, name: str, changes: dict) -> Path:
 
 def score(dataset: Dataset, folder: Path, split: str, flip: bool = False) -> Evaluation:
     """Score a network on a split, averaged with the mirrored image if asked."""
-    network, _ = recipe.load_fcn(folder)
+    predict = Reading(flip=flip).predictor(folder)
     store = ImageStore(dataset.records(split), dataset.labels, limit=0)
-    predict = predictor(settled(network))
-    if flip:
-        segmenter = Segmenter(network, flip=True)
-
-        def predict(images: tf.Tensor):
-            pixels = tf.cast(tf.round((images + 1) * 127.5), tf.uint8).numpy()
-            return tf.stack([segmenter.label(image) for image in pixels])
-
     classes = dataset.labels.num_classes
     return evaluate(
         predict, eval_batches(store, 4), store.names, classes, f"{folder.name}, {split}"

@@ -11,7 +11,7 @@ from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID
-from fcnlib.network import FCN
+from fcnlib.network import FCN, SKIPS
 from fcnlib.precision import compute_dtype
 from fcnlib.seed_2017 import Decoder2017
 from fcnlib.slim_module import classifier_scopes
@@ -76,18 +76,19 @@ def backbone_settings(config: Config) -> dict[str, Any]:
     }
 
 
-def load_fcn(path: Path, **changes: Any) -> tuple[FCN, dict[str, Any]]:
+def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str, Any]]:
     """Rebuild a trained network from its checkpoint alone.
 
     Args:
         path: a checkpoint, or the folder of a trained network.
+        stride: leave out the score maps that are finer than this; 0 for all.
         **changes: settings to read it with, such as precision.
 
     Returns:
         (network with its weights, what the checkpoint says of itself: settings, classes, stride).
 
     Raises:
-        InputError: no checkpoint there, or not one of an FCN.
+        InputError: no checkpoint there, or not one of an FCN; or it has no score map of the stride.
     """
     path = path / CHECKPOINT if path.is_dir() else path
     arrays, meta = weights.load(path)
@@ -95,15 +96,19 @@ def load_fcn(path: Path, **changes: Any) -> tuple[FCN, dict[str, Any]]:
         raise InputError(f"{path}: is of kind {meta.get('kind')!r}, not an FCN")
     try:
         config = Config().replace(**meta["settings"] | changes)
-        classes, stride = tuple(map(str, meta["classes"])), int(meta["stride"])
+        classes, finest = tuple(map(str, meta["classes"])), int(meta["stride"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: does not say what network it is ({error})") from None
     if not 0 < len(classes) <= VOID:
         raise InputError(f"{path}: names {len(classes)} classes; a mask holds 1 to {VOID}")
-    network = build_fcn(config, len(classes), stride)
-    weights.transplant(
-        arrays, network.named_variables(), may_skip=("optimizer/",), source=str(path)
-    )
+    may_skip = ["optimizer/"]
+    if stride and stride != finest:
+        finer = [fine for fine in SKIPS if finest <= fine < stride]
+        if stride not in SKIPS or not finer or config.network.fusion != "score":
+            raise InputError(f"{path}: an FCN-{finest}s has no sum of score maps at {stride}")
+        may_skip += [f"FCN/{kind}_{fine}" for kind in ("score", "upscore") for fine in finer]
+    network = build_fcn(config, len(classes), stride or finest)
+    weights.transplant(arrays, network.named_variables(), may_skip=may_skip, source=str(path))
     return network, meta
 
 

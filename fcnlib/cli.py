@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from fcnlib import commands, commands_data, commands_predict, commands_weights
-from fcnlib.commands import (
+from fcnlib.command_options import (
     deterministic_option,
     path_option,
     profile_option,

@@ -9,60 +9,18 @@ from typing import Any
 
 import click
 
+from fcnlib.command_options import (
+    deterministic_option,
+    engine_option,
+    path_option,
+    profile_option,
+    read_config,
+    resume_option,
+    settings_option,
+    short,
+    trained,
+)
 from fcnlib.errors import InputError
-
-_CHECKPOINT = "checkpoint.npz"
-
-profile_option = click.option("--profile", default="quick", show_default=True, metavar="NAME")
-settings_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."
-)
-deterministic_option = click.option(
-    *("--deterministic", "settings"),
-    flag_value="deterministic=true",
-    multiple=True,
-    help="Same seed, same bits: TensorFlow's own mode.",
-)
-engine_option = click.option(
-    "--engine", default="tensorflow", show_default=True, help="Or openvino, onnxruntime."
-)
-resume_option = click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
-
-
-def path_option(*words: str, **more: Any) -> Any:
-    """Return an option whose value is a path.
-
-    Args:
-        *words: the option's names.
-        **more: what click.option takes.
-
-    Returns:
-        The decorator.
-    """
-    return click.option(*words, type=click.Path(path_type=Path), **more)
-
-
-def read_config(profile: str, settings: tuple[str, ...]) -> Any:
-    """Read a profile with the settings of the command line.
-
-    Args:
-        profile: its name, or a .toml file.
-        settings: key=value texts.
-
-    Returns:
-        The configuration.
-
-    Raises:
-        InputError: an unknown profile or key, or a value of another type.
-    """
-    from fcnlib.config import load_profile, parse_setting
-
-    return load_profile(profile, dict(parse_setting(text) for text in settings))
-
-
-def short(path: Path) -> Path:
-    """Return a path as seen from where the user is, where that is shorter."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 @click.command()
@@ -166,27 +124,6 @@ def evaluate(places: tuple[Path, ...], settings: tuple[str, ...], engine: str) -
         config = Config().replace(**record["config"]).replace(**overrides)
         evaluation = recipe.evaluate_fcn(config, recipe.prepare_data(config), folder, engine)
         _echo_scores(str(short(folder)), evaluation.scores)
-
-
-def trained(place: Path) -> list[Path]:
-    """Return the folders of trained networks: of a run, of one network, or of a checkpoint.
-
-    Args:
-        place: what the user named.
-
-    Returns:
-        At least one folder.
-
-    Raises:
-        InputError: there is no checkpoint.
-    """
-    if place.is_file() and place.name == _CHECKPOINT:
-        return [place.parent]
-    folders = (place, *sorted(place.glob("models/*")))
-    found = [folder for folder in folders if (folder / _CHECKPOINT).is_file()]
-    if not found:
-        raise InputError(f"{place}: holds no {_CHECKPOINT} and no models/*/{_CHECKPOINT}")
-    return found
 
 
 def _echo_scores(name: str, scores: Any) -> None:

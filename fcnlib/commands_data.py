@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
-from fcnlib.commands import (
+from fcnlib.command_options import (
+    averaging_options,
     path_option,
     profile_option,
     read_config,
+    read_scales,
     settings_option,
     short,
     trained,
@@ -126,8 +128,17 @@ def data_download(name: str, target: Path, archive: Path | None) -> None:
     show_default=True,
     help="PASCAL VOC: comp5 if trained on nothing but VOC, comp6 if on anything else.",
 )
+@click.option("--stride", default=0, help="Cut the network off at a coarser stride: 8, 16, 32.")
+@averaging_options
 @settings_option
-def benchmark(places: tuple[Path, ...], competition: str, settings: tuple[str, ...]) -> None:
+def benchmark(
+    places: tuple[Path, ...],
+    competition: str,
+    stride: int,
+    flip: bool,
+    scales: str,
+    settings: tuple[str, ...],
+) -> None:
     """Score trained networks by the rules of their data set's benchmark.
 
     For PASCAL VOC the answers are also written as the server wants them, in results/VOC2012/ of the
@@ -138,13 +149,15 @@ def benchmark(places: tuple[Path, ...], competition: str, settings: tuple[str, .
 
     overrides = dict(parse_setting(text) for text in settings)
     folders = [folder for place in places for folder in trained(place.resolve())]
-    from fcnlib import experiments
+    factors = read_scales(scales)
+    from fcnlib import scoring
 
+    reading = scoring.Reading(stride, flip, factors)
     for folder in folders:
         record = read_json(folder / "record.json") or {}
         config = Config().replace(**record.get("config", {})).replace(**overrides)
         click.echo(f"{short(folder)} on {config.data.eval_split}:")
-        for key, value in experiments.benchmark(config, folder, competition).items():
+        for key, value in scoring.benchmark(config, folder, competition, reading).items():
             click.echo(f"  {key:34} {100 * value:6.2f}")
         if (folder / "results").is_dir():
             click.echo(f"  for the server: {short(folder / 'results')}")

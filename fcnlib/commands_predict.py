@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fcnlib.commands import engine_option, path_option, short
+from fcnlib.command_options import averaging_options, engine_option, path_option, read_scales, short
 from fcnlib.errors import InputError
 
 
@@ -18,8 +18,7 @@ from fcnlib.errors import InputError
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
 @path_option("--out", required=True, help="Folder of the answers.")
-@click.option("--flip", is_flag=True, help="Average with the mirrored image.")
-@click.option("--scales", default="1", show_default=True, help="Average over sizes: 0.75,1,1.25")
+@averaging_options
 @click.option("--crf", is_flag=True, help="Sharpen with a conditional random field.")
 @click.option("--tile", default=1024, show_default=True, help="Pixels a side of a tile.")
 @engine_option
@@ -39,7 +38,7 @@ def predict(
     """
     from fcnlib import prediction_files as files
 
-    factors = _factors(scales)
+    factors = read_scales(scales)
     images = files.find_images(places)
     names = files.choose_names(images, out)
     from fcnlib.checkpoints import load_fcn
@@ -54,13 +53,6 @@ def predict(
     failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
     click.echo(f"{short(out.resolve())}: {len(images) - failed} of {len(images)} images labelled")
     sys.exit(1 if failed else 0)
-
-
-def _factors(scales: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(text) for text in scales.split(","))
-    except ValueError:
-        raise InputError(f"--scales {scales}: write numbers, such as 0.75,1,1.25") from None
 
 
 def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, said: dict) -> int:

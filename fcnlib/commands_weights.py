@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fcnlib.commands import path_option, short
+from fcnlib.command_options import path_option, short
 
 
 @click.group()

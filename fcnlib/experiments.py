@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from fcnlib import borders, metrics, protocols, runrecord
+from fcnlib import borders, metrics, runrecord
 from fcnlib.compat import tf
 from fcnlib.config import ROOT, Config
-from fcnlib.datasets import Dataset, read_image
+from fcnlib.datasets import Dataset
 from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor, settled
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
 from fcnlib.labels import VOID
 from fcnlib.network import FCN
-from fcnlib.recipe import load_fcn, prepare_data, records
+from fcnlib.recipe import load_fcn, records
 
 Answer = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
@@ -42,43 +42,6 @@ def answers(
             predict, eval_batches(store, config.train.eval_batch_size)
         ):
             yield truth, predicted
-
-
-def benchmark(config: Config, folder: Path, competition: str = "comp6") -> dict[str, float]:
-    """Score a trained network by the rules of its data set's benchmark.
-
-    Args:
-        config: gives the data set, its split and the batch size.
-        folder: of the trained network; gets benchmark.json, and for PASCAL VOC the answers as
-            palette PNGs in `protocols.voc_results`.
-        competition: of PASCAL VOC, "comp5" or "comp6".
-
-    Returns:
-        {figure: value}, shares in 0..1; empty for a split whose masks PASCAL VOC's server keeps.
-
-    Raises:
-        InputError: the data set is no benchmark, or the split has neither masks nor a server.
-    """
-    dataset, split = prepare_data(config), config.data.eval_split
-    chosen = records(dataset, split, config.data.eval_limit)
-    results = protocols.voc_results(folder, split, competition)
-    board = protocols.Board(dataset.name, dataset.labels, results)
-    predict = predictor(settled(load_fcn(folder)[0]))
-    if not any(record.label_path for record in chosen):
-        for record in chosen:
-            image = read_image(record.image_path)[None].astype(np.float32) / 127.5 - 1
-            board.add(record.name, None, predict(image).numpy()[0])
-        return {}
-    store = ImageStore(chosen, dataset.labels)
-    with store.reporting():
-        for index, truth, predicted in predictions(
-            predict, eval_batches(store, config.train.eval_batch_size)
-        ):
-            board.add(store.names[index], truth, predicted)
-    figures = board.figures()
-    about = {"benchmark": dataset.name, "split": split, "images": len(store)}
-    runrecord.write_json(folder / "benchmark.json", about | figures)
-    return figures
 
 
 def _store(config: Config, dataset: Dataset) -> ImageStore:

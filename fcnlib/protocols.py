@@ -80,6 +80,10 @@ class Board:
         if self._results is not None:
             write_voc_result(self._results, name, answer)
 
+    def iou(self) -> np.ndarray:
+        """Return the IoU of each class, float64 [C], NaN for one that occurs nowhere."""
+        return metrics.scores(self._matrix).iou
+
     def figures(self) -> dict[str, float]:
         """Return the benchmark's figures by name, shares in 0..1."""
         return self._figures(self._matrix, np.array(self._boundaries))

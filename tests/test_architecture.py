@@ -58,6 +58,7 @@ LAYERS = """
     canvas
     pictures
     inference plotting prediction_files
+    scoring
     inspector
     sheet readings
     inspector_account
@@ -71,6 +72,7 @@ LAYERS = """
     widgets
     workbook
     doctor
+    command_options
     commands
     commands_data commands_predict commands_weights
     cli
@@ -86,6 +88,7 @@ def rank(name: str) -> int | None:
 
 # Imports inside functions that have a reason; those of fcnlib itself never do, but for `cli`.
 LATE = {
+    "command_options": None,
     "commands": None,  # anything, as cli
     "commands_data": None,
     "commands_predict": None,

@@ -30,7 +30,7 @@ from released_files import write_v1, write_v2
 
 from fcnlib import checkpoints, cli, config, imagenet, labels, rerun, stamps, weights
 from fcnlib import notebook_files as notebooks
-from fcnlib.commands_predict import _factors
+from fcnlib.command_options import read_scales
 from fcnlib.datasets import describe_image, open_dataset, read_image, read_mask
 from fcnlib.datasets.packed import PackedFile
 from fcnlib.datasets.records import pair_by_name
@@ -327,7 +327,7 @@ def _settings(path: Path) -> None:
         with contextlib.suppress(InputError):
             config.Config().replace(**dict([config.parse_setting(word)]))
         with contextlib.suppress(InputError):
-            _factors(word)
+            read_scales(word)
         notebooks.split_settings([word], [_NOTEBOOK])
 
 

@@ -1,0 +1,83 @@
+"""A network cut off at a coarser stride, mirrored, at other sizes: the same by other ways."""
+
+import json
+
+import numpy as np
+import pytest
+from model_maker import write_network
+from test_own_data import write_devkit
+
+from fcnlib import scoring
+from fcnlib.checkpoints import load_fcn
+from fcnlib.compat import tf
+from fcnlib.config import Config
+from fcnlib.errors import InputError
+from fcnlib.inference import Segmenter
+from fcnlib.labels import VOC
+from fcnlib.scoring import Reading
+
+IMAGES = np.random.default_rng(3).integers(0, 256, [2, 40, 50, 3], np.uint8)
+UNIT = tf.constant(IMAGES.astype(np.float32) / 127.5 - 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("net") / "fcn-8s"
+    write_network(place, tuple("abcdefghi"), 8, seed=6)
+    return place
+
+
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_a_network_cut_off_is_its_own_sum_on_the_way(folder, stride):
+    whole, _ = load_fcn(folder)
+    cut, _ = load_fcn(folder, stride=stride)
+    sums = whole.to_pixels(whole.sums(UNIT)[stride], 40, 50, stride)
+    assert cut.stride == stride
+    np.testing.assert_allclose(cut(UNIT), sums, atol=1e-4)
+    expected = sums.numpy().argmax(axis=-1)
+    answers = Reading(stride).predictor(folder)(UNIT).numpy()
+    assert (answers == expected).mean() > 0.999  # an engine rounds elsewhere
+    assert stride == 8 or not np.array_equal(answers, whole(UNIT).numpy().argmax(axis=-1))
+
+
+def test_what_it_cannot_be_cut_to_is_refused(folder, tmp_path):
+    for stride in (4, 12, 64):
+        with pytest.raises(InputError, match=f"FCN-8s has no sum of score maps at {stride}"):
+            load_fcn(folder, stride=stride)
+
+
+def test_mirrored_and_at_sizes_it_is_what_predict_writes(folder):
+    reading = Reading(flip=True, scales=(0.75, 1.0))
+    segmenter = Segmenter(load_fcn(folder)[0], flip=True, scales=(0.75, 1.0))
+    answers = reading.predictor(folder)(UNIT).numpy()
+    for answer, image in zip(answers, IMAGES, strict=True):
+        assert np.array_equal(answer, segmenter.label(image))
+    assert not np.array_equal(answers, Reading().predictor(folder)(UNIT).numpy())
+
+
+@pytest.mark.parametrize(
+    ("reading", "name"),
+    [
+        (Reading(), ""),
+        (Reading(16), "-16s"),
+        (Reading(flip=True, scales=(0.75, 1.0, 1.25)), "-flip-0.75-1-1.25"),
+    ],
+)
+def test_every_reading_has_a_file_of_its_own(reading, name):
+    assert reading.name == name
+
+
+def test_the_figures_of_a_reading_lie_beside_the_plain_ones(tmp_path):
+    write_devkit(tmp_path / "VOC2012", [0, 7, 15, 20, 255])
+    place = tmp_path / "fcn-16s"
+    write_network(place, VOC.classes, 16)
+    root = str(tmp_path / "VOC2012")
+    config = Config().replace(dataset="voc2012", data_dir=root, eval_batch_size=1)
+    ways = {"benchmark.json": Reading(), "benchmark-32s-flip.json": Reading(32, flip=True)}
+    found = {name: scoring.benchmark(config, place, reading=way) for name, way in ways.items()}
+    for name, figures in found.items():
+        kept = json.loads((place / name).read_text())
+        assert kept["pixel accuracy"] == figures["pixel accuracy"]
+        assert set(kept["iou"]) == set(VOC.classes)
+    assert found["benchmark.json"] != found["benchmark-32s-flip.json"]
+    assert json.loads((place / "benchmark-32s-flip.json").read_text())["stride"] == 32
