@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -14,7 +15,6 @@ from typing import Any
 
 import nbformat
 import papermill
-from jupyter_core.utils import ensure_event_loop
 from papermill.exceptions import PapermillExecutionError, strip_color
 
 from fcnlib import journal, runrecord, stamps
@@ -97,8 +97,7 @@ def execute(
     # Of a kernel that is stopped amid a cell they log pages; the failure has its own words.
     for name in ("asyncio", "papermill"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # A thread's event loop is nobody else's to close.
-    with contextlib.closing(ensure_event_loop()), _entered(kernels) as started:
+    with _loop_closed(), _entered(kernels) as started:
         try:
             node = papermill.execute_notebook(
                 _no_fields(notebook.path),
@@ -133,6 +132,16 @@ def execute(
         if cell.metadata.get("papermill", {}).get("exception"):
             text = "The cell ended the kernel's program (sys.exit)."
             raise NotebookFailed(_account(notebook, out, index, text))
+
+
+@contextlib.contextmanager
+def _loop_closed() -> Iterator[None]:
+    """Close the event loop that papermill's client opens for the thread and leaves open."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RuntimeError):  # it failed before there was one
+            asyncio.get_event_loop().close()
 
 
 @contextlib.contextmanager
