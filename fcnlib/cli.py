@@ -82,8 +82,7 @@ def run(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         index = workbook.run(job, resume)
-    except workbook.NotebookFailed as error:
-        click.echo(f"fcnlib: {error}", err=True)
+    except workbook.NotebookFailed:  # which has been shown
         sys.exit(1)
     click.echo(f"all notebooks ran; open {short(index)}")
 

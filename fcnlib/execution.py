@@ -15,6 +15,7 @@ from typing import Any
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError, strip_color
 
 from fcnlib import journal, runrecord, stamps
@@ -29,6 +30,7 @@ _DIED = (
     "The kernel died: out of memory, killed from outside, or a crash in native code."
     " What it wrote last:"
 )
+_SILENT = "The kernel gave no answer in time. What it wrote last:"
 _STOPPED = "The run was stopped in this cell."
 
 
@@ -71,7 +73,7 @@ class Kernels:
 
 def _signal(pid: int, by: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, by)
+        os.killpg(pid, by)  # a kernel leads a group of its own, with what its cells have started
 
 
 def execute(
@@ -97,6 +99,12 @@ def execute(
     # Of a kernel that is stopped amid a cell they log pages; the failure has its own words.
     for name in ("asyncio", "papermill"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def begin(cell: Any, cell_index: int) -> None:
+        if kernels.stopping:  # a kernel that waits for its next cell has not heard of it
+            raise Stopped(_STOPPED)
+        track.cell(cell, cell_index)
+
     with _loop_closed(), _entered(kernels) as started:
         try:
             node = papermill.execute_notebook(
@@ -111,7 +119,7 @@ def execute(
                 start_timeout=_START_SECONDS,
                 iopub_timeout=_OUTPUT_SECONDS,
                 coalesce_streams=True,
-                on_cell_start=track.cell,
+                on_cell_start=begin,
                 kernel_manager_class=kernel_manager(notebook.path.parent, log, variables, started),
             )
         except PapermillExecutionError as error:
@@ -124,9 +132,12 @@ def execute(
                 _mark(target, track.at_cell, "Stopped", _STOPPED)
                 raise Stopped(_STOPPED) from None
             words = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-            text = f"{error}\n{_DIED}\n{words or '(nothing)'}"
+            died = _DIED if isinstance(error, DeadKernelError) else _SILENT
+            text = f"{error}\n{died}\n{words or '(nothing)'}"
             _mark(target, track.at_cell, type(error).__name__, text)
             raise NotebookFailed(_account(notebook, out, track.at_cell, text)) from None
+    if kernels.stopping:  # a cell may have caught the interrupt and ended as if it were done
+        raise Stopped(_STOPPED)
     # papermill takes a bare `sys.exit()` for success, though the cells after it never ran.
     for index, cell in enumerate(node.cells):
         if cell.metadata.get("papermill", {}).get("exception"):

@@ -3,6 +3,9 @@
 Two notebooks may run at once, so a new file alone does not tell whose it is. Python itself says so:
 its audit events name every file that a process opens to write or moves into place.
 
+What native code (h5py, SQLite) and processes of its own write is not seen: that stays when the
+notebook is run anew.
+
 Source: https://docs.python.org/3/library/audit_events.html
 """
 
@@ -40,7 +43,7 @@ def keep(journal: str) -> None:
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITES:
             note(arguments[0])
-        elif event == "os.rename":
+        elif event in ("os.rename", "os.link", "os.symlink"):
             note(arguments[1])
 
     sys.addaudithook(hook)

@@ -64,15 +64,19 @@ def cross_entropy_on_cpu(logits: tf.Tensor, labels: tf.Tensor) -> Any:
 
     Returns:
         float32 [...], at least 0.
+
+    Raises:
+        tf.errors.InvalidArgumentError: a label is no class.
     """
     classes = logits.shape[-1]
     ones, flat = tf.ones([classes, 1]), tf.reshape(logits, [-1, classes])
     below = flat - tf.reduce_max(flat, axis=-1, keepdims=True)
-    powers, chosen = tf.exp(below), tf.one_hot(tf.reshape(labels, [-1]), classes)
+    powers, wanted = tf.exp(below), tf.reshape(labels, [-1])
     total = tf.matmul(powers, ones)
-    loss = tf.math.log(total) - tf.matmul(below * chosen, ones)
+    loss = tf.math.log(total[:, 0]) - tf.gather(below, wanted, axis=1, batch_dims=1)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
+        chosen = tf.one_hot(wanted, classes)
         found = (powers / total - chosen) * tf.reshape(upstream, [-1, 1])
         return tf.reshape(found, tf.shape(logits)), None
 

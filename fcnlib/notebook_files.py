@@ -61,11 +61,19 @@ def discover(folder: Path = NOTEBOOKS) -> tuple[Notebook, ...]:
         The notebooks in the order of their names.
 
     Raises:
-        InputError: there is none, or one is no notebook or has no proper `parameters` cell.
+        InputError: there is none; one is no notebook or has no proper `parameters` cell, or needs
+            one that is not there.
     """
     found = tuple(read_notebook(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")))
     if not found:
         raise InputError(f"{folder}: holds no notebook named NN_name.ipynb")
+    names = {notebook.name for notebook in found}
+    for notebook in found:
+        if unknown := set(notebook.needs or ()) - names:
+            raise InputError(
+                f"{notebook.path}: metadata.fcnlib.needs names {', '.join(sorted(unknown))}, which "
+                "is not beside it"
+            )
     return found
 
 

@@ -8,6 +8,7 @@ import html
 import io
 import logging
 import re
+import threading
 from pathlib import Path
 
 import nbformat
@@ -25,6 +26,7 @@ _FORMULA = re.compile(
     re.DOTALL,
 )
 _SHORT = re.compile(r"(\\[lg]e)(?![A-Za-z])")  # Matplotlib knows \leq and \geq only
+_ONE_AT_A_TIME = threading.Lock()  # Matplotlib's reader of formulas is shared by all threads
 _HEADING = re.compile(r"^#\s+(.+)$", re.MULTILINE)
 # nbconvert's own page waits for require.js, MathJax and mermaid from other people's servers.
 _TEMPLATE = """
@@ -80,6 +82,11 @@ def write_page(path: Path) -> Path | None:
     Returns:
         The page, or None where there is no readable notebook.
     """
+    with _ONE_AT_A_TIME:
+        return _write_page(path)
+
+
+def _write_page(path: Path) -> Path | None:
     try:
         node = nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError):

@@ -55,14 +55,15 @@ class Track:
     def flush(self) -> None:
         """Do nothing; a stream must be able to."""
 
-    def finish(self, state: str, seconds: float) -> None:
+    def finish(self, state: str, seconds: float, skipped: bool = False) -> None:
         """End the notebook.
 
         Args:
             state: what became of it, such as "done" or "unchanged".
             seconds: how long it took.
+            skipped: it was not run, so that it says nothing about the time to go.
         """
-        self._progress.end(self, f"{state} ({duration(seconds)})")
+        self._progress.end(self, f"{state} ({duration(seconds)})", skipped)
 
     def part(self) -> float:
         """Return how much of it is done, 0..1: by its time where one is known, else by cells."""
@@ -103,7 +104,7 @@ class RunProgress:
         self._second_per_cell = known / cells if cells else 1.0
         self._began = self._last = time.monotonic()
         self._tracks: list[Track] = []  # those at work
-        self._done = 0.0
+        self._done = self._skipped = 0.0
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._bar = None
@@ -134,11 +135,12 @@ class RunProgress:
             self.show()
         return track
 
-    def end(self, track: Track, words: str) -> None:
+    def end(self, track: Track, words: str, skipped: bool = False) -> None:
         """End a notebook, with words on what became of it."""
         with self._lock:
             self._tracks.remove(track)
             self._done += self._weight(track.share)
+            self._skipped += self._weight(track.share) if skipped else 0.0
             self.say(f"[{track.index + 1}/{len(self.shares)}] {track.share.name}: {words}")
             self.show()
 
@@ -166,8 +168,8 @@ class RunProgress:
                 self.say(self.line())
 
     def _times(self) -> str:
-        elapsed, total = time.monotonic() - self._began, self._total()
-        done = self._done + self._partly()
+        elapsed, total = time.monotonic() - self._began, self._total() - self._skipped
+        done = self._done + self._partly() - self._skipped
         words = f"{duration(elapsed)} elapsed"
         if done > 0.02 * total:
             words += f", about {duration(elapsed * (total - done) / done)} to go"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+import contextlib
 import hashlib
 import json
 import os
@@ -19,11 +19,12 @@ from fcnlib.config import ROOT, Config, is_path
 from fcnlib.errors import InputError
 from fcnlib.runrecord import read_json, write_json
 
-FOLDERS = ("notebooks", "figures", "tables", "models")
-FILES = ("index.html", "record.json")
+FOLDERS = ("notebooks", "figures", "tables", "models", "lessons")
+FILES = ("index.html", "record.json", "inspector.html")
 STAMPS = ".stamps"
 _MARK = "run.json"
 _FAILED = ".failed.json"
+_PAGES = (".ipynb", ".html")
 _LONGEST_NAME, _LONGEST_PATH = 255, 3000  # bytes; a longer one is no file's
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -74,20 +75,23 @@ def clean(out: Path, names: Sequence[str] | None = None) -> None:
             if path.name != _MARK:  # without it the folder would be a stranger's
                 _remove(path)
     for name in names or ():
-        for made in files(out, name):
+        others = {path.stem for path in (out / STAMPS).glob("*.files")} - {name}
+        kept = {made for other in others for made in files(out, other)}
+        for made in set(files(out, name)) - kept:
             _remove(out / made)
-        for path in (out / "notebooks").glob(f"{glob.escape(name)}.*"):
-            _remove(path)
         _remove(out / "figures" / name)
-        for path in (out / STAMPS).glob(f"{glob.escape(name)}.*"):
-            _remove(path)
+        for ending in _PAGES:
+            _remove(out / "notebooks" / f"{name}{ending}")
+        for ending in (".json", _FAILED, ".log", ".files"):  # the last: until here it is known
+            _remove(out / STAMPS / f"{name}{ending}")
 
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # what was its folder is a file by now
+            path.unlink(missing_ok=True)
 
 
 def journal(out: Path, name: str) -> Path:

@@ -74,7 +74,7 @@ def prepare(
     out = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
     if at_once < 0:
         raise InputError(f"--jobs {at_once}: must be at least 1, or 0 for what suits the machine")
-    at_once = at_once or sharing.at_once()
+    at_once = min(at_once or sharing.at_once(), len(chosen))
     return Job(profile, overrides, values, config, out, every, chosen, at_once)
 
 
@@ -92,7 +92,8 @@ def run(job: Job, resume: bool = False, stream: TextIO | None = None) -> Path:
 
     Raises:
         InputError: the folder is not a run's, or another run writes into it.
-        NotebookFailed: a cell failed or a kernel died; no notebook began after that.
+        NotebookFailed: a cell failed or a kernel died, which has been shown; no notebook began
+            after that.
     """
     stamps.claim(job.out)
     with locked(job.out):
@@ -136,16 +137,19 @@ def _run_chosen(job: Job, resume: bool, progress: RunProgress) -> None:
                     running[task] = notebook
                 for task in wait(running, return_when=FIRST_COMPLETED).done:
                     del running[task]
-                    failed += [error] if (error := task.exception()) else []
+                    if error := task.exception():
+                        failed.append(error)
+                        if isinstance(error, NotebookFailed):  # at once: others may take hours
+                            progress.say(f"fcnlib: {error}")
         except BaseException:
-            kernels.stop()
             try:
+                kernels.stop()
                 wait(running, timeout=_PATIENCE)
             finally:  # also after a second Ctrl-C
                 kernels.stop(signal.SIGKILL)
             raise
     if failed:
-        raise failed[0]
+        raise next((e for e in failed if not isinstance(e, NotebookFailed)), failed[0])
 
 
 def _ready(job: Job, waiting: list[Notebook], running: dict[Future, Notebook]) -> list[Notebook]:
@@ -165,10 +169,12 @@ def _run_one(
     stamp, half = stamps.read(job.out, name), stamps.read(job.out, name, failed=True)
     page = job.out / "notebooks" / f"{name}.ipynb"
     if resume and stamp and stamp.digest == digest and page.is_file():
-        track.finish("unchanged, not run again", stamp.seconds)
+        track.finish("unchanged, not run again", stamp.seconds, skipped=True)
         return
     if any(old and old.digest != digest for old in (stamp, half)):
         stamps.clean(job.out, [name])  # half a training of other settings is no start
+    # Until it has ended it is unfinished, whatever it was and even if this process is killed.
+    stamps.write(job.out, name, digest, 0.0, False)
     began, state = time.monotonic(), "failed"
     try:
         execute(notebook, parameters, job.out, kernels, track)
@@ -178,9 +184,11 @@ def _run_one(
         raise
     finally:
         seconds = time.monotonic() - began
-        pages.write_page(page)
-        stamps.write(job.out, name, digest, seconds, state == "done")  # last: it is whole
-        track.finish(state, seconds)
+        try:
+            pages.write_page(page)
+        finally:
+            stamps.write(job.out, name, digest, seconds, state == "done")  # last: it is whole
+            track.finish(state, seconds)
 
 
 def _conclude(job: Job, started: runrecord.Start, outcome: dict[str, str]) -> Path:
@@ -191,6 +199,7 @@ def _conclude(job: Job, started: runrecord.Start, outcome: dict[str, str]) -> Pa
         **outcome,
         "profile": Path(job.profile).stem,
         "at_once": job.at_once,
+        "threads": sharing.variables(job.at_once) or runrecord.threads(),
         "notebooks": {name: {"seconds": stamp.seconds} for name, stamp in done.items() if stamp},
     }
     device = devices[-1] if devices else "not recorded"

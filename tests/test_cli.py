@@ -204,18 +204,25 @@ def test_a_stopped_run_keeps_what_finished_and_leaves_no_kernel(tmp_path, number
     write_notebook(tmp_path / "00_a.ipynb", "1")
     wait = "import os, time\nfrom pathlib import Path\n"
     wait += "_ = Path(out, 'pid').write_text(str(os.getpid()))\n"
-    wait += "try:\n    time.sleep(300)\nfinally:\n    _ = Path(out, 'kept').touch()"
-    write_notebook(tmp_path / "01_b.ipynb", wait)
+    wait += "import subprocess\nchild = subprocess.Popen(['sleep', '300'])\n"
+    wait += "_ = Path(out, 'child').write_text(str(child.pid))\n"
+    wait += (
+        "try:\n    time.sleep(300)\nexcept KeyboardInterrupt:\n    _ = Path(out, 'kept').touch()"
+    )
+    later = "_ = Path(out, 'later').touch()"
+    write_notebook(tmp_path / "01_b.ipynb", wait, later)
     process = start(tmp_path)
     pid, late = tmp_path / "out" / "pid", time.monotonic() + 150
-    while not (pid.is_file() and pid.read_text()) and time.monotonic() < late:
+    while not (tmp_path / "out" / "child").is_file() and time.monotonic() < late:
         time.sleep(0.1)
     process.send_signal(number)
     _, shown = process.communicate(timeout=150)
     assert process.returncode == status, shown
     assert "Traceback" not in shown
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
+    for file in (pid, tmp_path / "out" / "child"):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(file.read_text()), 0)
+    assert not (tmp_path / "out" / "later").exists()  # though the cell before has ended well
     assert (tmp_path / "out" / "kept").is_file()  # interrupted, as a training must be, not killed
     assert (tmp_path / "out" / ".stamps" / "00_a.json").is_file()
     assert not (tmp_path / "out" / ".stamps" / "01_b.json").exists()

@@ -55,6 +55,18 @@ def test_on_a_cpu_it_is_tensorflows_own(classes, scale):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_that_is_no_class_is_refused(label):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        cross_entropy_on_cpu(tf.zeros([2, 3]), tf.constant([0, label]))
+
+
+def test_an_impossible_class_costs_the_others_nothing():
+    logits = tf.constant([[0.0, 1.0, -np.inf]])
+    found = cross_entropy_on_cpu(logits, tf.constant([0]))
+    assert float(found[0]) == pytest.approx(np.log(1 + np.e), rel=1e-6)
+
+
 def test_weights_weigh_the_mean():
     found = pixel_cross_entropy(
         tf.constant(LOGITS), tf.constant([[[0, 1]]], tf.uint8), np.array([3.0, 1.0, 9.0])

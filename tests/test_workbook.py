@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from notebook_maker import PARAMETERS, write_notebook
 
-from fcnlib import notebook_files, stamps, workbook
+from fcnlib import notebook_files, run_progress, stamps, workbook
 from fcnlib.config import ROOT, load_profile
 from fcnlib.errors import InputError
 from fcnlib.locking import locked
@@ -223,14 +223,45 @@ def test_what_runs_beside_a_failing_notebook_ends_and_nothing_begins(place):
     write_notebook(nb / "00_a.ipynb", meet(place, "a", "b"), "1 / 0")
     write_notebook(nb / "01_b.ipynb", meet(place, "b", "a"), late, log_cell(place, "b"), needs=[])
     write_notebook(nb / "02_c.ipynb", log_cell(place, "c"), needs=[])
+    stream = io.StringIO()
     with pytest.raises(workbook.NotebookFailed, match="00_a failed in cell 4 of 4"):
-        run(place, at_once=2)
+        workbook.run(job(place, at_once=2), stream=stream)
     assert log(place) == ["b"]
+    shown = stream.getvalue()
+    assert "ZeroDivisionError" in shown[: shown.index("01_b: done")], "at once, not at the end"
     out = place / "out {0} é"
     assert stamps.read(out, "01_b") and not stamps.read(out, "00_a")
     write_notebook(nb / "00_a.ipynb", log_cell(place, "a"))
     run(place, resume=True, at_once=1)
     assert log(place) == ["a", "c"]
+
+
+def test_needs_that_are_not_there_are_refused(place):
+    write_notebook(place / "nb" / "01_b.ipynb", "1", needs=["00_aa"])
+    with pytest.raises(InputError, match="needs names 00_aa, which is not beside it"):
+        job(place)
+
+
+def test_what_was_killed_amid_a_second_run_is_not_taken_for_done(place):
+    two(place)
+    run(place)
+    assert log(place) == ["a", "b"]
+    out = place / "out {0} é"
+    digest = stamps.read(out, "00_a").digest
+    stamps.write(out, "00_a", digest, 0.0, False)  # as the runner does before a notebook begins
+    run(place, resume=True)
+    assert log(place) == ["a", "b"]
+
+
+def test_a_file_that_two_have_written_stays_with_the_one_that_is_done(place):
+    two(place)
+    write_notebook(place / "nb" / "01_b.ipynb", table("3"), log_cell(place, "b"))
+    run(place)
+    out = place / "out {0} é"
+    assert stamps.files(out, "00_a") == stamps.files(out, "01_b") == ["tables/3.csv"]
+    stamps.clean(out, ["01_b"])
+    assert (out / "tables" / "3.csv").exists() and stamps.read(out, "00_a")
+    assert not stamps.read(out, "01_b") and not stamps.journal(out, "01_b").exists()
 
 
 @pytest.mark.parametrize("needs", ["00_a", [3], ["01_b"], ["02_c"], {"00_a": 1}])
@@ -400,6 +431,18 @@ def test_the_bar_weighs_notebooks_by_their_last_time():
         track.finish("done", 29.0)
         assert progress.line().endswith(" to go; 01_b: cell 3 of 4")
     assert "00_a 2/4, 01_b 3/4" in stream.getvalue() and " 75%" in stream.getvalue()
+
+
+def test_what_was_skipped_says_nothing_about_the_time_to_go(monkeypatch):
+    shares = [Share(f"0{number}_n", 4, 1000.0) for number in range(5)]
+    now = [100.0]
+    monkeypatch.setattr(run_progress.time, "monotonic", lambda: now[0])
+    progress = RunProgress(shares, io.StringIO(), quiet=1e9)
+    for number in range(4):
+        progress.begin(number).finish("unchanged", 1000.0, skipped=True)
+    progress.begin(4)
+    now[0] += 100
+    assert progress.line().startswith("1:40 elapsed, about 15:00 to go")
 
 
 def test_a_log_gets_a_line_now_and_then():

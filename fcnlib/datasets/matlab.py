@@ -20,9 +20,10 @@ _HEADER = 128  # bytes: text, version, and the order of bytes
 _ORDERS = {b"IM": "<", b"MI": ">"}
 _TEXT, _MATRIX, _COMPRESSED = 1, 14, 15  # kinds of elements
 _STRUCTURE = 2  # class of a matrix; the ones below are numbers
-_CLASSES = {8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4"}
-_STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4"}
-_MOST = 1 << 28  # bytes that a compressed element may unpack to
+_CLASSES = {8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
+_STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 12: "i8", 13: "u8"}
+_MOST, _MOST_NAMES = 1 << 28, 1 << 16  # bytes that a compressed element unpacks to; of field names
+_MOST_NUMBERS = 90_000_000
 
 Element = tuple[int, bytes]  # kind, content
 
@@ -36,12 +37,14 @@ def integers(data: bytes, variable: str, field: str) -> np.ndarray:
         field: its field.
 
     Returns:
-        [rows, columns], int8 to uint32 as the file says.
+        [rows, columns], int8 to uint64 as the file says.
 
     Raises:
         ValueError: the file is cut, damaged or too large, or holds no such matrix.
     """
     order = _ORDERS.get(data[_HEADER - 2 : _HEADER])
+    if data.startswith(b"MATLAB 7.3"):
+        raise ValueError("a MATLAB 7.3 file; save it with -v7")
     if order is None:
         raise ValueError("no MATLAB 5 file")
     for kind, content in _elements(data[_HEADER:], order):
@@ -49,8 +52,7 @@ def integers(data: bytes, variable: str, field: str) -> np.ndarray:
             kind, content = _first(_elements(_unpacked(content), order))
         if kind == _MATRIX:
             parts = _elements(content, order)
-            code, _, name = _head(parts, order)
-            if name == variable and code == _STRUCTURE:
+            if _class(parts, order) == _STRUCTURE and _head(parts, order)[1] == variable:
                 return _numbers(_field(parts, order, field), order)
     raise ValueError(f"holds no structure {variable}")
 
@@ -65,7 +67,10 @@ def _elements(data: bytes, order: str) -> Iterator[Element]:
         if start + size > len(data) or (start == at + 4 and size > 4):
             raise ValueError("is cut or damaged")
         yield kind, data[start : start + size]
-        at = start + size if kind == _COMPRESSED else -(-(start + size) // 8) * 8
+        if start == at + 4:
+            at += 8
+        else:  # filled up to eight bytes, unless compressed
+            at = start + (size if kind == _COMPRESSED else -(-size // 8) * 8)
 
 
 def _first(elements: Iterator[Element]) -> Element:
@@ -86,20 +91,27 @@ def _unpacked(content: bytes) -> bytes:
     return data
 
 
-def _head(parts: Iterator[Element], order: str) -> tuple[int, tuple[int, ...], str]:
-    """Return the class, the shape and the name of a matrix."""
-    (_, flags), (_, shape), (_, name) = (_first(parts) for _ in range(3))
-    if len(flags) != 8 or len(shape) % 4:
+def _class(parts: Iterator[Element], order: str) -> int:
+    """Return the class of a matrix, which its first part says."""
+    _, flags = _first(parts)
+    if len(flags) != 8:
         raise ValueError("is cut or damaged")
-    code = struct.unpack(f"{order}II", flags)[0] & 0xFF
-    return code, struct.unpack(f"{order}{len(shape) // 4}i", shape), name.decode("latin-1")
+    return struct.unpack(f"{order}II", flags)[0] & 0xFF
+
+
+def _head(parts: Iterator[Element], order: str) -> tuple[tuple[int, ...], str]:
+    """Return the shape and the name of a matrix, which come next."""
+    (_, shape), (_, name) = _first(parts), _first(parts)
+    if len(shape) % 4 or len(shape) > 128:
+        raise ValueError("is cut or damaged")
+    return struct.unpack(f"{order}{len(shape) // 4}i", shape), name.decode("latin-1")
 
 
 def _field(parts: Iterator[Element], order: str, field: str) -> bytes:
     """Return the content of a field's matrix, of the first structure if there are several."""
     (_, length), (_, text) = _first(parts), _first(parts)
     width = struct.unpack(f"{order}i", length)[0] if len(length) == 4 else 0
-    if width < 1:
+    if width < 1 or len(text) > _MOST_NAMES:
         raise ValueError("is cut or damaged")
     names = [text[at : at + width].split(b"\0")[0] for at in range(0, len(text), width)]
     if field.encode() not in names:
@@ -112,9 +124,11 @@ def _field(parts: Iterator[Element], order: str, field: str) -> bytes:
 
 def _numbers(content: bytes, order: str) -> np.ndarray:
     parts = _elements(content, order)
-    code, shape, _ = _head(parts, order)
+    code, (shape, _) = _class(parts, order), _head(parts, order)
     if code not in _CLASSES or len(shape) != 2:
         raise ValueError("holds no matrix of whole numbers")
+    if math.prod(shape) > _MOST_NUMBERS:
+        raise ValueError("is a map of over 90 megapixels")
     kind, values = _first(parts)
     stored = np.dtype(f"{order}{_STORED.get(kind, 'u1')}")
     if kind not in _STORED or min(shape) < 1 or math.prod(shape) * stored.itemsize != len(values):

@@ -23,7 +23,7 @@ def written(mask, compressed, **others):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4"])
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (7, 3), (40, 61)])
 def test_a_whole_file_is_read_as_by_scipy(shape, kind, compressed):
     mask = np.random.default_rng(1).integers(0, 100, shape).astype(kind)
@@ -61,6 +61,7 @@ def test_the_other_order_of_bytes():
 
 FAULTS = [
     (lambda data: data[:60], "no MATLAB 5 file"),
+    (lambda data: b"MATLAB 7.3" + data[10:], "save it with -v7"),
     (lambda data: data[:128], "holds no structure GTcls"),
     (lambda data: data[:-40], "is cut or damaged"),
     (lambda data: data.replace(b"GTcls", b"GTins"), "holds no structure GTcls"),
@@ -76,6 +77,22 @@ def test_what_is_wrong_is_said(damage, complaint):
     data = written(np.ones((5, 4), np.uint8), False)
     with pytest.raises(ValueError, match=complaint):
         matlab.integers(damage(data), "GTcls", "Segmentation")
+
+
+def test_what_stands_before_it_is_passed_over():
+    """A compressed element need not end on eight bytes; what follows is counted from its end."""
+    for length in range(1, 30):
+        data = io.BytesIO()
+        savemat(data, {"first": np.arange(length)}, do_compression=True)
+        data.write(written(np.ones((3, 2), np.uint8), False)[128:])
+        assert loadmat(io.BytesIO(data.getvalue()))["GTcls"].dtype.names[1] == "Segmentation"
+        assert matlab.integers(data.getvalue(), "GTcls", "Segmentation").shape == (3, 2)
+
+
+def test_a_map_is_as_large_as_an_image_may_be(monkeypatch):
+    monkeypatch.setattr(matlab, "_MOST_NUMBERS", 5)
+    with pytest.raises(ValueError, match="over 90 megapixels"):
+        matlab.integers(written(np.ones((3, 2), np.uint8), False), "GTcls", "Segmentation")
 
 
 def test_a_small_file_does_not_unpack_to_a_large_one(monkeypatch):
