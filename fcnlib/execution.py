@@ -15,7 +15,6 @@ from typing import Any
 
 import nbformat
 import papermill
-from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError, strip_color
 
 from fcnlib import journal, runrecord, stamps
@@ -95,7 +94,41 @@ def execute(
     target = out / "notebooks" / f"{notebook.name}.ipynb"
     log = out / stamps.STAMPS / f"{notebook.name}.log"
     target.parent.mkdir(parents=True, exist_ok=True)
-    variables = kernels.variables | {journal.VARIABLE: str(stamps.journal(out, notebook.name))}
+    try:
+        node = _run(notebook, parameters, target, log, kernels, track)
+    except PapermillExecutionError as error:
+        if kernels.stopping:
+            raise Stopped(_STOPPED) from None
+        text = strip_color("\n".join(error.traceback))
+        raise NotebookFailed(_account(notebook, out, error.cell_index, text)) from None
+    except (RuntimeError, TimeoutError) as error:
+        if kernels.stopping:
+            _mark(target, track.at_cell, "Stopped", _STOPPED)
+            raise Stopped(_STOPPED) from None
+        words = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        died = _SILENT if isinstance(error, TimeoutError) else _DIED
+        text = f"{error}\n{died}\n{words or '(nothing)'}"
+        _mark(target, track.at_cell, type(error).__name__, text)
+        raise NotebookFailed(_account(notebook, out, track.at_cell, text)) from None
+    if kernels.stopping:  # a cell may have caught the interrupt and ended as if it were done
+        raise Stopped(_STOPPED)
+    # papermill takes a bare `sys.exit()` for success, though the cells after it never ran.
+    for index, cell in enumerate(node.cells):
+        if cell.metadata.get("papermill", {}).get("exception"):
+            text = "The cell ended the kernel's program (sys.exit)."
+            raise NotebookFailed(_account(notebook, out, index, text))
+
+
+def _run(
+    notebook: Notebook,
+    parameters: dict[str, Any],
+    target: Path,
+    log: Path,
+    kernels: Kernels,
+    track: Track,
+) -> nbformat.NotebookNode:
+    """Call papermill; it raises what it does, and Stopped before a cell after `kernels.stop`."""
+    journaled = {journal.VARIABLE: str(stamps.journal(target.parents[1], notebook.name))}
     # Of a kernel that is stopped amid a cell they log pages; the failure has its own words.
     for name in ("asyncio", "papermill"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -106,43 +139,22 @@ def execute(
         track.cell(cell, cell_index)
 
     with _loop_closed(), _entered(kernels) as started:
-        try:
-            node = papermill.execute_notebook(
-                _no_fields(notebook.path),
-                _no_fields(target),
-                parameters=parameters,
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                stdout_file=track,
-                stderr_file=track,
-                start_timeout=_START_SECONDS,
-                iopub_timeout=_OUTPUT_SECONDS,
-                coalesce_streams=True,
-                on_cell_start=begin,
-                kernel_manager_class=kernel_manager(notebook.path.parent, log, variables, started),
-            )
-        except PapermillExecutionError as error:
-            if kernels.stopping:
-                raise Stopped(_STOPPED) from None
-            text = strip_color("\n".join(error.traceback))
-            raise NotebookFailed(_account(notebook, out, error.cell_index, text)) from None
-        except (RuntimeError, TimeoutError) as error:
-            if kernels.stopping:
-                _mark(target, track.at_cell, "Stopped", _STOPPED)
-                raise Stopped(_STOPPED) from None
-            words = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-            died = _DIED if isinstance(error, DeadKernelError) else _SILENT
-            text = f"{error}\n{died}\n{words or '(nothing)'}"
-            _mark(target, track.at_cell, type(error).__name__, text)
-            raise NotebookFailed(_account(notebook, out, track.at_cell, text)) from None
-    if kernels.stopping:  # a cell may have caught the interrupt and ended as if it were done
-        raise Stopped(_STOPPED)
-    # papermill takes a bare `sys.exit()` for success, though the cells after it never ran.
-    for index, cell in enumerate(node.cells):
-        if cell.metadata.get("papermill", {}).get("exception"):
-            text = "The cell ended the kernel's program (sys.exit)."
-            raise NotebookFailed(_account(notebook, out, index, text))
+        manager = kernel_manager(notebook.path.parent, log, kernels.variables | journaled, started)
+        return papermill.execute_notebook(
+            _no_fields(notebook.path),
+            _no_fields(target),
+            parameters=parameters,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            stdout_file=track,
+            stderr_file=track,
+            start_timeout=_START_SECONDS,
+            iopub_timeout=_OUTPUT_SECONDS,
+            coalesce_streams=True,
+            on_cell_start=begin,
+            kernel_manager_class=manager,
+        )
 
 
 @contextlib.contextmanager

@@ -136,7 +136,13 @@ class RunProgress:
         return track
 
     def end(self, track: Track, words: str, skipped: bool = False) -> None:
-        """End a notebook, with words on what became of it."""
+        """End a notebook.
+
+        Args:
+            track: of the notebook.
+            words: on what became of it.
+            skipped: it was not run.
+        """
         with self._lock:
             self._tracks.remove(track)
             self._done += self._weight(track.share)

@@ -86,17 +86,12 @@ def capture(
         "dirty": dirty,
         "versions": versions(),
         "machine": machine(),
-        "threads": threads(),
+        "threads": {name: os.environ[name] for name in (INTRA, INTER) if name in os.environ},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started.clock)),
         "wall_seconds": round(time.monotonic() - started.monotonic, 1),
         "steal": _steal(started.jiffies, _jiffies()),
     }
     return record | (extra or {})
-
-
-def threads() -> dict[str, str]:
-    """Return what the environment says of TensorFlow's threads; {} leaves the choice to it."""
-    return {name: os.environ[name] for name in (INTRA, INTER) if name in os.environ}
 
 
 def relative(path: Path | str) -> str:

@@ -199,10 +199,10 @@ def _conclude(job: Job, started: runrecord.Start, outcome: dict[str, str]) -> Pa
         **outcome,
         "profile": Path(job.profile).stem,
         "at_once": job.at_once,
-        "threads": sharing.variables(job.at_once) or runrecord.threads(),
         "notebooks": {name: {"seconds": stamp.seconds} for name, stamp in done.items() if stamp},
     }
     device = devices[-1] if devices else "not recorded"
     record = runrecord.capture(job.config, started=started, device=device, extra=extra)
+    record["threads"] |= sharing.variables(job.at_once)  # the kernels' own
     runrecord.write_json(job.out / "record.json", record)
     return report.build(job.out)
