@@ -16,6 +16,7 @@ from fcnlib.labels import VOID, LabelSet, make_labels, voc_palette
 FILE = "dataset.yaml"
 _KEYS = ("name", "layout", "root", "classes", "palette", "void", "images", "masks", "splits")
 _DEPTH = 8
+_LONGEST_PATH = 200  # bytes; a part of a path may have 255
 _LAYOUTS = ("folders", "voc")
 
 
@@ -40,7 +41,7 @@ def open_folder(root: Path) -> Dataset:
         return open_voc(base, labels, name)
     faults: list[str] = []
     splits = {}
-    images, masks = (str(about.get(key, key)) for key in ("images", "masks"))
+    images, masks = (_place(path, key, about.get(key, key)) for key in ("images", "masks"))
     for split, listed in _splits(path, about).items():
         folders = base / images.replace("{split}", split), base / masks.replace("{split}", split)
         if "{split}" in images:
@@ -61,7 +62,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: no such file; it says what the classes are, see data/README.md"
         ) from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not readable: {' '.join(str(error).split())}") from None
     if not isinstance(about, dict) or not about.get("classes"):
         raise InputError(f"{path}: has no `classes`; list their names")
@@ -90,7 +91,21 @@ def _splits(path: Path, about: dict[str, Any]) -> dict[str, str]:
         isinstance(word, str) for pair in splits.items() for word in pair
     ):
         raise InputError(f"{path}: splits = {splits!r}; use [train, val] or {{train: LIST.txt}}")
+    for split, listed in splits.items():
+        _place(path, "splits", split)
+        _place(path, f"splits: {split}", listed)
     return splits
+
+
+def _place(path: Path, key: str, value: Any) -> str:
+    """Return a path of the file, which must be text that a path can be."""
+    if not isinstance(value, str) or "\0" in value:
+        raise InputError(
+            f"{path}: {key} = {value!r} is no path; write the name of a folder or file"
+        )
+    if len(value.encode("utf-8", "surrogatepass")) > _LONGEST_PATH:
+        raise InputError(f"{path}: {key}: over {_LONGEST_PATH} bytes are too long for a path")
+    return value
 
 
 def _labels(path: Path, name: str, about: dict[str, Any]) -> LabelSet:
