@@ -16,7 +16,7 @@ from fcnlib.labels import VOID, LabelSet, make_labels, voc_palette
 FILE = "dataset.yaml"
 _KEYS = ("name", "layout", "root", "classes", "palette", "void", "images", "masks", "splits")
 _DEPTH = 8
-_LONGEST_PATH = 200  # bytes; a part of a path may have 255
+_LONGEST_NAME, _LONGEST_PATH = 200, 2000  # bytes; systems take 255 and some 4000
 _LAYOUTS = ("folders", "voc")
 
 
@@ -103,8 +103,9 @@ def _place(path: Path, key: str, value: Any) -> str:
         raise InputError(
             f"{path}: {key} = {value!r} is no path; write the name of a folder or file"
         )
-    if len(value.encode("utf-8", "surrogatepass")) > _LONGEST_PATH:
-        raise InputError(f"{path}: {key}: over {_LONGEST_PATH} bytes are too long for a path")
+    whole = value.encode("utf-8", "surrogatepass")
+    if len(whole) > _LONGEST_PATH or max(map(len, whole.split(b"/"))) > _LONGEST_NAME:
+        raise InputError(f"{path}: {key}: a path of {len(whole)} bytes is too long; shorten it")
     return value
 
 
