@@ -7,6 +7,7 @@ that what the machine's other tenants do meets all alike. What counts is the rat
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -25,7 +26,8 @@ from fcnlib.errors import InputError
 
 ROUNDS, SECONDS = 5, 2.0  # turns of each contestant, and about how long a turn is
 README, BEGIN, END = ROOT / "README.md", "<!-- bench:begin -->", "<!-- bench:end -->"
-COLUMNS = ("group", "what", "value", "unit", "ours_times", "first_seconds", "peak_gib")
+COLUMNS = ("group", "what", "value", "unit", "ours_times", "gflops", "first_seconds", "peak_gib")
+PASSES = {"training": 3, "forward": 1}  # forward passes that a step costs: backward is two
 
 
 class Contestant:
@@ -105,16 +107,48 @@ def contest(group: str) -> list[dict]:
     ]
 
 
+def count_operations() -> dict[str, float]:
+    """Return {network: billions of operations of a forward pass on an image}."""
+    words = [sys.executable, "-m", "benchmarks.contestants", "operations"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return json.loads(next(s[2:] for s in done.stdout.splitlines() if s.startswith("> ")))
+
+
+def with_operations(rows: list[dict], costs: dict[str, float]) -> list[dict]:
+    """Add to contestants' rows the billions of operations a second that they do."""
+    for row in rows:
+        cost = next((c for name, c in costs.items() if row["what"].startswith(name)), None)
+        if row["group"] in PASSES and cost:
+            row["gflops"] = round(PASSES[row["group"]] * cost * row["value"], 1)
+    return rows
+
+
 def table(frame: pd.DataFrame) -> str:
     """Return the rows as Markdown, a line each."""
-    lines = ["| | | | ours is | first step | peak |", "|---|---|--:|--:|--:|--:|"]
+    lines = ["| | | | ours is | GFLOP/s | first step | peak |", "|---|---|--:|--:|--:|--:|--:|"]
     for row in frame.to_dict("records"):
         times = "" if pd.isna(row["ours_times"]) else f"{row['ours_times']:.2f} times that"
+        work = "" if pd.isna(row["gflops"]) else f"{row['gflops']:.0f}"
         first = "" if pd.isna(row["first_seconds"]) else f"{row['first_seconds']:.0f} s"
         peak = "" if pd.isna(row["peak_gib"]) else f"{row['peak_gib']:.1f} GiB"
-        cells = (row["group"], row["what"], f"{row['value']:.4g} {row['unit']}", times, first, peak)
+        value = f"{row['value']:.4g} {row['unit']}"
+        cells = (row["group"], row["what"], value, times, work, first, peak)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+_CEILING = (
+    "The networks differ in what they compute: ours, and that of 2017, pad every layer to keep the "
+    "sample points of all strides together, the published classifiers do not. GFLOP/s count what "
+    "is computed, a training step as three forward passes. One large convolution in bfloat16 "
+    "reaches {ceiling:.0f} GFLOP/s on this machine."
+)
+
+
+def _work(frame: pd.DataFrame, group: str, start: str) -> str:
+    """Return the most operations a second of a peer's types, in billions."""
+    rows = frame[(frame.group == group) & frame.what.str.startswith(start)]
+    return "" if rows.empty or rows.gflops.isna().all() else f"{rows.gflops.max():.0f}"
 
 
 def summary(frame: pd.DataFrame, record: dict) -> str:
@@ -132,6 +166,12 @@ def summary(frame: pd.DataFrame, record: dict) -> str:
     peers = ("ours", "Keras", "tf-slim", "2017")
     for group in GROUPS:
         lines.append(f"| {group} | {' | '.join(best(group, peer) for peer in peers)} |")
+    for group in GROUPS:
+        cells = [_work(frame, group, peer) for peer in peers]
+        lines.append(f"| {group}, GFLOP/s | {' | '.join(cells)} |")
+    ceiling = frame[(frame.group == "ceiling") & frame.what.str.contains("bfloat16")].value
+    if not ceiling.empty:
+        lines += ["", _CEILING.format(ceiling=ceiling.max())]
     metric = frame[frame.group == "metric"]
     pixels = ", ".join(f"{r.what} {r.value:.3g}" for r in metric.itertuples())
     machine, versions = record["machine"], record["versions"]
@@ -167,8 +207,9 @@ def main() -> None:
     started, clock, rows = runrecord.start(), time.monotonic(), []
     for name in names:
         rows += contest(name) if name in GROUPS else small.MEASURES[name]()
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    about = {"classes": CLASSES, "batch": BATCH}
+    costs = count_operations() if set(names) & set(GROUPS) else {}
+    frame = pd.DataFrame(with_operations(rows, costs), columns=COLUMNS)
+    about = {"classes": CLASSES, "batch": BATCH, "gflop_per_image": costs}
     record = runrecord.capture(Config(), started=started, device="CPU", extra=about)
     del record["config"]  # there is none; each contestant has its own
     runrecord.write_text(given.out / "bench.csv", frame.to_csv(index=False))

@@ -2,12 +2,14 @@
 
 `python -m benchmarks.contestants NAME` builds one, says "ready SECONDS" (imports and first step
 included), then answers every number N on its standard input with the seconds of N steps; at the
-end of its input it says its peak memory.
+end of its input it says its peak memory. `python -m benchmarks.contestants operations` counts what
+each network costs instead.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import resource
 import sys
@@ -241,6 +243,29 @@ FORWARD = {
 GROUPS = {"training": TRAINING, "forward": FORWARD}
 
 
+def operations() -> dict[str, float]:
+    """Count what a forward pass costs each network, in billions of operations an image.
+
+    Twice the multiply-adds of its convolutions; ours pads to keep the sample points of all strides,
+    the published classifier does not and computes on smaller maps.
+    """
+    from fcnlib import evaluation
+    from fcnlib.seed_2017 import Decoder2017
+
+    _, slim, _ = slim_network(False)
+    decoder = Decoder2017(CLASSES, batch_norm=False, raw_inputs=True)
+    networks = {
+        "ours": (ours("float32"), GRID_SIDE),
+        "tf-slim": (lambda x: slim(x, False), EVEN_SIDE),
+        "Keras": (keras_model("float32")[1], EVEN_SIDE),
+        "2017": (decoder, EVEN_SIDE),
+    }
+    return {
+        name: 2e-9 * evaluation.operations(network, side)
+        for name, (network, side) in networks.items()
+    }
+
+
 def serve(step) -> None:
     """Do the first step and say so, then steps as told, then say the memory."""
     step()
@@ -259,4 +284,7 @@ def answer(text: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(GROUPS[sys.argv[1]][sys.argv[2]]())
+    if sys.argv[1:] == ["operations"]:
+        answer(json.dumps(operations()))
+    else:
+        serve(GROUPS[sys.argv[1]][sys.argv[2]]())

@@ -22,10 +22,15 @@ def test_the_summary_sets_ours_beside_each_peers_fastest():
         ("metric", "ours", 400.0),
         ("metric", "Keras MeanIoU", 6.0),
     ]
-    frame = pd.DataFrame(rows, columns=["group", "what", "value"])
+    rows += [("ceiling", "convolution, bfloat16", 442.0)]
+    rows = [dict(zip(("group", "what", "value"), row, strict=True)) for row in rows]
+    rows = bench.with_operations(rows, {"ours": 10.0, "Keras": 5.0})
+    frame = pd.DataFrame(rows, columns=["group", "what", "value", "gflops"])
     training = next(t for t in bench.summary(frame, RECORD).splitlines() if "| training" in t)
     assert training == "| training | 8 | 4 (2.00 times) |  | 1.6 (5.00 times) |"
     text = bench.summary(frame, RECORD)
+    assert "| training, GFLOP/s | 240 | 60 |  |  |" in text  # 3 x 8 x 10, 3 x 4 x 5
+    assert "reaches 442 GFLOP/s" in text
     assert "ours 400, Keras MeanIoU 6." in text and "commit 0123456789;" in text
 
 
