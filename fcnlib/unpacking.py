@@ -83,7 +83,7 @@ def _zip_entries(archive: zipfile.ZipFile) -> _Entries:
             raise InputError(
                 f"{archive.filename}: {entry.filename!r} is a link or a device; refused"
             )
-        yield entry.filename, None if entry.is_dir() else partial(archive.open, entry)
+        yield entry.filename, None if entry.filename.endswith("/") else partial(archive.open, entry)
 
 
 def _tar_entries(archive: tarfile.TarFile) -> _Entries:
