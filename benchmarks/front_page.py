@@ -48,10 +48,10 @@ _README = """| CamVid, 233 test images | mean IoU | global accuracy | class accu
 {rows}
 
 Percent; ± is the standard deviation over {seeds} seeds. Ours: Inception-v3 at {width:g} of its
-width ({parameters:.1f} million numbers), drawn at random and trained on the 367 training images alone for
-{minutes:.0f} minutes by `fcnlib train --profile camvid-best`, chosen on validation images and on a
-training street held out; the strides are one network cut off at each, the test images were looked
-at once a line (`fcnlib benchmark`). {machine}
+width ({parameters:.1f} million numbers), drawn at random and trained on the 367 training images
+alone for {minutes:.0f} minutes by `fcnlib train --profile camvid-best`, chosen on validation images
+and on a training street held out; the strides are one network cut off at each, the test images were
+looked at once a line (`fcnlib benchmark`). {machine}
 The published networks saw the same images and classes, on GPUs and for longer; those marked with an
 asterisk start from ImageNet.
 """
