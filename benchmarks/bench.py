@@ -187,11 +187,10 @@ def summary(frame: pd.DataFrame, record: dict) -> str:
     return "\n".join(lines)
 
 
-def into_readme(text: str, path: Path) -> None:
-    """Put the summary between its marks."""
-    whole = path.read_text(encoding="utf-8")
-    before, rest = whole.split(BEGIN)
-    runrecord.write_text(path, f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+def into_readme(text: str, path: Path, begin: str = BEGIN, end: str = END) -> None:
+    """Put a text between its marks."""
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    runrecord.write_text(path, f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
 
 
 def main() -> None:

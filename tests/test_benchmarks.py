@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from benchmarks import accuracy, bench, growth, profiling
+from benchmarks import accuracy, bench, front_page, growth, profiling
 
 RECORD = {
     "machine": {"cpu": "a processor", "cores": 2},
@@ -102,3 +102,24 @@ def test_a_profile_counts_operations_and_nothing_else():
     kinds = {kind.removeprefix("_MklNative").removeprefix("_").split("Conv2D")[0] for kind in found}
     assert sum(share for share, _ in found.values()) == pytest.approx(1.0)
     assert any("Conv2D" in kind for kind in found) and "Process" not in kinds
+
+
+def test_the_front_page_by_hand():
+    """Two seeds, 58 and 60 points for the plain network: above FCN-8 of others, below Tiramisu."""
+    rows = [
+        {"seed": seed, "network": name, "mean IoU": (50 + 2 * place + 2 * seed) / 100}
+        | dict.fromkeys(front_page.FIGURES[1:], 0.9)
+        | {"sky": 0.9, "pole": 0.1 * seed}
+        for seed in (1, 2)
+        for place, name in enumerate(front_page.READINGS)
+    ]
+    frame = pd.DataFrame(rows)
+    lines = front_page.table(frame).splitlines()
+    assert "| **FCN-4s** | **59.0 ± 1.4** | 90.0 | 90.0 | 90.0 |" in lines
+    order = [line.split("|")[1].strip(" *") for line in lines]
+    assert order.index("FCN-8") < order.index("FCN-4s") < order.index("FC-DenseNet103")
+    assert (
+        "| FCN-8* | 57.0 | 88.0 |  |  |" in lines
+        and "| FC-DenseNet103 | 66.9 | 91.5 |  |  |" in lines
+    )
+    assert "| pole | 15.0 | 15.0 |" in front_page.classes(frame, ["sky", "pole"])

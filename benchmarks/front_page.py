@@ -1,0 +1,145 @@
+"""The number on the front page: `python -m benchmarks.front_page RUN ... --data DIR`.
+
+Scores runs of `fcnlib train --profile camvid-best`, one a seed, on the test images of CamVid, once
+for each line of the table: the network cut off at every stride, then the whole one averaged with
+mirrored and resized images. A line that has been scored is not scored again. Writes
+results/camvid/best.csv and best.md, and the README's part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.bench import into_readme
+from fcnlib import published, runrecord, scoring
+from fcnlib.checkpoints import load_fcn
+from fcnlib.config import ROOT, Config
+from fcnlib.errors import InputError
+from fcnlib.scoring import Reading
+from fcnlib.training import CHECKPOINT
+
+NETWORK, README, FOLDER = "fcn-4s", ROOT / "README.md", ROOT / "results" / "camvid"
+MARKS = ("<!-- camvid:begin -->", "<!-- camvid:end -->")
+READINGS = {
+    "FCN-32s": Reading(32),
+    "FCN-16s": Reading(16),
+    "FCN-8s": Reading(8),
+    "FCN-4s": Reading(),
+    "FCN-4s, mirrored too": Reading(flip=True),
+    "FCN-4s, mirrored, three sizes": Reading(flip=True, scales=(0.75, 1.0, 1.25)),
+}
+FIGURES = ("mean IoU", "global accuracy", "class accuracy", "boundary F1")
+_PAGE = """# CamVid from scratch
+
+{readme}
+
+## IoU of the classes
+
+Percent, mean over {seeds} seeds.
+
+{classes}
+"""
+_README = """| CamVid, 233 test images | mean IoU | global accuracy | class accuracy | boundary F1 |
+|---|--:|--:|--:|--:|
+{rows}
+
+Percent; ± is the standard deviation over {seeds} seeds. Ours: Inception-v3 at {width:g} of its
+width ({parameters:.1f} million numbers), drawn at random and trained on the 367 training images
+alone for {minutes:.0f} minutes by `fcnlib train --profile camvid-best`, chosen on validation images
+and on a training street held out; the strides are one network cut off at each, the test images were
+looked at once a line (`fcnlib benchmark`). {machine}
+The published networks saw the same images and classes, on GPUs and for longer; those marked with an
+asterisk start from ImageNet.
+"""
+
+
+def score(run: Path, data: Path) -> list[dict]:
+    """Return a row a reading of one run: seed, network, the figures and the classes' IoU."""
+    folder, rows = run / "models" / NETWORK, []
+    record = runrecord.read_json(folder / "record.json")
+    if not (folder / CHECKPOINT).is_file() or not isinstance(record, dict):
+        raise InputError(f"{run}: holds no finished {NETWORK} of `fcnlib train`")
+    settings = record["config"] | {"data_dir": str(data), "eval_split": "test"}
+    config = Config().replace(**settings)
+    for name, reading in READINGS.items():
+        path = folder / f"benchmark{reading.name}.json"
+        if not path.is_file():
+            print(f"{run.name}: {name}", flush=True)
+            scoring.benchmark(config, folder, reading=reading)
+        found = runrecord.read_json(path)
+        row = {"seed": record["seed"], "network": name, "commit": record["commit"]}
+        row |= {"minutes": round(record["training_seconds"] / 60, 1)}
+        rows.append(row | {key: found[key] for key in FIGURES} | found["iou"])
+    return rows
+
+
+def table(frame: pd.DataFrame) -> str:
+    """Return the rows of ours and of the published, by rising mean IoU."""
+    lines = []
+    for name, group in frame.groupby("network"):
+        cells = [f"{100 * group[key].mean():.1f}" for key in FIGURES]
+        if len(group) > 1:
+            cells[0] += f" ± {100 * group[FIGURES[0]].std():.1f}"
+        lines.append((group[FIGURES[0]].mean(), f"**{name}** | **{cells[0]}**", cells[1:]))
+    for row in published.comparable("camvid", "test", 233).to_dict("records"):
+        values = (row["mean_iou"], row["pixel_accuracy"], row["mean_accuracy"])
+        cells = ["" if pd.isna(value) else f"{value:.1f}" for value in values]
+        mark = "" if "scratch" in row["source"] else "*"
+        lines.append(
+            (row["mean_iou"] / 100, f"{row['network']}{mark} | {cells[0]}", [*cells[1:], ""])
+        )
+    ranked = sorted(lines, key=lambda line: line[0])
+    return "\n".join(f"| {head} | {' | '.join(cells)} |" for _, head, cells in ranked)
+
+
+def classes(frame: pd.DataFrame, names: list[str]) -> str:
+    """Return the table of the classes' IoU, a column a reading."""
+    means = frame.groupby("network")[names].mean()
+    lines = [f"| class | {' | '.join(READINGS)} |", "|---|" + "--:|" * len(READINGS)]
+    for name in names:
+        values = " | ".join(f"{100 * means.loc[reading, name]:.1f}" for reading in READINGS)
+        lines.append(f"| {name} | {values} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder of CamVid")
+    given = parser.parse_args()
+    try:
+        rows = [row for run in given.runs for row in score(run.resolve(), given.data.resolve())]
+    except InputError as error:
+        print(f"benchmarks.front_page: error: {error}", file=sys.stderr)
+        return 2
+    frame = pd.DataFrame(rows)
+    record = runrecord.read_json(given.runs[0] / "models" / NETWORK / "record.json")
+    machine, versions = record["machine"], record["versions"]
+    network, _ = load_fcn(given.runs[0] / "models" / NETWORK)
+    trained = network.trainable(backbone=True, head=True)
+    seeds = frame.seed.nunique()
+    text = _README.format(
+        rows=table(frame),
+        seeds=seeds,
+        width=record["config"]["depth_multiplier"],
+        parameters=sum(v.shape.num_elements() for v in trained.values()) / 1e6,
+        minutes=frame.minutes.max(),
+        machine=f"{machine['cpu']}, {machine['cores']} cores, TensorFlow "
+        f"{versions['tensorflow']}, commit {record['commit'][:10]}.",
+    ).strip()
+    known = {"seed", "network", "commit", "minutes", *FIGURES}
+    names = [name for name in frame if name not in known]
+    page = _PAGE.format(readme=text, seeds=seeds, classes=classes(frame, names))
+    runrecord.write_text(FOLDER / "best.csv", frame.to_csv(index=False, float_format="%.6g"))
+    runrecord.write_text(FOLDER / "best.md", page)
+    into_readme(text, README, *MARKS)
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
