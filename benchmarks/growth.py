@@ -56,7 +56,8 @@ does not change.
 
 ## What that means on GPUs
 
-Calculated, not measured: a GPU of {peak:.0f} TFLOP/s (the published bfloat16 peak of an A100) that
+Calculated, not measured, and a lower bound, since input, small operations and evaluation are left
+out: a GPU of {peak:.0f} TFLOP/s (the published bfloat16 peak of an A100) that
 is used to the same share; time an image = 3 x forward operations / (share x peak), times the
 measured factor of the classes. Eight of them lose what a ring takes to add up {megabytes:.0f} MB of
 gradients at 100 Gb/s, by the formula of `benchmarks/scaling.py`, with {gpu_batch} images on each.
@@ -123,7 +124,7 @@ def page(frame: pd.DataFrame, ceiling: float, gradients: int, record: dict) -> s
         an_image = 3 * forward[side] / (share * GPU_PEAK) * factor[classes]
         alone, step = an_image * images * EPOCHS / 3600, an_image * GPU_BATCH
         kept = efficiency(8, step, gradients, NETWORKS["100 Gb/s"])
-        cells = (name, f"{side}", f"{alone:.1f} h", f"{alone / 8 / kept:.2f} h")
+        cells = (name, f"{side}", f"{60 * alone:.1f} min", f"{60 * alone / 8 / kept:.1f} min")
         plans.append(f"| {' | '.join(cells)} |")
     lines = ["| changed | to | seconds a step | images/s |", "|---|--:|--:|--:|"]
     lines += [

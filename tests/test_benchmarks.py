@@ -56,9 +56,9 @@ def test_the_page_of_growth_by_hand(monkeypatch):
     assert "Two threads do 2.00 times" in page
     an_image = 3 * 10e9 / (0.6 * growth.GPU_PEAK)
     hours = an_image * 10_582 * growth.EPOCHS / 3600
-    assert f"| PASCAL VOC 2012, trainaug | 321 | {hours:.1f} h |" in page
+    assert f"| PASCAL VOC 2012, trainaug | 321 | {60 * hours:.1f} min |" in page
     step, ring = an_image * growth.GPU_BATCH, 2 * 7 / 8 * 88e6 / 12.5e9
-    assert f"| {hours / 8 * (step + ring) / step:.2f} h |" in page
+    assert f"| {60 * hours / 8 * (step + ring) / step:.1f} min |" in page
     assert hours == pytest.approx(0.0236, rel=0.01)
     assert len(growth.draw(frame).axes) == 4
 
