@@ -32,6 +32,7 @@ WAYS = {
     "compiled by XLA": (None, None, "xla"),
     "float32, the graph rewritten to bfloat16": (None, None, "rewritten"),
     "float32": (None, None, "float32"),
+    "TensorFlow's own loss": (None, None, "loss"),
     "deterministic": (None, None, "deterministic"),
 }
 _PAGE = """# Where a training step goes
@@ -63,6 +64,7 @@ def configured(way: str, multiplier: float):
     inter, intra, change = WAYS[way]
     if change == "xla":  # read when TensorFlow is loaded
         os.environ["TF_XLA_FLAGS"] = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"
+    from fcnlib import losses
     from fcnlib.compat import tf
 
     if inter:
@@ -71,6 +73,9 @@ def configured(way: str, multiplier: float):
     if change == "rewritten":
         options = {"auto_mixed_precision_onednn_bfloat16": True}
         tf.config.optimizer.set_experimental_options(options)
+    if change == "loss":
+        own = tf.nn.sparse_softmax_cross_entropy_with_logits
+        losses.cross_entropy_on_cpu = lambda logits, labels: own(labels, logits)
     if change == "deterministic":
         tf.config.experimental.enable_op_determinism()
     precision = "float32" if change in ("float32", "rewritten") else "auto"
