@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from fcnlib import weights
 from fcnlib.blocks import BACKBONES
@@ -17,7 +14,7 @@ from fcnlib.labels import VOID
 from fcnlib.network import FCN, SKIPS
 from fcnlib.precision import compute_dtype
 from fcnlib.seed_2017 import Decoder2017
-from fcnlib.slim_module import classifier_scopes
+from fcnlib.slim_module import classifier_scopes, initialized_from
 from fcnlib.training import CHECKPOINT
 
 
@@ -111,30 +108,13 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
             raise InputError(f"{path}: an FCN-{finest}s has no sum of score maps at {stride}")
         may_skip += [f"FCN/{kind}_{fine}" for kind in ("score", "upscore") for fine in finer]
     try:
-        with tf.variable_creator_scope(_creator_from(arrays, path)):
+        with initialized_from(arrays, str(path)):
             network = build_fcn(config, len(classes), stride or finest)
-    except InputError as error:  # to which a TensorFlow template adds where it was made
-        raise InputError(str(error).splitlines()[0]) from None
     except (tf.errors.OpError, MemoryError):
         raise InputError(f"{path}: a network of this size does not fit into the memory") from None
     shapes = {name: variable.shape for name, variable in network.named_variables().items()}
     weights.account(arrays, shapes, may_skip=may_skip, source=str(path))
     return network, meta
-
-
-def _creator_from(arrays: Mapping[str, np.ndarray], path: Path) -> Callable[..., tf.Variable]:
-    """Return what makes variables of these arrays, and none that they do not hold.
-
-    So a small file that names a giant network takes no memory: it is refused at the first layer.
-    """
-
-    def create(make: Callable[..., tf.Variable], **given: Any) -> tf.Variable:
-        name = given["name"].split("/", 1)[1]  # after the scope of its `SlimModule`
-        wanted = {name: given["shape"]}
-        weights.account({n: arrays[n] for n in wanted if n in arrays}, wanted, source=str(path))
-        return make(**given | {"initial_value": tf.constant(arrays[name], given["dtype"])})
-
-    return create
 
 
 def start_from(network: FCN | Decoder2017, path: Path) -> weights.Transfer:

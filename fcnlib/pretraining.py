@@ -16,10 +16,12 @@ from fcnlib.datasets import shapes
 from fcnlib.errors import InputError
 from fcnlib.input_pipeline import class_batches, class_files
 from fcnlib.locking import locked
+from fcnlib.slim_module import initialized_from
 from fcnlib.training import Stage, Trainer
 
 # What a classifier's checkpoint says of its backbone, so that it can be built again.
-_SHAPE = ("backbone", "depth_multiplier", "min_depth", "batch_norm", "raw_inputs")
+_WIDTH = ("backbone", "depth_multiplier", "min_depth")
+_SHAPE = (*_WIDTH, "batch_norm", "raw_inputs")
 
 
 def build_classifier(config: Config, num_classes: int) -> Classifier:
@@ -56,10 +58,16 @@ def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict
     arrays, meta = weights.load(path)
     if meta.get("kind") != "classifier":
         raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not a classifier")
-    width = {k: meta[k] for k in _SHAPE if k in meta}
-    classifier = Classifier(len(meta["classes"]), padding=padding, **width)
-    classifier(tf.zeros([1, 224, 224, 3]))  # VALID needs a whole classifier's image
-    weights.transplant(arrays, classifier.named_variables(), source=str(path))
+    try:
+        settings = {k: meta[k] for k in _SHAPE if k in meta}
+        Config().replace(**{k: v for k, v in settings.items() if k in _WIDTH})
+        classifier = Classifier(len(meta["classes"]), padding=padding, **settings)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: does not say what network it is ({error})") from None
+    with initialized_from(arrays, str(path)):
+        classifier(tf.zeros([1, 224, 224, 3]))  # VALID needs a whole classifier's image
+    shapes = {name: variable.shape for name, variable in classifier.named_variables().items()}
+    weights.account(arrays, shapes, source=str(path))
     return classifier, meta
 
 

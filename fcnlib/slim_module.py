@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import numpy as np
+
+from fcnlib import weights
 from fcnlib.blocks import BACKBONES, Backbone
 from fcnlib.compat import tf
+from fcnlib.errors import InputError
 
 
 class SlimModule(tf.Module):
@@ -34,8 +40,7 @@ class SlimModule(tf.Module):
 
     def named_variables(self) -> dict[str, tf.Variable]:
         """Return all variables, moving averages included, by their checkpoint name."""
-        variables = self._template.variables
-        return {v.name.split("/", 1)[1].split(":")[0]: v for v in variables}
+        return {_without_prefix(v.name): v for v in self._template.variables}
 
     def trainable(self, *, backbone: bool, head: bool) -> dict[str, tf.Variable]:
         """Return the variables to train, by name.
@@ -51,6 +56,38 @@ class SlimModule(tf.Module):
         everything = self.named_variables()
         ids = {id(v) for v in self._template.trainable_variables}
         return {n: v for n, v in everything.items() if id(v) in ids and wanted[is_backbone(n)]}
+
+
+@contextlib.contextmanager
+def initialized_from(arrays: Mapping[str, np.ndarray], source: str) -> Iterator[None]:
+    """Let the networks whose first call is in this block take their variables from arrays.
+
+    A variable that the arrays lack is refused before it takes memory, so a small file that names a
+    giant network is no danger.
+
+    Args:
+        arrays: {name: array}.
+        source: what to call the arrays in an error.
+
+    Raises:
+        InputError: a variable is missing, of another shape or not finite.
+    """
+
+    def create(make: Callable[..., tf.Variable], **given: Any) -> tf.Variable:
+        name = _without_prefix(given["name"])
+        have = {name: arrays[name]} if name in arrays else {}
+        weights.account(have, {name: given["shape"]}, source=source)
+        return make(**given | {"initial_value": tf.constant(arrays[name], given["dtype"])})
+
+    try:
+        with tf.variable_creator_scope(create):
+            yield
+    except InputError as error:  # to which a template adds where it was made
+        raise InputError(str(error).splitlines()[0]) from None
+
+
+def _without_prefix(name: str) -> str:
+    return name.split("/", 1)[1].split(":")[0]
 
 
 def is_backbone(name: str) -> bool:

@@ -28,7 +28,7 @@ from notebook_maker import write_notebook
 from PIL import Image
 from released_files import write_v1, write_v2
 
-from fcnlib import checkpoints, cli, config, imagenet, labels, rerun, stamps, weights
+from fcnlib import checkpoints, cli, config, imagenet, labels, pretraining, rerun, stamps, weights
 from fcnlib import notebook_files as notebooks
 from fcnlib.command_options import read_scales
 from fcnlib.datasets import describe_image, open_dataset, read_image, read_mask
@@ -206,12 +206,29 @@ _SETTINGS = {"backbone": "vgg_16", "depth_multiplier": 0.01, "min_depth": 2}
 _META = {"kind": "fcn", "stride": 32, "classes": ["a", "b"], "settings": _SETTINGS, "name": "x"}
 
 
+_CLASSIFIER = {"kind": "classifier", "classes": ["a", "b"], **_SETTINGS, "batch_norm": True}
+
+
 def with_meta(meta: Any) -> bytes:
-    """Return a checkpoint that says this of itself."""
+    """Return a checkpoint that says this of itself, and holds the arrays of a small FCN."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
+        for name, array in arrays_of_a_network().items():
+            archive.writestr(name, array)
         archive.writestr("meta.json", json.dumps(meta))
     return data.getvalue()
+
+
+@functools.cache
+def arrays_of_a_network() -> dict[str, bytes]:
+    """Return the entries of the checkpoint of the network that _META describes."""
+    network = checkpoints.build_fcn(config.Config().replace(**_SETTINGS), 2, 32)
+    arrays = {name: variable.numpy() for name, variable in network.named_variables().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "c.npz"
+        weights.save(path, arrays, _META)
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist() if name != "meta.json"}
 
 
 @functools.cache
@@ -400,6 +417,10 @@ TARGETS = (
     Target(
         *("checkpoint's words", "c.npz", trees(*_META, *_SETTINGS, like=_META).map(with_meta)),
         checkpoints.load_fcn,
+    ),
+    Target(
+        *("classifier's words", "c.npz", trees(*_CLASSIFIER, like=_CLASSIFIER).map(with_meta)),
+        pretraining.load_classifier,
     ),
     Target("slim checkpoint, V1", "c.ckpt", damaged(lambda: released("v1")), imagenet.read),
     Target("slim checkpoint, V2", "c.index", damaged(lambda: released("v2")), imagenet.read),
