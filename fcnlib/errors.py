@@ -13,6 +13,10 @@ class InputError(ValueError):
     The command line prints it without a traceback and exits with status 2.
     """
 
+    def __str__(self) -> str:
+        """Return the message; a line break in the name of a file shows as \\n."""
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
+
 
 def extra(name: str) -> ModuleType:
     """Import a package that only exports and other engines need.

@@ -83,7 +83,7 @@ def initialized_from(arrays: Mapping[str, np.ndarray], source: str) -> Iterator[
         with tf.variable_creator_scope(create):
             yield
     except InputError as error:  # to which a template adds where it was made
-        raise InputError(str(error).splitlines()[0]) from None
+        raise InputError(str(error.args[0]).splitlines()[0]) from None
 
 
 def _without_prefix(name: str) -> str:
