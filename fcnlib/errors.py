@@ -14,7 +14,7 @@ class InputError(ValueError):
     """
 
     def __str__(self) -> str:
-        """Return the message; a line break in the name of a file shows as \\n."""
+        """Return the message; a line break in the name of a file shows as an escape."""
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
 
 
