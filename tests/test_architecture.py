@@ -32,7 +32,7 @@ LAYERS = """
     precision tensorboard_log workers
     augmentation image_store packing
     input_pipeline
-    geometry
+    geometry weights
     slim_module
     backbone
     upsampling
@@ -40,7 +40,7 @@ LAYERS = """
     network
     seed_2017
     losses
-    optimization weights
+    optimization
     optimization
     training
     checkpoints jobs

@@ -31,8 +31,12 @@ def note(tried: str, how: str, often: int, lost: list[Any], **more: Any) -> None
     """Keep what a test of the soak tried; the tests of every day leave no notes."""
     if SOAK:
         name = "".join(c if c.isalnum() else "-" for c in tried)
-        entry = {"tried": tried, "how": how, "often": often, "lost": lost, **more}
-        runrecord.write_json(NOTES / f"{name}.json", entry)
+        entry = {"tried": tried, "how": how, "often": often, "lost": lost, "commit": _commit()}
+        runrecord.write_json(NOTES / f"{name}.json", entry | more)
+
+
+def _commit() -> str:
+    return (runrecord.git_state(ROOT)[0] or "no commit")[:12]
 
 
 def table(notes: list[dict[str, Any]]) -> str:
@@ -43,10 +47,10 @@ def table(notes: list[dict[str, Any]]) -> str:
         for n in sorted(notes, key=lambda n: n["tried"])
     ]
     machine, versions = runrecord.machine(), runrecord.versions()
-    commit = (runrecord.git_state(ROOT)[0] or "no commit")[:12]
+    commits = ", ".join(sorted({n.get("commit", "unknown") for n in notes}))
     foot = (
         f"\n{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
-        f"Python {versions['python']}, TensorFlow {versions['tensorflow']}; code {commit}.\n"
+        f"Python {versions['python']}, TensorFlow {versions['tensorflow']}; code {commits}.\n"
     )
     return _HEAD + "\n".join(rows) + "\n" + foot
 
