@@ -2,10 +2,10 @@
 
     python -m benchmarks.camvid --data DIR [--only NAME ...]
 
-Every line of QUESTIONS is a training of the same steps on "train-street" that differs from the base
-in the settings named; it is scored on "val" (another part of a drive that is trained on) and on
-"street" (a drive that is not), never on "test". What is done is not done again; a stopped training
-goes on. Writes results/camvid/ablations.csv.
+Every line of QUESTIONS is a training on "train-street" that differs from the base in the settings
+named, "long" in three times the steps; it is scored on "val" (another part of a drive that is
+trained on) and on "street" (a drive that is not), never on "test". What is done is not done again;
+a stopped training goes on. Writes results/camvid/ablations.csv.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from fcnlib.jobs import Job, end_to_end
 from fcnlib.scoring import Reading
 
 STEPS, SPLITS = 1000, ("val", "street")
+READINGS = {"": Reading(), ", averaged": Reading(flip=True, scales=(1.0, 1.5))}
+COLUMNS = ("question", "core minutes", *(split + kind for kind in READINGS for split in SPLITS))
 BASE = {
     "train_split": "train-street",
     "min_scale": 0.5,
@@ -39,6 +41,8 @@ BASE = {
     "val_every": 0,
     "val_limit": 1,
 }
+HALF, LONG = {"class_weights": "root_median_frequency"}, {"steps": 3000}
+LARGE = {"crop_size": 321, "batch_size": 4}
 QUESTIONS = {
     "base": ("the middle that the others are held against", {}),
     "base, seed 2": ("how much is chance?", {"seed": 2}),
@@ -49,14 +53,24 @@ QUESTIONS = {
     "colour": ("does stronger colour help on another street?", {"colour_jitter": 0.4}),
     "tint": ("does a tint a channel help there?", {"colour_jitter": 0.3, "tint_jitter": 0.08}),
     "balanced": ("do weights help rare classes?", {"class_weights": "median_frequency"}),
-    "half balanced": ("or their square roots?", {"class_weights": "root_median_frequency"}),
+    "half balanced": ("or their square roots?", HALF),
+    "half balanced, long": ("what do three times the steps bring?", LONG | HALF),
+    "the same, large crops": ("twice the pixels, half the crops, then?", LONG | HALF | LARGE),
+    "the same, larger scales": (
+        "and objects larger, to be looked at larger?",
+        LONG | HALF | LARGE | {"min_scale": 0.75, "max_scale": 2.25},
+    ),
+    "the same, colour and tint": (
+        "and colours of another day?",
+        LONG | HALF | LARGE | {"colour_jitter": 0.4, "tint_jitter": 0.08},
+    ),
     "thin": ("is a quarter of the width enough?", {"depth_multiplier": 0.25}),
     "thin, from shapes": (
         "does a backbone that classified generated shapes start better?",
         {"depth_multiplier": 0.25, "initial": "data/pretrained/shapes-classifier.npz"},
     ),
     "small crops": ("half the pixels, twice the crops?", {"crop_size": 161, "batch_size": 16}),
-    "large crops": ("twice the pixels, half the crops?", {"crop_size": 321, "batch_size": 4}),
+    "large crops": ("twice the pixels, half the crops?", LARGE),
     "features": ("features added instead of scores?", {"fusion": "feature"}),
     "stride 8": ("what is the skip at stride 4 worth?", {"stride": 8}),
     "faster": ("a rate twice as high?", {"base_lr": 4e-3}),
@@ -64,7 +78,9 @@ QUESTIONS = {
 }
 
 
-def train(config: Config, dataset: Dataset, name: str, stride: int) -> tuple[Path, float | None]:
+def train(
+    config: Config, dataset: Dataset, name: str, stride: int, steps: int
+) -> tuple[Path, float | None]:
     """Train a line of the table, or find it done; return its folder and the cores' minutes.
 
     What the cores worked says more of a line's cost than the clock, which sees other programs too;
@@ -72,15 +88,15 @@ def train(config: Config, dataset: Dataset, name: str, stride: int) -> tuple[Pat
     """
     folder = ROOT / "results" / "runs" / "camvid-ablations" / name.replace(" ", "-")
     first = config.path("initial") if config.network.initial else None
-    stage = end_to_end(config, STEPS, config.train.base_lr)
+    stage = end_to_end(config, steps, config.train.base_lr)
     whole, started = not folder.exists(), time.process_time()
     recipe.train_fcn(config, dataset, Job(stride, folder, first, (stage,), name))
     return folder, (time.process_time() - started) / 60 if whole else None
 
 
-def score(dataset: Dataset, folder: Path, split: str, flip: bool = False) -> Evaluation:
-    """Score a network on a split, averaged with the mirrored image if asked."""
-    predict = Reading(flip=flip).predictor(folder)
+def score(dataset: Dataset, folder: Path, split: str, reading: Reading) -> Evaluation:
+    """Score a network on a split."""
+    predict = reading.predictor(folder)
     store = ImageStore(dataset.records(split), dataset.labels, limit=0)
     classes = dataset.labels.num_classes
     return evaluate(
@@ -90,16 +106,16 @@ def score(dataset: Dataset, folder: Path, split: str, flip: bool = False) -> Eva
 
 def line(dataset: Dataset, name: str, question: str, changes: dict) -> dict:
     """Train and score one line of the table."""
-    settings = {k: v for k, v in changes.items() if k != "stride"}
+    settings = dict(changes)
+    stride, steps = settings.pop("stride", 4), settings.pop("steps", STEPS)
     config = load_profile("camvid-best", BASE | settings | {"data_dir": str(dataset.root)})
-    folder, minutes = train(config, dataset, name, changes.get("stride", 4))
+    folder, minutes = train(config, dataset, name, stride, steps)
     row = {"name": name, "question": question}
     row |= {"core minutes": round(minutes, 1)} if minutes else {}
-    for split in SPLITS:
-        row[split] = round(100 * score(dataset, folder, split).scores.mean_iou, 2)
-        if name == "base":
-            mirrored = score(dataset, folder, split, flip=True).scores.mean_iou
-            row[f"{split}, mirrored too"] = round(100 * mirrored, 2)
+    for kind, reading in READINGS.items():
+        for split in SPLITS:
+            mean_iou = score(dataset, folder, split, reading).scores.mean_iou
+            row[split + kind] = round(100 * mean_iou, 2)
     return row
 
 
@@ -121,8 +137,11 @@ def main() -> int:
         for name in names:
             row = line(dataset, name, *QUESTIONS[name])
             old = pd.read_csv(target) if target.exists() else pd.DataFrame({"name": []})
-            frame = pd.concat([old[old.name != name], pd.DataFrame([row])], ignore_index=True)
-            runrecord.write_text(target, frame.to_csv(index=False))
+            new = pd.DataFrame([row]).set_index("name")
+            frame = new.combine_first(old.set_index("name"))
+            frame = frame.loc[[known for known in QUESTIONS if known in frame.index]]
+            columns = [column for column in COLUMNS if column in frame]
+            runrecord.write_text(target, frame[columns].to_csv())
             print(row, flush=True)
     except InputError as error:
         print(f"benchmarks.camvid: error: {error}", file=sys.stderr)
