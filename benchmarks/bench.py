@@ -173,7 +173,7 @@ def summary(frame: pd.DataFrame, record: dict) -> str:
     if not ceiling.empty:
         lines += ["", _CEILING.format(ceiling=ceiling.max())]
     metric = frame[frame.group == "metric"]
-    pixels = ", ".join(f"{r.what} {r.value:.3g}" for r in metric.itertuples())
+    pixels = ", ".join(f"{r.what} {r.value:.0f}" for r in metric.itertuples())
     machine, versions = record["machine"], record["versions"]
     for run in frame[frame.what.str.startswith("the run")].itertuples():
         lines += ["", f"`make workbook`: {run.value / 60:.1f} minutes, {run.what[9:]}."]

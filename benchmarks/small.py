@@ -45,7 +45,7 @@ def metric() -> list[dict]:
     noise = rng.integers(0, CLASSES, [2, *truth.shape]).astype(np.uint8)
     ways = {
         "ours": lambda: confusion_matrices(truth, answer, CLASSES),
-        "ours, noise": lambda: confusion_matrices(*noise, CLASSES),
+        "ours on noise": lambda: confusion_matrices(*noise, CLASSES),
         "NumPy bincount": lambda: _bincount(truth, answer),
         "Keras MeanIoU": _keras_metric(truth, answer),
         "scikit-learn": _sklearn_metric(truth, answer),
