@@ -10,6 +10,7 @@ from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID
+from fcnlib.upsampling import upsample
 from fcnlib.workers import summed as over_workers
 
 
@@ -87,7 +88,8 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
     """Return what a training minimizes, as the settings say.
 
     With `coarse_loss` the sums of score maps that end at each coarser stride are held to the truth
-    as well: an auxiliary loss a stride, times that weight.
+    as well: an auxiliary loss a stride, times that weight. They are smooth, so the pixels at the
+    finest map's sample points are enough for them, one in 16 for a network of stride 4.
 
     Args:
         config: gives the seed of the dropout, the sum or mean, and the weight of coarser sums.
@@ -106,19 +108,26 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
         labels = batch["label"]
         if net.void_class:
             labels = void_as_class(labels, net.num_classes)
-        seed, rows, columns = tf.stack([config.seed, step]), labels.shape[1], labels.shape[2]
-        mode = {"training": True, "frozen": stage.frozen, "dropout_seed": seed}
+        mode = {"training": True, "frozen": stage.frozen}
+        mode["dropout_seed"] = tf.stack([config.seed, step])
 
-        def entropy(logits):
+        def entropy(logits, labels):
             return pixel_cross_entropy(logits, labels, class_weights, config.loss == "sum")
 
         if not config.coarse_loss:
-            return entropy(net(batch["image"], **mode))
+            return entropy(net(batch["image"], **mode), labels)
         if getattr(net, "fusion", None) != "score":
             raise InputError("coarse_loss needs score maps: set fusion=score, or coarse_loss=0")
         found = net.sums(batch["image"], **mode)
-        *coarse, fine = [entropy(net.to_pixels(v, rows, columns, s)) for s, v in found.items()]
-        return fine + config.coarse_loss * tf.add_n([tf.zeros([]), *coarse])
+        total = entropy(net.to_pixels(found.pop(net.stride), *labels.shape[1:]), labels)
+        first = net.stride // 2 if net.centred else 0
+        points = labels[:, first :: net.stride, first :: net.stride]
+        alike = net.stride**2 if config.loss == "sum" else 1  # pixels a point stands for
+        for stride, scores in found.items():
+            logits = upsample(scores, stride // net.stride, net.centred)
+            logits = logits[:, : points.shape[1], : points.shape[2]]
+            total += config.coarse_loss * alike * entropy(logits, points)
+        return total
 
     return loss
 

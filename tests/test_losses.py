@@ -1,5 +1,7 @@
 """The loss by hand: what is counted, what is not, and what it is divided by."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -87,8 +89,8 @@ def test_median_frequency_by_hand():
     np.testing.assert_allclose(found, [0.4, 1, 2, 0])
 
 
-def coarse_network(fusion="score"):
-    network = FCN(3, 8, depth_multiplier=0.05, min_depth=4, dropout=0.0, fusion=fusion)
+def coarse_network(**settings):
+    network = FCN(3, 8, depth_multiplier=0.05, min_depth=4, dropout=0.0, **settings)
     network(tf.zeros([1, 33, 33, 3]))
     noise = np.random.default_rng(4)
     for name, variable in network.named_variables().items():
@@ -98,7 +100,10 @@ def coarse_network(fusion="score"):
 
 
 def test_coarse_sums_are_held_to_the_truth_as_coarser_networks_would_be():
-    """A network down to stride 16 with the same weights gives the sum down to 16."""
+    """A network down to stride 16 with the same weights gives the sum down to 16.
+
+    It is held to the truth at every eighth pixel, where the network of stride 8 has its points.
+    """
     fine, noise, stage = coarse_network(), np.random.default_rng(5), Stage("all", 1, 1e-3)
     batch = {
         "image": tf.constant(noise.uniform(-1, 1, [2, 65, 65, 3]), tf.float32),
@@ -111,13 +116,33 @@ def test_coarse_sums_are_held_to_the_truth_as_coarser_networks_would_be():
         coarse(batch["image"])
         for name, variable in coarse.named_variables().items():
             variable.assign(fine.named_variables()[name])
-        expected += 0.4 * float(pixel_cross_entropy(coarse(batch["image"]), batch["label"]))
+        logits, labels = coarse(batch["image"])[:, ::8, ::8], batch["label"][:, ::8, ::8]
+        expected += 0.4 * float(pixel_cross_entropy(logits, labels))
     found = float(objective(TrainConfig(coarse_loss=0.4))(fine, batch, stage, 0))
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("backbone", "side"), [("inception_v3", 70), ("vgg_16", 64)])
+def test_coarse_sums_weigh_as_much_in_a_summed_loss(backbone, side):
+    """A summed loss is the mean one times the pixels, a coarse one times those its points are."""
+    network = coarse_network(backbone=backbone)
+    batch = {
+        "image": tf.random.stateless_uniform([1, side, side, 3], [1, 2], -1, 1),
+        "label": tf.fill([1, side, side], tf.constant(1, tf.uint8)),
+    }
+    stage = Stage("all", 1, 1e-3, frozen=True)
+    points = math.ceil(side / 8) ** 2 * 64
+
+    def coarse_part(**given):
+        weighed = objective(TrainConfig(coarse_loss=1.0, **given))(network, batch, stage, 0)
+        return float(weighed - objective(TrainConfig(**given))(network, batch, stage, 0))
+
+    assert coarse_part() > 0.1
+    assert coarse_part(loss="sum") == pytest.approx(coarse_part() * points, rel=1e-4)
 
 
 def test_features_have_no_coarse_sums():
     batch = {"image": tf.zeros([1, 33, 33, 3]), "label": tf.zeros([1, 33, 33], tf.uint8)}
     loss = objective(TrainConfig(coarse_loss=0.4))
     with pytest.raises(InputError, match="coarse_loss"):
-        loss(coarse_network("feature"), batch, Stage("all", 1, 1e-3), 0)
+        loss(coarse_network(fusion="feature"), batch, Stage("all", 1, 1e-3), 0)
