@@ -6,8 +6,9 @@ BIN := .venv/bin
 UV ?= uv
 DATA ?= shapes
 STEPS ?= 400
+CAMVID ?= data/camvid
 
-.PHONY: help workbook test soak audit study comparison bench analysis lock clean
+.PHONY: help workbook test soak audit study comparison camvid bench analysis lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | expand -t 1 | sed 's/|/\t/' | expand -t 18
@@ -40,6 +41,12 @@ comparison: .venv/fcnlib ## three seeds of every system of notebook 08; ARGS="--
 		--set seed=$$seed --out results/runs/$(DATA)-$$seed || exit; done
 	$(BIN)/fcnlib publish results/runs/$(DATA)-1 results/runs/$(DATA)-2 results/runs/$(DATA)-3 \
 		--to results/$(DATA) --by "make comparison" --comparison
+
+camvid: .venv/fcnlib ## three seeds of the front page's network: rewrites results/camvid/best.md; CAMVID=folder of CamVid
+	for seed in 1 2 3; do $(BIN)/fcnlib train --profile camvid-best --resume --set data_dir=$(CAMVID) \
+		--set seed=$$seed --out results/runs/camvid-best-$$seed || exit; done
+	$(BIN)/python -m benchmarks.front_page results/runs/camvid-best-1 results/runs/camvid-best-2 \
+		results/runs/camvid-best-3 --data $(CAMVID)
 
 bench: .venv/fcnlib ## ours and every peer in turn: rewrites the table of speed, a quarter of an hour
 	$(BIN)/python -m benchmarks.bench $(ARGS)

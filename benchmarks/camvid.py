@@ -35,14 +35,17 @@ BASE = {
     "max_scale": 1.5,
     "colour_jitter": 0.2,
     "tint_jitter": 0.0,
+    "class_mix": 0.0,
     "coarse_loss": 0.0,
     "weight_average": 0.99,
     "warmup_steps": 50,
     "val_every": 0,
     "val_limit": 1,
 }
-HALF, LONG = {"class_weights": "root_median_frequency"}, {"steps": 3000}
-LARGE = {"crop_size": 321, "batch_size": 4}
+HALF = {"class_weights": "root_median_frequency"}
+LONG = {"steps": 3000} | HALF
+LARGE, MIXED = {"crop_size": 321, "batch_size": 4}, {"class_mix": 0.5}
+COLOURS = {"colour_jitter": 0.4, "tint_jitter": 0.08}
 QUESTIONS = {
     "base": ("the middle that the others are held against", {}),
     "base, seed 2": ("how much is chance?", {"seed": 2}),
@@ -54,16 +57,16 @@ QUESTIONS = {
     "tint": ("does a tint a channel help there?", {"colour_jitter": 0.3, "tint_jitter": 0.08}),
     "balanced": ("do weights help rare classes?", {"class_weights": "median_frequency"}),
     "half balanced": ("or their square roots?", HALF),
-    "half balanced, long": ("what do three times the steps bring?", LONG | HALF),
-    "the same, large crops": ("twice the pixels, half the crops, then?", LONG | HALF | LARGE),
-    "the same, larger scales": (
+    "long": ("what do three times the steps bring, half balanced?", LONG),
+    "long, large crops": ("twice the pixels, half the crops, then?", LONG | LARGE),
+    "long, larger scales": (
         "and objects larger, to be looked at larger?",
-        LONG | HALF | LARGE | {"min_scale": 0.75, "max_scale": 2.25},
+        LONG | LARGE | {"min_scale": 0.75, "max_scale": 2.25},
     ),
-    "the same, colour and tint": (
-        "and colours of another day?",
-        LONG | HALF | LARGE | {"colour_jitter": 0.4, "tint_jitter": 0.08},
-    ),
+    "long, colours": ("and colours of another day?", LONG | LARGE | COLOURS),
+    "long, mixed": ("half of the classes of another crop pasted in?", LONG | MIXED),
+    "long, always mixed": ("into every crop?", LONG | MIXED | {"class_mix": 1.0}),
+    "long, mixed, colours": ("with colours of another day?", LONG | MIXED | COLOURS),
     "thin": ("is a quarter of the width enough?", {"depth_multiplier": 0.25}),
     "thin, from shapes": (
         "does a backbone that classified generated shapes start better?",

@@ -1,6 +1,8 @@
-"""Random scale, crop, flip and colour as TensorFlow ops, drawn from (seed, position) alone."""
+"""Random scale, crop, flip, colour and mixture in TensorFlow, drawn from (seed, position) alone."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from fcnlib.compat import tf
 from fcnlib.config import DataConfig
@@ -42,6 +44,48 @@ def augment(image, mask, seed: int, position, data: DataConfig) -> tuple[tf.Tens
     return tf.ensure_shape(pixels, [crop, crop, 3]), tf.ensure_shape(label, [crop, crop])
 
 
+def mix_classes(
+    crop: tuple[tf.Tensor, tf.Tensor],
+    read: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    images: int,
+    seed: int,
+    position,
+    data: DataConfig,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Paste half of the classes of another crop into one, now and then.
+
+    Objects so stand on streets that were never photographed, in the light of another day: a network
+    learns less of where they use to stand. Void is not pasted, and what is drawn but not there
+    changes nothing.
+
+    Args:
+        crop: what `augment` gave.
+        read: gives (image, mask) by their index, as `augment` takes them.
+        images: how many there are to draw the other from.
+        seed: of the run.
+        position: int64 scalar, the sample's place in the run.
+        data: as for `augment`; also class_mix, the share of crops that are mixed.
+
+    Returns:
+        (image, label) like `crop`.
+
+    Source: Olsson et al. 2021, ClassMix, section 3.1, https://arxiv.org/abs/2007.07936, there with
+    predicted labels.
+    """
+    # The sequence has no places below 0: their draws are free for the other crop and the choice.
+    other = -1 - 2 * tf.cast(position, tf.int64)
+    draws = _draws(seed, other - 1, 2 + VOID)
+    chosen = tf.concat([draws[2:] < 0.5, [False]], axis=0)
+
+    def mixed() -> tuple[tf.Tensor, tf.Tensor]:
+        index = tf.cast(draws[1] * images, tf.int32)
+        image, label = augment(*read(index), seed, other, data)
+        pasted = tf.gather(chosen, tf.cast(label, tf.int32))
+        return tf.where(pasted[..., None], image, crop[0]), tf.where(pasted, label, crop[1])
+
+    return tf.cond(draws[0] < data.class_mix, mixed, lambda: crop)
+
+
 def augment_object(image, seed: int, position, crop: int) -> tf.Tensor:
     """Scale, shift, turn by quarters, mirror and recolour the picture of a single object.
 
@@ -79,10 +123,10 @@ def centre_object(image, crop: int) -> tf.Tensor:
     return tf.ensure_shape(pixels, [crop, crop, 3])
 
 
-def _draws(seed: int, position) -> tf.Tensor:
+def _draws(seed: int, position, count: int = 10) -> tf.Tensor:
     # The generator by name: the default may differ between devices and releases.
     numbers = tf.stack([tf.constant(seed, tf.int64), tf.cast(position, tf.int64)])
-    return tf.random.stateless_uniform([10], numbers, alg="philox")
+    return tf.random.stateless_uniform([count], numbers, alg="philox")
 
 
 def _between(draw, low: float, high: float):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fcnlib.augmentation import augment, augment_object, centre_object
+from fcnlib.augmentation import augment, augment_object, centre_object, mix_classes
 from fcnlib.compat import tf
 from fcnlib.config import DataConfig
 from fcnlib.datasets.reading import read_image
@@ -70,10 +70,14 @@ def train_batches(
     store.verify()
     first, last = start_step * batch_size, (start_step + steps) * batch_size
 
+    def read(index):
+        return _read(store.fetch, index, (3, 2))
+
     def sample(position, index):
-        image, mask = _read(store.fetch, index, (3, 2))
-        image, label = augment(image, mask, seed, position, data)
-        return {"image": image, "label": label, "index": index}
+        crop = augment(*read(index), seed, position, data)
+        if data.class_mix:
+            crop = mix_classes(crop, read, len(store), seed, position, data)
+        return {"image": crop[0], "label": crop[1], "index": index}
 
     mine = part(batch_size)
     sequence = (np.arange(first, last), order(len(store), seed, first, last))
@@ -89,8 +93,11 @@ def _check(data: DataConfig) -> None:
         raise InputError(
             f"min_scale = {data.min_scale}, max_scale = {data.max_scale}: need 0 < min <= max"
         )
-    if not 0 <= data.colour_jitter < 1:
-        raise InputError(f"colour_jitter = {data.colour_jitter}: it must be in 0..1, 1 excluded")
+    for name in ("colour_jitter", "tint_jitter"):
+        if not 0 <= getattr(data, name) < 1:
+            raise InputError(f"{name} = {getattr(data, name)}: it must be in 0..1, 1 excluded")
+    if not 0 <= data.class_mix <= 1:
+        raise InputError(f"class_mix = {data.class_mix}: it must be in 0..1")
 
 
 def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:

@@ -43,6 +43,7 @@ class DataConfig:
     flip: bool = True
     colour_jitter: float = 0.2  # brightness, contrast, saturation: +- this share
     tint_jitter: float = 0.0  # each channel by itself: +- this share
+    class_mix: float = 0.0  # share of crops that get half of the classes of another crop
 
 
 @dataclass(frozen=True)

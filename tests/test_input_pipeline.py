@@ -86,7 +86,7 @@ def test_training_batches_have_the_promised_shapes_types_and_ranges(store):
 
 @pytest.mark.parametrize("start", [1, 2, 5])
 def test_a_resumed_run_sees_the_very_same_batches(store, start):
-    data = replace(DATA, colour_jitter=0.3)
+    data = replace(DATA, colour_jitter=0.3, class_mix=0.5)
     whole = batches(store, data, steps=6)
     assert_same(whole[start:], batches(store, data, start=start, steps=6 - start))
 
@@ -287,6 +287,67 @@ def test_a_tint_brightens_each_channel_of_an_image_by_its_own_share():
     assert (np.abs(np.corrcoef(factors.T)[np.triu_indices(3, 1)]) < 0.5).all()
 
 
+def test_mixing_pastes_all_of_some_classes_of_another_crop_at_their_place():
+    """Every pixel is the crop's or the other's, by its class, with its colour and never void."""
+    left = np.zeros((33, 33), np.uint8)
+    left[:, 16:] = 1
+    bands = np.repeat(np.uint8([2, 3, VOID]), 11)[:, None] * np.ones(33, np.uint8)
+    masks = [left, bands]
+    data = replace(DATA, min_scale=1.0, max_scale=1.0, flip=False, class_mix=1.0)
+
+    def read(index):
+        mask = tf.gather(np.stack(masks), index)
+        return tf.repeat((mask * 60)[..., None], 3, axis=-1), mask
+
+    crop, seen = augmentation.augment(*read(0), 1, 0, data), set()
+    for position in range(60):
+        image, label = (
+            v.numpy() for v in augmentation.mix_classes(crop, read, 2, 1, position, data)
+        )
+        grey = (image[..., 0] + 1) * 127.5
+        np.testing.assert_allclose(grey, label * 60.0, atol=1e-3)  # a colour goes with its label
+        pasted = frozenset(np.unique(label[label != left]))
+        expected = np.where(np.isin(bands, [*pasted, *({2, 3} & set(label.flat))]), bands, left)
+        np.testing.assert_array_equal(label, expected)
+        seen.add(pasted)
+    assert seen == {frozenset(), frozenset({2}), frozenset({3}), frozenset({2, 3})}
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.25, 0.15, 0.35), (1.0, 0.5, 1)])
+def test_so_many_crops_are_mixed(store, share, low, high):
+    """A mixed crop may show nothing of it, where no class there is drawn."""
+    plain, mixed = (batches(store, replace(DATA, class_mix=s), steps=30) for s in (0.0, share))
+    changed = [
+        not np.array_equal(x, y)
+        for a, b in zip(plain, mixed, strict=True)
+        for x, y in zip(a["label"], b["label"], strict=True)
+    ]
+    assert low <= np.mean(changed) <= high
+
+
+def test_the_other_crop_is_any_and_varied_by_itself(store):
+    """Which image is pasted does not decide its scale, nor does the crop it is pasted into."""
+    drawn = []
+
+    def read(index):
+        drawn.append(int(index))
+        return tf.zeros([33, 33, 3], tf.uint8), tf.zeros([33, 33], tf.uint8)
+
+    crop = augmentation.augment(*read(0), 1, 0, DATA)
+    data = replace(DATA, class_mix=1.0, min_scale=0.5, max_scale=1.0)
+    filled = []
+    for position in range(200):
+        label = augmentation.mix_classes(
+            (crop[0], tf.fill([33, 33], tf.constant(9, tf.uint8))), read, 5, 1, position, data
+        )[1]
+        filled.append(np.mean(label == 0))
+    drawn, filled = np.array(drawn[1:]), np.array(filled)
+    assert (np.bincount(drawn, minlength=5) > 20).all()
+    shown = filled > 0
+    assert 0.35 < shown.mean() < 0.65
+    assert abs(np.corrcoef(drawn[shown], filled[shown])[0, 1]) < 0.3
+
+
 def test_saturation_moves_colours_to_and_from_their_own_grey():
     red = np.tile(np.float32([60, -40, -40]), (4, 4, 1))
     inside = np.ones((4, 4), bool)
@@ -303,7 +364,14 @@ def test_saturation_moves_colours_to_and_from_their_own_grey():
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("crop_size", 0), ("min_scale", 2.0), ("min_scale", 0.0), ("colour_jitter", 1.0)],
+    [
+        ("crop_size", 0),
+        ("min_scale", 2.0),
+        ("min_scale", 0.0),
+        ("colour_jitter", 1.0),
+        ("tint_jitter", 1.0),
+        ("class_mix", 1.5),
+    ],
 )
 def test_settings_without_sense_are_refused(store, key, value):
     with pytest.raises(InputError, match=key):
