@@ -2,10 +2,10 @@
 
     python -m benchmarks.camvid --data DIR [--only NAME ...]
 
-Every line of QUESTIONS is a training on "train-street" that differs from the base in the settings
-named, "long" in three times the steps; it is scored on "val" (another part of a drive that is
-trained on) and on "street" (a drive that is not), never on "test". What is done is not done again;
-a stopped training goes on. Writes results/camvid/ablations.csv.
+Every line of QUESTIONS is a training on "train-street" that differs from the base, or from "long",
+in the settings named; it is scored on "val" (another part of a drive that is trained on) and on
+"street" (a drive that is not), never on "test". A stopped training goes on; a line that is done is
+only scored anew. Writes results/camvid/ablations.csv.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -29,8 +30,17 @@ from fcnlib.scoring import Reading
 STEPS, SPLITS = 1000, ("val", "street")
 READINGS = {"": Reading(), ", averaged": Reading(flip=True, scales=(1.0, 1.5))}
 COLUMNS = ("question", "core minutes", *(split + kind for kind in READINGS for split in SPLITS))
-BASE = {
+BASE = {  # all that a line may change, whatever the profile becomes
     "train_split": "train-street",
+    "initial": "",
+    "depth_multiplier": 0.5,
+    "fusion": "score",
+    "crop_size": 225,
+    "batch_size": 8,
+    "base_lr": 2e-3,
+    "weight_decay": 1e-4,
+    "class_weights": "none",
+    "seed": 1,
     "min_scale": 0.5,
     "max_scale": 1.5,
     "colour_jitter": 0.2,
@@ -81,6 +91,12 @@ QUESTIONS = {
 }
 
 
+def planned(changes: dict) -> tuple[int, int, dict]:
+    """Return the stride, the steps and the settings of a line."""
+    settings = BASE | changes
+    return settings.pop("stride", 4), settings.pop("steps", STEPS), settings
+
+
 def train(
     config: Config, dataset: Dataset, name: str, stride: int, steps: int
 ) -> tuple[Path, float | None]:
@@ -97,27 +113,24 @@ def train(
     return folder, (time.process_time() - started) / 60 if whole else None
 
 
-def score(dataset: Dataset, folder: Path, split: str, reading: Reading) -> Evaluation:
+def score(dataset: Dataset, predict: Callable, split: str, title: str) -> Evaluation:
     """Score a network on a split."""
-    predict = reading.predictor(folder)
     store = ImageStore(dataset.records(split), dataset.labels, limit=0)
     classes = dataset.labels.num_classes
-    return evaluate(
-        predict, eval_batches(store, 4), store.names, classes, f"{folder.name}, {split}"
-    )
+    return evaluate(predict, eval_batches(store, 4), store.names, classes, f"{title}, {split}")
 
 
 def line(dataset: Dataset, name: str, question: str, changes: dict) -> dict:
     """Train and score one line of the table."""
-    settings = dict(changes)
-    stride, steps = settings.pop("stride", 4), settings.pop("steps", STEPS)
-    config = load_profile("camvid-best", BASE | settings | {"data_dir": str(dataset.root)})
+    stride, steps, settings = planned(changes)
+    config = load_profile("camvid-best", settings | {"data_dir": str(dataset.root)})
     folder, minutes = train(config, dataset, name, stride, steps)
     row = {"name": name, "question": question}
     row |= {"core minutes": round(minutes, 1)} if minutes else {}
     for kind, reading in READINGS.items():
+        predict = reading.predictor(folder)
         for split in SPLITS:
-            mean_iou = score(dataset, folder, split, reading).scores.mean_iou
+            mean_iou = score(dataset, predict, split, name).scores.mean_iou
             row[split + kind] = round(100 * mean_iou, 2)
     return row
 

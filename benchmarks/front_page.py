@@ -32,6 +32,7 @@ READINGS = {
     "FCN-4s, mirrored too": Reading(flip=True),
     "FCN-4s, mirrored, two sizes": Reading(flip=True, scales=(1.0, 1.5)),
 }
+TRAINED_ON, TESTED = ("camvid", "train", 0), 233  # data set, split, limit; test images
 FIGURES = ("mean IoU", "global accuracy", "class accuracy", "boundary F1")
 _PAGE = """# CamVid from scratch
 
@@ -39,7 +40,7 @@ _PAGE = """# CamVid from scratch
 
 ## IoU of the classes
 
-Percent, mean over {seeds} seeds.
+Percent, mean over the seeds ({seeds}).
 
 {classes}
 """
@@ -47,27 +48,49 @@ _README = """| CamVid, 233 test images | mean IoU | global accuracy | class accu
 |---|--:|--:|--:|--:|
 {rows}
 
-Percent; ± is the standard deviation over {seeds} seeds. Ours: Inception-v3 at {width:g} of its
+Percent; {spread}. Ours: Inception-v3 at {width:g} of its
 width ({parameters:.1f} million numbers), drawn at random and trained on the 367 training images
 alone for {minutes:.0f} minutes by `fcnlib train --profile camvid-best`, chosen on validation images
-and on a training street held out; the strides are one network cut off at each, the test images were
-looked at once a line (`fcnlib benchmark`). {machine}
+and on a training street held out, never on test images; the strides are one network cut off at
+each, read as `fcnlib benchmark` does. {machine}
 The published networks saw the same images and classes, on GPUs and for longer; those marked with an
 asterisk start from ImageNet.
 """
 
 
-def score(run: Path, data: Path) -> list[dict]:
+def records(runs: list[Path]) -> list[dict]:
+    """Read the records of the runs, which may differ in nothing but the seed and where the data is.
+
+    Raises:
+        InputError: a run holds no network trained to the end, on other images than the table says,
+            or does not go with the others.
+    """
+    found = []
+    for run in runs:
+        folder = run / "models" / NETWORK
+        record, files = folder / "record.json", (folder / CHECKPOINT, folder / "record.json")
+        if not all(path.is_file() for path in files) or _newer(*files):
+            raise InputError(f"{run}: holds no finished {NETWORK} of `fcnlib train`")
+        found.append(runrecord.read_json(record))
+        config = found[-1]["config"]
+        if (config["dataset"], config["train_split"], config["train_limit"]) != TRAINED_ON:
+            raise InputError(f"{run}: was not trained on all of CamVid's training images")
+    first = found[0]["config"] | {"seed": 0, "data_dir": ""}
+    if any(r["config"] | {"seed": 0, "data_dir": ""} != first for r in found):
+        raise InputError("these runs differ in more than the seed; give those of one profile")
+    if len({record["seed"] for record in found}) < len(found):
+        raise InputError("two of these runs have one seed; give each seed once")
+    return found
+
+
+def score(run: Path, record: dict, data: Path) -> list[dict]:
     """Return a row a reading of one run: seed, network, the figures and the classes' IoU."""
     folder, rows = run / "models" / NETWORK, []
-    record = runrecord.read_json(folder / "record.json")
-    if not (folder / CHECKPOINT).is_file() or not isinstance(record, dict):
-        raise InputError(f"{run}: holds no finished {NETWORK} of `fcnlib train`")
-    settings = record["config"] | {"data_dir": str(data), "eval_split": "test"}
+    settings = record["config"] | {"data_dir": str(data), "eval_split": "test", "eval_limit": 0}
     config = Config().replace(**settings)
     for name, reading in READINGS.items():
         path = folder / f"benchmark{reading.name}.json"
-        if not path.is_file():
+        if not _scored(path, folder / CHECKPOINT):
             print(f"{run.name}: {name}", flush=True)
             scoring.benchmark(config, folder, reading=reading)
         found = runrecord.read_json(path)
@@ -75,6 +98,18 @@ def score(run: Path, data: Path) -> list[dict]:
         row |= {"minutes": round(record["training_seconds"] / 60, 1)}
         rows.append(row | {key: found[key] for key in FIGURES} | found["iou"])
     return rows
+
+
+def _newer(one: Path, other: Path) -> bool:
+    return one.stat().st_mtime > other.stat().st_mtime
+
+
+def _scored(path: Path, checkpoint: Path) -> bool:
+    """Say whether a file holds the figures of this very network on all test images."""
+    if not path.is_file() or _newer(checkpoint, path):
+        return False
+    found = runrecord.read_json(path)
+    return isinstance(found, dict) and (found.get("split"), found.get("images")) == ("test", TESTED)
 
 
 def table(frame: pd.DataFrame) -> str:
@@ -85,7 +120,7 @@ def table(frame: pd.DataFrame) -> str:
         if len(group) > 1:
             cells[0] += f" ± {100 * group[FIGURES[0]].std():.1f}"
         lines.append((group[FIGURES[0]].mean(), f"**{name}** | **{cells[0]}**", cells[1:]))
-    for row in published.comparable("camvid", "test", 233).to_dict("records"):
+    for row in published.comparable("camvid", "test", TESTED).to_dict("records"):
         values = (row["mean_iou"], row["pixel_accuracy"], row["mean_accuracy"])
         cells = ["" if pd.isna(value) else f"{value:.1f}" for value in values]
         mark = "" if "scratch" in row["source"] else "*"
@@ -112,33 +147,42 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of CamVid")
     given = parser.parse_args()
     try:
-        rows = [row for run in given.runs for row in score(run.resolve(), given.data.resolve())]
+        publish([run.resolve() for run in given.runs], given.data.resolve())
     except InputError as error:
         print(f"benchmarks.front_page: error: {error}", file=sys.stderr)
         return 2
-    frame = pd.DataFrame(rows)
-    record = runrecord.read_json(given.runs[0] / "models" / NETWORK / "record.json")
+    return 0
+
+
+def publish(runs: list[Path], data: Path) -> None:
+    """Score the runs, write the page and the README's part."""
+    known = records(runs)
+    rows = [
+        row for run, record in zip(runs, known, strict=True) for row in score(run, record, data)
+    ]
+    frame, record = pd.DataFrame(rows), known[0]
     machine, versions = record["machine"], record["versions"]
-    network, _ = load_fcn(given.runs[0] / "models" / NETWORK)
+    network, _ = load_fcn(runs[0] / "models" / NETWORK)
     trained = network.trainable(backbone=True, head=True)
-    seeds = frame.seed.nunique()
+    seeds = len(runs)
+    spread = f"± is the standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    threads = record["threads"].get(runrecord.INTRA, machine["cores"])
     text = _README.format(
         rows=table(frame),
-        seeds=seeds,
+        spread=spread,
         width=record["config"]["depth_multiplier"],
         parameters=sum(v.shape.num_elements() for v in trained.values()) / 1e6,
         minutes=frame.minutes.max(),
-        machine=f"{machine['cpu']}, {machine['cores']} cores, TensorFlow "
-        f"{versions['tensorflow']}, commit {record['commit'][:10]}.",
+        machine=f"{machine['cpu']}, {threads} of {machine['cores']} cores a training, "
+        f"TensorFlow {versions['tensorflow']}, commit {str(record['commit'])[:10]}.",
     ).strip()
-    known = {"seed", "network", "commit", "minutes", *FIGURES}
-    names = [name for name in frame if name not in known]
+    others = {"seed", "network", "commit", "minutes", *FIGURES}
+    names = [name for name in frame if name not in others]
     page = _PAGE.format(readme=text, seeds=seeds, classes=classes(frame, names))
     runrecord.write_text(FOLDER / "best.csv", frame.to_csv(index=False, float_format="%.6g"))
     runrecord.write_text(FOLDER / "best.md", page)
     into_readme(text, README, *MARKS)
     print(text)
-    return 0
 
 
 if __name__ == "__main__":

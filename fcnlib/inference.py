@@ -122,7 +122,7 @@ class Segmenter:
         """
         if not isinstance(network, FCN):
             raise InputError("a network of 2017 has no tiles; score it with `fcnlib evaluate`")
-        if not scales or min(scales) <= 0 or tile <= 0:
+        if not scales or not all(0 < scale < math.inf for scale in scales) or tile <= 0:
             raise InputError(f"scales {scales} and tile {tile} must be positive numbers")
         self._network, self._flip, self._scales, self._crf = network, flip, scales, crf
         self._engine = Engine(network, engine)

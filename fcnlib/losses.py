@@ -96,7 +96,7 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
         class_weights: float32 [C], or None for equal weights; void, where it is a class, gets 1.
 
     Returns:
-        A function of (network, batch, stage, step) to a float32 scalar.
+        A function of (network, batch of fixed size, stage, step) to a float32 scalar.
 
     Raises:
         InputError: at the first call, where there are no score maps to weigh.

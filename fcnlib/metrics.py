@@ -34,8 +34,9 @@ def confusion_matrix(
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     _check_arrays(truth, prediction, num_classes, void)
     truth, prediction = truth.ravel(), prediction.ravel()
-    last = _last_of_runs(truth, prediction)
-    if len(last) <= truth.size / _LONG:
+    ends = _ends_of_runs(truth, prediction)
+    if np.count_nonzero(ends) <= truth.size / _LONG:
+        last = np.flatnonzero(ends)
         often = np.diff(last, prepend=-1)
         return _count(truth[last], prediction[last], num_classes, void, often)
     if truth.dtype == prediction.dtype == np.uint8 and num_classes <= 256:
@@ -64,6 +65,7 @@ def confusion_matrices(
         ValueError: as `confusion_matrix`.
         TypeError: as `confusion_matrix`.
     """
+    truth, prediction = np.asarray(truth), np.asarray(prediction)
     _check_arrays(truth, prediction, num_classes, void)
     pairs = zip(truth, prediction, strict=True)
     found = [confusion_matrix(*pair, num_classes, void) for pair in pairs]
@@ -80,12 +82,12 @@ def _check_arrays(truth: np.ndarray, prediction: np.ndarray, num_classes: int, v
         raise ValueError(f"void = {void} must lie outside the classes 0..{num_classes - 1}")
 
 
-def _last_of_runs(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Return where one pair of classes ends along the rows: regions are far fewer than pixels."""
+def _ends_of_runs(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Mark where one pair of classes ends along the rows: regions are far fewer than pixels."""
     ends = np.ones(truth.size, bool)
     np.not_equal(truth[1:], truth[:-1], out=ends[:-1])
     ends[:-1] |= prediction[1:] != prediction[:-1]
-    return np.flatnonzero(ends)
+    return ends
 
 
 def _count(

@@ -41,7 +41,6 @@ LAYERS = """
     seed_2017
     losses
     optimization
-    optimization
     training
     checkpoints jobs
     imagenet

@@ -1,9 +1,14 @@
 """The tables that `make bench` writes, from rows worked out by hand."""
 
+import json
+import os
+
 import pandas as pd
 import pytest
 
-from benchmarks import accuracy, bench, front_page, growth, profiling
+from benchmarks import accuracy, bench, camvid, front_page, growth, profiling
+from fcnlib.config import load_profile
+from fcnlib.errors import InputError
 
 RECORD = {
     "machine": {"cpu": "a processor", "cores": 2},
@@ -102,6 +107,78 @@ def test_a_profile_counts_operations_and_nothing_else():
     kinds = {kind.removeprefix("_MklNative").removeprefix("_").split("Conv2D")[0] for kind in found}
     assert sum(share for share, _ in found.values()) == pytest.approx(1.0)
     assert any("Conv2D" in kind for kind in found) and "Process" not in kinds
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("no marks here", encoding="utf-8")
+    with pytest.raises(InputError, match=r"README\.md: write <!-- camvid:begin -->"):
+        bench.into_readme("table", path, *front_page.MARKS)
+    assert path.read_text(encoding="utf-8") == "no marks here"
+
+
+def test_no_question_is_asked_twice_and_the_base_fixes_all_that_changes():
+    """So that the lines stay what they were when the profile behind them moves on."""
+    plans = {name: camvid.planned(changes) for name, (_, changes) in camvid.QUESTIONS.items()}
+    assert len({repr(plan) for plan in plans.values()}) == len(plans)
+    changed = {key for _, changes in camvid.QUESTIONS.values() for key in changes}
+    assert changed - {"stride", "steps"} <= set(camvid.BASE)
+    for _, _, settings in plans.values():
+        load_profile("camvid-best", settings)
+    assert plans["base"] == (4, 1000, camvid.BASE)
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Return a function that writes what `records` and `_scored` read of a run."""
+
+    def make(seed, **changes):
+        folder = tmp_path / f"run-{seed}" / "models" / front_page.NETWORK
+        folder.mkdir(parents=True)
+        (folder / "checkpoint.npz").write_bytes(b"")
+        config = {"dataset": "camvid", "train_split": "train", "train_limit": 0, "seed": seed}
+        record = {"seed": seed, "config": config | changes}
+        (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
+        return folder
+
+    return make
+
+
+def test_the_front_page_takes_finished_runs_that_differ_in_the_seed(make_run):
+    folders = [make_run(seed, data_dir=f"here/{seed}") for seed in (1, 2)]
+    runs = [folder.parents[1] for folder in folders]
+    assert [record["seed"] for record in front_page.records(runs)] == [1, 2]
+    with pytest.raises(InputError, match="one seed"):
+        front_page.records([runs[0], runs[0]])
+    with pytest.raises(InputError, match="more than the seed"):
+        front_page.records([runs[0], make_run(3, batch_size=2).parents[1]])
+    with pytest.raises(InputError, match="run-4: was not trained on all"):
+        front_page.records([make_run(4, train_split="train-street").parents[1]])
+    later = (folders[0] / "record.json").stat().st_mtime + 10
+    os.utime(folders[0] / "checkpoint.npz", (later, later))  # a training goes on
+    with pytest.raises(InputError, match="run-1: holds no finished fcn-4s"):
+        front_page.records(runs)
+
+
+@pytest.mark.parametrize(
+    ("content", "accepted"),
+    [
+        ('{"split": "test", "images": 233}', True),
+        ('{"split": "val", "images": 233}', False),
+        ('{"split": "test", "images": 3}', False),
+        ("[]", False),
+        ('{"split"', False),
+    ],
+)
+def test_only_figures_of_all_test_images_are_taken_over(make_run, content, accepted):
+    folder = make_run(1)
+    path, checkpoint = folder / "benchmark.json", folder / "checkpoint.npz"
+    assert not front_page._scored(path, checkpoint)
+    path.write_text(content, encoding="utf-8")
+    assert front_page._scored(path, checkpoint) == accepted
+    later = path.stat().st_mtime + 10
+    os.utime(checkpoint, (later, later))
+    assert not front_page._scored(path, checkpoint)
 
 
 def test_the_front_page_by_hand():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -151,6 +153,7 @@ def test_the_random_field_of_tiles_is_nearly_that_of_the_whole_image(monkeypatch
 
 
 def test_settings_that_make_no_sense_are_refused():
-    for wrong in ({"scales": ()}, {"scales": (1.0, 0.0)}, {"tile": 0}):
+    wrong_scales = ((), (1.0, 0.0), (math.nan,), (math.inf,))
+    for wrong in (*({"scales": scales} for scales in wrong_scales), {"tile": 0}):
         with pytest.raises(InputError, match="must be positive"):
             Segmenter(make_network(3, 8), **wrong)

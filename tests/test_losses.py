@@ -16,6 +16,7 @@ from fcnlib.losses import (
 )
 from fcnlib.network import FCN
 from fcnlib.optimization import Stage
+from fcnlib.upsampling import upsample
 
 LOGITS = np.log(np.array([[[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]]], np.float32))  # [1, 1, 2, 3]
 
@@ -99,7 +100,8 @@ def coarse_network(**settings):
     return network
 
 
-def test_coarse_sums_are_held_to_the_truth_as_coarser_networks_would_be():
+@pytest.mark.parametrize("weights", [None, np.float32([0.5, 1, 3])])
+def test_coarse_sums_are_held_to_the_truth_as_coarser_networks_would_be(weights):
     """A network down to stride 16 with the same weights gives the sum down to 16.
 
     It is held to the truth at every eighth pixel, where the network of stride 8 has its points.
@@ -110,16 +112,34 @@ def test_coarse_sums_are_held_to_the_truth_as_coarser_networks_would_be():
         "label": tf.constant(noise.integers(0, 3, [2, 65, 65]), tf.uint8),
     }
     stage = Stage("all", 1, 1e-3, frozen=True)
-    expected = float(objective(TrainConfig())(fine, batch, stage, 0))
+    expected = float(objective(TrainConfig(), weights)(fine, batch, stage, 0))
     for stride in (32, 16):
         coarse = FCN(3, stride, depth_multiplier=0.05, min_depth=4, dropout=0.0)
         coarse(batch["image"])
         for name, variable in coarse.named_variables().items():
             variable.assign(fine.named_variables()[name])
         logits, labels = coarse(batch["image"])[:, ::8, ::8], batch["label"][:, ::8, ::8]
-        expected += 0.4 * float(pixel_cross_entropy(logits, labels))
-    found = float(objective(TrainConfig(coarse_loss=0.4))(fine, batch, stage, 0))
+        expected += 0.4 * float(pixel_cross_entropy(logits, labels, weights))
+    found = float(objective(TrainConfig(coarse_loss=0.4), weights)(fine, batch, stage, 0))
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_centred_coarse_sums_are_held_to_the_truth_in_the_middle_of_cells():
+    """The middle of a cell of 8 lies between pixels 3 and 4, and the label is that of pixel 4."""
+    network, stage = coarse_network(backbone="vgg_16"), Stage("all", 1, 1e-3, frozen=True)
+    image = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2], -1, 1)
+    truth = np.random.default_rng(6).integers(0, 3, [1, 64, 64]).astype(np.uint8)
+    batch = {"image": image, "label": tf.constant(truth)}
+    fine, both = (
+        float(objective(TrainConfig(coarse_loss=weight))(network, batch, stage, 0))
+        for weight in (0.0, 1.0)
+    )
+    sums = network.sums(image, training=True, frozen=True)
+    expected = sum(
+        float(pixel_cross_entropy(upsample(sums[s], s // 8, True), truth[:, 4::8, 4::8]))
+        for s in (32, 16)
+    )
+    assert both - fine == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("backbone", "side"), [("inception_v3", 70), ("vgg_16", 64)])

@@ -41,8 +41,9 @@ def test_hand_worked_scores():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.uint16])
 @pytest.mark.parametrize("num_classes", [2, 9, 21, 254])
-def test_counts_equal_those_of_sklearn(dtype, num_classes):
-    truth, prediction = random_pair(num_classes, dtype=dtype)
+@pytest.mark.parametrize("shape", [(3, 40, 50), (3, 200, 300)])  # one piece of _CACHED, and three
+def test_counts_equal_those_of_sklearn(dtype, num_classes, shape):
+    truth, prediction = random_pair(num_classes, shape, dtype=dtype)
     counted = truth != 255
     oracle = sklearn_metrics.confusion_matrix(
         truth[counted], prediction[counted], labels=np.arange(num_classes)
@@ -150,10 +151,17 @@ def test_a_value_that_is_no_class_is_refused_by_name(dtype):
         confusion_matrix(bad, good, 3)
     with pytest.raises(ValueError, match=r"prediction holds 7\b"):
         confusion_matrix(good, bad, 3)
-    with pytest.raises(ValueError, match="prediction holds 3"):  # the first that is none
+    with pytest.raises(ValueError, match="prediction holds 3"):  # one that is none
         confusion_matrix(good, good + 2, 3)
     with pytest.raises(ValueError, match="prediction holds 255"):  # void is no prediction
         confusion_matrix(good.astype(np.int16), np.array([0, 255]), 3)
+
+
+def test_more_classes_than_a_byte_holds():
+    truth, prediction = random_pair(200, (2, 30, 40), void_share=0)
+    matrix = confusion_matrix(truth, prediction, 300, void=400)
+    oracle = sklearn_metrics.confusion_matrix(truth.ravel(), prediction.ravel(), labels=range(300))
+    np.testing.assert_array_equal(matrix, oracle)
 
 
 def test_negative_values_are_refused():
