@@ -47,6 +47,8 @@ BASE = {  # all that a line may change, whatever the profile becomes
     "tint_jitter": 0.0,
     "class_mix": 0.0,
     "coarse_loss": 0.0,
+    "lovasz_loss": 0.0,
+    "top_down": 0,
     "weight_average": 0.99,
     "warmup_steps": 50,
     "val_every": 0,
@@ -55,6 +57,11 @@ BASE = {  # all that a line may change, whatever the profile becomes
 HALF = {"class_weights": "root_median_frequency"}
 LONG = {"steps": 3000} | HALF
 LARGE, MIXED = {"crop_size": 321, "batch_size": 4}, {"class_mix": 0.5}
+DECAYED = {"weight_decay": 0.2}
+THIN = LONG | MIXED | {"depth_multiplier": 0.25}
+SHAPES = {"initial": "data/pretrained/shapes-classifier.npz"}
+PATH = {"top_down": 64}
+LOVASZ = {"lovasz_loss": 1.0}
 COLOURS = {"colour_jitter": 0.4, "tint_jitter": 0.08}
 QUESTIONS = {
     "base": ("the middle that the others are held against", {}),
@@ -77,6 +84,15 @@ QUESTIONS = {
     "long, mixed": ("half of the classes of another crop pasted in?", LONG | MIXED),
     "long, always mixed": ("into every crop?", LONG | MIXED | {"class_mix": 1.0}),
     "long, mixed, colours": ("with colours of another day?", LONG | MIXED | COLOURS),
+    "long, mixed, decayed": ("with a weight decay that is felt?", LONG | MIXED | DECAYED),
+    "long, mixed, thin": ("at half of the width?", THIN),
+    "thin, mixed, lovasz": ("the mean IoU itself in the loss?", THIN | {"lovasz_loss": 1.0}),
+    "thin, mixed, path to 2": ("skips told what coarser ones saw?", THIN | PATH | {"stride": 2}),
+    "thin, mixed, path": ("skips told what coarser ones saw, to 4?", THIN | PATH),
+    "thin, mixed, decayed": ("a weight decay that is felt?", THIN | DECAYED),
+    "thin, mixed, faster": ("a rate twice as high?", THIN | {"base_lr": 4e-3}),
+    "thin, mixed, from shapes": ("a start from shapes?", THIN | SHAPES),
+    "long, mixed, path, lovasz": ("all that helped", LONG | MIXED | PATH | LOVASZ | {"stride": 2}),
     "thin": ("is a quarter of the width enough?", {"depth_multiplier": 0.25}),
     "thin, from shapes": (
         "does a backbone that classified generated shapes start better?",

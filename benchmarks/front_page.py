@@ -2,8 +2,9 @@
 
 Scores runs of `fcnlib train --profile camvid-best`, one a seed, on the test images of CamVid, once
 for each line of the table: the network cut off at every stride, then the whole one averaged with
-mirrored and resized images. A line that has been scored is not scored again. Writes
-results/camvid/best.csv and best.md, and the README's part.
+mirrored and resized images. A line that has been scored is not scored again, and what was published
+of other seeds of the same settings stays. Writes results/camvid/best.csv, best.json and best.md,
+and the README's part.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from fcnlib.errors import InputError
 from fcnlib.scoring import Reading
 from fcnlib.training import CHECKPOINT
 
-NETWORK, README, FOLDER = "fcn-4s", ROOT / "README.md", ROOT / "results" / "camvid"
+NETWORK, README, FOLDER = "fcn-2s", ROOT / "README.md", ROOT / "results" / "camvid"
 MARKS = ("<!-- camvid:begin -->", "<!-- camvid:end -->")
 READINGS = {
     "FCN-32s": Reading(32),
     "FCN-16s": Reading(16),
     "FCN-8s": Reading(8),
-    "FCN-4s": Reading(),
-    "FCN-4s, mirrored too": Reading(flip=True),
-    "FCN-4s, mirrored, two sizes": Reading(flip=True, scales=(1.0, 1.5)),
+    "FCN-4s": Reading(4),
+    "FCN-2s": Reading(),
+    "FCN-2s, mirrored too": Reading(flip=True),
+    "FCN-2s, mirrored, two sizes": Reading(flip=True, scales=(1.0, 1.5)),
 }
 TRAINED_ON, TESTED = ("camvid", "train", 0), 233  # data set, split, limit; test images
 FIGURES = ("mean IoU", "global accuracy", "class accuracy", "boundary F1")
@@ -94,7 +96,7 @@ def score(run: Path, record: dict, data: Path) -> list[dict]:
             print(f"{run.name}: {name}", flush=True)
             scoring.benchmark(config, folder, reading=reading)
         found = runrecord.read_json(path)
-        row = {"seed": record["seed"], "network": name, "commit": record["commit"]}
+        row = {"seed": record["seed"], "network": name}
         row |= {"minutes": round(record["training_seconds"] / 60, 1)}
         rows.append(row | {key: found[key] for key in FIGURES} | found["iou"])
     return rows
@@ -160,29 +162,63 @@ def publish(runs: list[Path], data: Path) -> None:
     rows = [
         row for run, record in zip(runs, known, strict=True) for row in score(run, record, data)
     ]
-    frame, record = pd.DataFrame(rows), known[0]
-    machine, versions = record["machine"], record["versions"]
+    frame, about = merged(pd.DataFrame(rows), known)
     network, _ = load_fcn(runs[0] / "models" / NETWORK)
     trained = network.trainable(backbone=True, head=True)
-    seeds = len(runs)
-    spread = f"± is the standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
-    threads = record["threads"].get(runrecord.INTRA, machine["cores"])
-    text = _README.format(
-        rows=table(frame),
-        spread=spread,
-        width=record["config"]["depth_multiplier"],
-        parameters=sum(v.shape.num_elements() for v in trained.values()) / 1e6,
-        minutes=frame.minutes.max(),
-        machine=f"{machine['cpu']}, {threads} of {machine['cores']} cores a training, "
-        f"TensorFlow {versions['tensorflow']}, commit {str(record['commit'])[:10]}.",
-    ).strip()
-    others = {"seed", "network", "commit", "minutes", *FIGURES}
-    names = [name for name in frame if name not in others]
+    millions = sum(v.shape.num_elements() for v in trained.values()) / 1e6
+    text = readme(frame, about, millions)
+    names = [name for name in frame if name not in {"seed", "network", "minutes", *FIGURES}]
+    seeds = frame.seed.nunique()
     page = _PAGE.format(readme=text, seeds=seeds, classes=classes(frame, names))
     runrecord.write_text(FOLDER / "best.csv", frame.to_csv(index=False, float_format="%.6g"))
+    runrecord.write_json(FOLDER / "best.json", about)
     runrecord.write_text(FOLDER / "best.md", page)
     into_readme(text, README, *MARKS)
     print(text)
+
+
+def merged(frame: pd.DataFrame, known: list[dict]) -> tuple[pd.DataFrame, dict]:
+    """Add what was published of other seeds, if their settings were the same.
+
+    Args:
+        frame: rows of `score`.
+        known: the records of their runs.
+
+    Returns:
+        (all rows by seed, {"config", "seeds": {seed: where and how it was trained}}).
+    """
+    config = {k: v for k, v in known[0]["config"].items() if k not in ("seed", "data_dir")}
+    kept = ("command", "commit", "machine", "versions", "threads", "training_seconds")
+    about = {
+        "config": config,
+        "seeds": {str(r["seed"]): {k: r[k] for k in kept if k in r} for r in known},
+    }
+    table, record = FOLDER / "best.csv", FOLDER / "best.json"
+    old = runrecord.read_json(record) if table.is_file() and record.is_file() else {}
+    if old.get("config") == config:
+        before = pd.read_csv(table)
+        frame = pd.concat([before[~before.seed.isin(frame.seed)], frame])
+        about["seeds"] = old["seeds"] | about["seeds"]
+    return frame.sort_values("seed", kind="stable").reset_index(drop=True), about
+
+
+def readme(frame: pd.DataFrame, about: dict, millions: float) -> str:
+    """Return the README's part: the table, and where its numbers are from."""
+    first = next(iter(about["seeds"].values()))
+    machine, seeds = first["machine"], len(about["seeds"])
+    threads = first.get("threads", {}).get(runrecord.INTRA, machine["cores"])
+    commits = sorted({str(r["commit"])[:10] for r in about["seeds"].values()})
+    spread = f"± is the standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    text = _README.format(
+        rows=table(frame),
+        spread=spread,
+        width=about["config"]["depth_multiplier"],
+        parameters=millions,
+        minutes=frame.minutes.max(),
+        machine=f"{machine['cpu']}, {threads} of {machine['cores']} cores a training, "
+        f"TensorFlow {first['versions']['tensorflow']}, commit {', '.join(commits)}.",
+    )
+    return text.strip()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,10 @@ from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID
 from fcnlib.upsampling import upsample
+from fcnlib.workers import size
 from fcnlib.workers import summed as over_workers
+
+_APART = 4  # pixels between those that the auxiliary losses look at
 
 
 def pixel_cross_entropy(
@@ -84,25 +87,69 @@ def cross_entropy_on_cpu(logits: tf.Tensor, labels: tf.Tensor) -> Any:
     return tf.reshape(loss, tf.shape(labels)), gradient
 
 
+def lovasz_softmax(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Compute the Lovász extension of one minus the mean IoU over the classes of a batch.
+
+    Where all probabilities are 0 or 1 it is that very number; in between it is linear in the errors
+    of pixels, each weighed by what it takes from its class's IoU, so a rare class counts as much as
+    a frequent one. Void pixels and classes that the batch does not show count nowhere.
+
+    Several processes that share a batch each give their share of it.
+
+    Args:
+        logits: float32 [N, H, W, C].
+        labels: uint8 or int32 [N, H, W], 0..C-1 or 255 for void.
+
+    Returns:
+        float32 scalar in [0, 1]; 0 where every pixel is void.
+
+    Source: Berman, Rannen Triki, Blaschko 2018, equations 8, 9 and 11,
+    https://arxiv.org/abs/1705.08790.
+    """
+    classes = logits.shape[-1]
+    chances = tf.transpose(tf.reshape(tf.nn.softmax(logits), [-1, classes]))
+    wanted = tf.reshape(tf.cast(labels, tf.int32), [-1])
+    truth = tf.transpose(tf.one_hot(wanted, classes))  # [C, P]; zeros in the columns of void
+    errors = tf.abs(truth - chances) * tf.cast(wanted != VOID, tf.float32)
+    # An error weighs what its pixel takes from the IoU of a set with all larger errors in it.
+    order = tf.argsort(tf.stop_gradient(errors), direction="DESCENDING")
+    found = tf.gather(truth, order, batch_dims=1)
+    pixels = tf.reduce_sum(truth, axis=1, keepdims=True)
+    left = pixels - tf.cumsum(found, axis=1)
+    lost = 1 - left / tf.maximum(pixels + tf.cumsum(1 - found, axis=1), 1)
+    weights = lost - tf.pad(lost[:, :-1], [[0, 0], [1, 0]])
+    each = tf.reduce_sum(tf.gather(errors, order, batch_dims=1) * weights, axis=1)
+    present = tf.cast(pixels[:, 0] > 0, tf.float32)
+    mean = tf.math.divide_no_nan(tf.reduce_sum(each * present), tf.reduce_sum(present))
+    return mean / size()
+
+
 def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
     """Return what a training minimizes, as the settings say.
 
     With `coarse_loss` the sums of score maps that end at each coarser stride are held to the truth
-    as well: an auxiliary loss a stride, times that weight. They are smooth, so the pixels at the
-    finest map's sample points are enough for them, one in 16 for a network of stride 4.
+    as well: an auxiliary loss a stride, times that weight. With `lovasz_loss` that of the mean IoU
+    is added. Both look at one pixel in 16: coarse sums are smooth, and the other has to sort.
 
     Args:
-        config: gives the seed of the dropout, the sum or mean, and the weight of coarser sums.
+        config: gives the seed of the dropout, the sum or mean, and the weights of these losses.
         class_weights: float32 [C], or None for equal weights; void, where it is a class, gets 1.
 
     Returns:
         A function of (network, batch of fixed size, stage, step) to a float32 scalar.
 
     Raises:
-        InputError: at the first call, where there are no score maps to weigh.
+        InputError: at the first call, where there are no score maps to weigh; at once, where a
+            share would be added to a sum over pixels.
     """
+    summed = config.loss == "sum"
+    if summed and config.lovasz_loss:
+        raise InputError("lovasz_loss is a share of pixels: set loss=mean, or lovasz_loss=0")
     if class_weights is not None:
         class_weights = np.append(class_weights, 1.0)
+
+    def entropy(logits, labels):
+        return pixel_cross_entropy(logits, labels, class_weights, summed)
 
     def loss(net, batch, stage, step):
         labels = batch["label"]
@@ -110,26 +157,34 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
             labels = void_as_class(labels, net.num_classes)
         mode = {"training": True, "frozen": stage.frozen}
         mode["dropout_seed"] = tf.stack([config.seed, step])
-
-        def entropy(logits, labels):
-            return pixel_cross_entropy(logits, labels, class_weights, config.loss == "sum")
-
-        if not config.coarse_loss:
-            return entropy(net(batch["image"], **mode), labels)
-        if getattr(net, "fusion", None) != "score":
+        if config.coarse_loss and getattr(net, "fusion", None) != "score":
             raise InputError("coarse_loss needs score maps: set fusion=score, or coarse_loss=0")
-        found = net.sums(batch["image"], **mode)
-        total = entropy(net.to_pixels(found.pop(net.stride), *labels.shape[1:]), labels)
-        first = net.stride // 2 if net.centred else 0
-        points = labels[:, first :: net.stride, first :: net.stride]
-        alike = net.stride**2 if config.loss == "sum" else 1  # pixels a point stands for
-        for stride, scores in found.items():
-            logits = upsample(scores, stride // net.stride, net.centred)
-            logits = logits[:, : points.shape[1], : points.shape[2]]
-            total += config.coarse_loss * alike * entropy(logits, points)
+        if config.coarse_loss:
+            coarse = net.sums(batch["image"], **mode)
+            logits = net.to_pixels(coarse.pop(net.stride), *labels.shape[1:])
+        else:
+            coarse, logits = {}, net(batch["image"], **mode)
+        total = entropy(logits, labels)
+        if config.lovasz_loss:
+            few = (slice(None), slice(None, None, _APART), slice(None, None, _APART))
+            total += config.lovasz_loss * lovasz_softmax(logits[few], labels[few])
+        for stride, scores in coarse.items():
+            total += config.coarse_loss * _coarse_entropy(
+                net, stride, scores, labels, entropy, summed
+            )
         return total
 
     return loss
+
+
+def _coarse_entropy(net, stride: int, scores: tf.Tensor, labels: tf.Tensor, entropy, summed: bool):
+    """Hold a coarse sum to the truth where the finest map has its points, or every fourth pixel."""
+    apart = max(net.stride, _APART)
+    first = apart // 2 if net.centred else 0
+    points = labels[:, first::apart, first::apart]
+    logits = upsample(scores, stride // apart, net.centred)
+    logits = logits[:, : points.shape[1], : points.shape[2]]
+    return entropy(logits, points) * (apart**2 if summed else 1)  # pixels a point stands for
 
 
 def void_as_class(labels: tf.Tensor, num_classes: int) -> tf.Tensor:

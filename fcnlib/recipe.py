@@ -89,6 +89,8 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     started = runrecord.start()
     network = build_fcn(config, dataset.labels.num_classes, job.stride)
     if job.start is not None:
+        if config.network.initial and job.start == config.path("initial"):
+            _initial_there(config)
         start_from(network, job.start)
     store, *scored = _stores(config, dataset)
 
@@ -118,6 +120,16 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         record = runrecord.capture(config, started=started, device=device_name(), extra=extra)
         runrecord.write_json(job.folder / "record.json", record)
     return job.folder
+
+
+def _initial_there(config: Config) -> None:
+    path, given = config.path("initial"), config.network
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such checkpoint; make one of generated shapes with `fcnlib pretrain "
+            f"--set depth_multiplier={given.depth_multiplier:g} --out {path}`, see data/README.md "
+            "for released weights, or start from random numbers with --set initial="
+        )
 
 
 def _class_weights(config: Config, store: ImageStore) -> np.ndarray | None:

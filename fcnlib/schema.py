@@ -56,6 +56,7 @@ class NetworkConfig:
     chain: tuple[int, ...] = (32, 16, 8)  # strides of the networks, each starting from the last
     upsampling: str = _choice("learned", "learned", "fixed")  # between skips; the last is fixed
     fusion: str = _choice("score", "score", "feature", "2017")  # what the skips add up
+    top_down: int = 0  # channels of the path that tells skips what coarser ones saw; 0 = no path
     skip_scales: tuple[float, ...] = ()  # factors on features from stride 16 on; 0.01,0.0001
     normalization: str = _choice("own", "own", "batch_norm", "none")  # own: as published
     inputs: str = _choice("own", "own", "raw")  # raw: pixels 0..255, as in 2017
@@ -88,6 +89,7 @@ class TrainConfig:
     batch_norm_decay: float = 0.95  # of the moving averages; slim's 0.9997 needs 10,000s of steps
     loss: str = _choice("mean", "mean", "sum")  # over labelled pixels; sum divides the rates
     class_weights: str = _choice("none", "none", "median_frequency", "root_median_frequency")
+    lovasz_loss: float = 0.0  # weight of the extension of one minus the mean IoU
     coarse_loss: float = 0.0  # weight of the loss of each coarser sum of score maps
     # What convolutions compute in; auto: 16 bits where the device is faster with them.
     precision: str = _choice("auto", "auto", "float32", "bfloat16", "float16")

@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import jaccard_score
 
 from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.losses import (
     cross_entropy_on_cpu,
+    lovasz_softmax,
     median_frequency_weights,
     objective,
     pixel_cross_entropy,
@@ -75,6 +77,63 @@ def test_weights_weigh_the_mean():
         tf.constant(LOGITS), tf.constant([[[0, 1]]], tf.uint8), np.array([3.0, 1.0, 9.0])
     )
     assert float(found) == pytest.approx(-(3 * np.log(0.5) + np.log(0.8)) / 4, rel=1e-5)
+
+
+def test_the_extension_of_hard_answers_is_one_minus_their_mean_iou():
+    """As scikit-learn computes it, over the classes that are there, void left out."""
+    noise = np.random.default_rng(7)
+    labels = noise.integers(0, 4, [2, 9, 8]).astype(np.uint8)  # of 5 classes the last is absent
+    labels[noise.random(labels.shape) < 0.2] = 255
+    answers = noise.integers(0, 5, labels.shape)
+    logits = tf.constant(np.where(np.arange(5) == answers[..., None], 50.0, -50.0), tf.float32)
+    seen = labels != 255
+    wanted = jaccard_score(labels[seen], answers[seen], average="macro", labels=range(4))
+    assert float(lovasz_softmax(logits, labels)) == pytest.approx(1 - wanted, abs=1e-6)
+
+
+def test_the_extension_by_hand():
+    """Three pixels, two classes; errors and weights of class 0 by equation 9 of the paper.
+
+    Class 0 is true at the first two, with errors 0.4 and 0.1; the third errs by 0.3. Sorted: 0.4
+    (true), 0.3 (false), 0.1 (true). IoU of what is left: 1/2, 1/3, 0, so the weights are 1/2, 1/6,
+    1/3. Class 1, true at the third: 0.4 (false), 0.3 (true), 0.1 (false): 1/2, 1/2, 0.
+    """
+    chances = np.array([[[[0.6, 0.4], [0.9, 0.1], [0.3, 0.7]]]], np.float32)
+    labels = tf.constant([[[0, 0, 1]]], tf.uint8)
+    first = 0.4 / 2 + 0.3 / 6 + 0.1 / 3
+    second = 0.4 / 2 + 0.3 / 2
+    found = float(lovasz_softmax(tf.math.log(chances), labels))
+    assert found == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_the_extension_of_nothing_is_nothing_and_void_gives_no_gradient():
+    logits = tf.Variable(LOGITS)
+    with tf.GradientTape() as tape:
+        loss = lovasz_softmax(logits, tf.constant([[[0, 255]]], tf.uint8))
+    gradient = tape.gradient(loss, logits).numpy()
+    assert np.any(gradient[0, 0, 0]) and not np.any(gradient[0, 0, 1])
+    assert float(lovasz_softmax(logits, tf.constant([[[255, 255]]], tf.uint8))) == 0
+
+
+def test_the_extension_is_added_at_one_pixel_in_16():
+    network, stage = coarse_network(), Stage("all", 1, 1e-3, frozen=True)
+    noise = np.random.default_rng(8)
+    batch = {
+        "image": tf.constant(noise.uniform(-1, 1, [2, 65, 65, 3]), tf.float32),
+        "label": tf.constant(noise.integers(0, 3, [2, 65, 65]), tf.uint8),
+    }
+    plain, both = (
+        float(objective(TrainConfig(lovasz_loss=weight))(network, batch, stage, 0))
+        for weight in (0.0, 0.5)
+    )
+    logits = network(batch["image"], training=True, frozen=True)
+    wanted = float(lovasz_softmax(logits[:, ::4, ::4], batch["label"][:, ::4, ::4]))
+    assert wanted > 0.3 and both - plain == pytest.approx(0.5 * wanted, rel=1e-4)
+
+
+def test_the_extension_is_not_added_to_a_sum():
+    with pytest.raises(InputError, match="lovasz_loss"):
+        objective(TrainConfig(lovasz_loss=1.0, loss="sum"))
 
 
 def test_void_pixels_give_no_gradient():
