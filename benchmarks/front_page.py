@@ -23,16 +23,15 @@ from fcnlib.errors import InputError
 from fcnlib.scoring import Reading
 from fcnlib.training import CHECKPOINT
 
-NETWORK, README, FOLDER = "fcn-2s", ROOT / "README.md", ROOT / "results" / "camvid"
+NETWORK, README, FOLDER = "fcn-4s", ROOT / "README.md", ROOT / "results" / "camvid"
 MARKS = ("<!-- camvid:begin -->", "<!-- camvid:end -->")
 READINGS = {
     "FCN-32s": Reading(32),
     "FCN-16s": Reading(16),
     "FCN-8s": Reading(8),
-    "FCN-4s": Reading(4),
-    "FCN-2s": Reading(),
-    "FCN-2s, mirrored too": Reading(flip=True),
-    "FCN-2s, mirrored, two sizes": Reading(flip=True, scales=(1.0, 1.5)),
+    "FCN-4s": Reading(),
+    "FCN-4s, mirrored too": Reading(flip=True),
+    "FCN-4s, mirrored, two sizes": Reading(flip=True, scales=(1.0, 1.5)),
 }
 TRAINED_ON, TESTED = ("camvid", "train", 0), 233  # data set, split, limit; test images
 FIGURES = ("mean IoU", "global accuracy", "class accuracy", "boundary F1")

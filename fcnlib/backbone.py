@@ -19,7 +19,7 @@ from fcnlib.precision import float32_variables
 from fcnlib.slim_module import SlimModule
 from fcnlib.workers import rank, size
 
-BATCH_NORM_EPSILON, BATCH_NORM_DECAY = 1e-3, 0.9997  # of the published network
+BATCH_NORM_EPSILON = 1e-3
 BYTES_TO_UNIT = 127.5  # pixels 0..255 are images in [-1, 1], times this, plus this
 
 
@@ -32,7 +32,7 @@ def features(
     depth_multiplier: float = 1.0,
     min_depth: int = 16,
     batch_norm: bool | None = None,
-    batch_norm_decay: float = BATCH_NORM_DECAY,
+    batch_norm_decay: float = 0.9997,
     raw_inputs: bool = False,
     dtype: tf.DType = tf.float32,
     dropout: float = 0.0,
@@ -76,7 +76,7 @@ def features(
         return max(int(channels * depth_multiplier), min_depth)
 
     net, end_points = tf.cast(_pixels(images, made, raw_inputs), dtype), {}
-    with layers(made.scope, made, batch_norm, training, batch_norm_decay):
+    with _layers(made, batch_norm, training, batch_norm_decay):
         for layer in made.table[: names.index(last) + 1]:
             net = _apply(net, layer, depth, padding)
             if training and dropout and isinstance(layer, Conv) and layer.drops:
@@ -93,16 +93,8 @@ def _pixels(images: tf.Tensor, made: Backbone, raw: bool) -> tf.Tensor:
 
 
 @contextlib.contextmanager
-def layers(scope: str, made: Backbone, batch_norm: bool | None, training: bool, decay: float):
-    """Open the scopes of all convolutions; leaving out the second is how 2017 lost its norm.
-
-    Args:
-        scope: begins the names of their variables.
-        made: says whether batch norm follows each, where `batch_norm` is None.
-        batch_norm: it does; False gives biases instead.
-        training: normalize by the batch and update the moving averages.
-        decay: of the moving averages.
-    """
+def _layers(made: Backbone, batch_norm: bool | None, training: bool, decay: float):
+    """Open the scopes of all convolutions; leaving out the second is how 2017 lost its norm."""
     normalized = made.batch_norm if batch_norm is None else batch_norm
     normalizer = {
         "is_training": training,
@@ -111,7 +103,7 @@ def layers(scope: str, made: Backbone, batch_norm: bool | None, training: bool, 
         "updates_collections": None,  # update in place; slim's other route needs tf_keras
         "fused": True,
     }
-    names = tf.compat.v1.variable_scope(scope, custom_getter=float32_variables)
+    names = tf.compat.v1.variable_scope(made.scope, custom_getter=float32_variables)
     arguments = slim.arg_scope(
         [slim.conv2d],
         weights_initializer=slim.variance_scaling_initializer(),

@@ -194,13 +194,13 @@ BACKBONES = {
         "InceptionV3",
         INCEPTION_V3,
         "InceptionV3/Logits/Conv2d_1c_1x1",
-        {32: "Mixed_7c", 16: "Mixed_6e", 8: "Mixed_5d", 4: "Conv2d_4a_3x3", 2: "Conv2d_2b_3x3"},
+        {32: "Mixed_7c", 16: "Mixed_6e", 8: "Mixed_5d", 4: "Conv2d_4a_3x3"},
     ),
     "vgg_16": Backbone(
         "vgg_16",
         VGG_16,
         "vgg_16/fc8",
-        {32: "fc7", 16: "pool4", 8: "pool3", 4: "pool2", 2: "pool1"},
+        {32: "fc7", 16: "pool4", 8: "pool3", 4: "pool2"},
         batch_norm=False,
         centred=True,
         mean=(123.68, 116.779, 103.939),  # of ImageNet, in tf_slim's vgg_preprocessing

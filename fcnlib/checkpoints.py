@@ -45,7 +45,6 @@ def build_fcn(config: Config, num_classes: int, stride: int) -> FCN | Decoder201
                 learned=given.upsampling == "learned",
                 dropout=given.dropout,
                 skip_scales=given.skip_scales,
-                top_down_depth=given.top_down,
                 **settings,
             )
     except ValueError as error:
@@ -107,11 +106,7 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
         finer = [fine for fine in SKIPS if finest <= fine < stride]
         if stride not in SKIPS or not finer or config.network.fusion != "score":
             raise InputError(f"{path}: an FCN-{finest}s has no sum of score maps at {stride}")
-        may_skip += [
-            f"FCN/{kind}_{fine}"
-            for kind in ("score", "upscore", "join", "refine")
-            for fine in finer
-        ]
+        may_skip += [f"FCN/{kind}_{fine}" for kind in ("score", "upscore") for fine in finer]
     try:
         with initialized_from(arrays, str(path)):
             network = build_fcn(config, len(classes), stride or finest)

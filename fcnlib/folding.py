@@ -70,8 +70,7 @@ class Folded:
             net = ends[layer.name] = self._layer(net, layer, made.scope)
             if set(wanted) <= set(ends):
                 break
-        maps = {stride: ends[made.skips[stride]] for stride in network.strides}
-        self._fuse(self._top_down(maps) if "FCN/join_32/weights" in self._arrays else maps)
+        self._fuse({stride: ends[made.skips[stride]] for stride in network.strides})
 
     def run(self, images: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
         """Compute the fused scores with TensorFlow.
@@ -164,20 +163,6 @@ class Folded:
         kind = "average" if pool.average else "max"
         return self._add(kind, name, [net], window=pool.kernel, stride=pool.stride)
 
-    def _top_down(self, maps: Mapping[int, str]) -> dict[int, str]:
-        """Do what `fusion.top_down` does."""
-        found, above = {}, ""
-        for stride, net in maps.items():
-            join, refine = f"FCN/join_{stride}", f"FCN/refine_{stride}"
-            if not above:
-                found[stride], above = net, self._conv(net, join, [join])
-                continue
-            channels = self.ops[-1].kernel.shape[-1]
-            coarse = self._add("resize", f"FCN/down_{stride}", [above], channels=channels)
-            both = self._add("concat", f"FCN/both_{stride}", [coarse, net])
-            found[stride] = above = self._conv(self._conv(both, join, [join]), refine, [refine])
-        return found
-
     def _fuse(self, maps: Mapping[int, str]) -> None:
         # The kernels that a network fuses with do not depend on the image.
         _, kernels = self.network.score_maps(tf.zeros([1, 33, 33, 3]))
@@ -233,7 +218,7 @@ def _do(op: Op, nets: list[tf.Tensor], centred: bool) -> tf.Tensor:
             return net * op.kernel + op.bias
         case "conv":
             # Scores are what is compared in the end: they are added up in float32.
-            net = tf.cast(net, tf.float32) if op.output.startswith("FCN/score") else net
+            net = tf.cast(net, tf.float32) if op.output.startswith("FCN/") else net
             kernel, bias = tf.constant(op.kernel, net.dtype), tf.constant(op.bias, net.dtype)
             net = tf.nn.bias_add(tf.nn.conv2d(net, kernel, op.stride, "SAME"), bias)
             return tf.nn.relu(net) if op.relu else net
@@ -246,8 +231,7 @@ def _do(op: Op, nets: list[tf.Tensor], centred: bool) -> tf.Tensor:
         case "slice":
             return net[..., op.start : op.stop]
         case "concat":
-            # What was upsampled comes in float32; the last is always a convolution's.
-            return tf.concat([tf.cast(part, nets[-1].dtype) for part in nets], axis=3)
+            return tf.concat(nets, axis=3)
         case "add":
             return tf.cast(net, tf.float32) + tf.cast(nets[1], tf.float32)
         case "up":

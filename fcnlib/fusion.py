@@ -59,42 +59,6 @@ def sums(
     return found
 
 
-def top_down(
-    maps: Mapping[int, tf.Tensor], channels: int, dtype: tf.DType, centred: bool
-) -> dict[int, tf.Tensor]:
-    """Tell every skip what the coarser ones saw, so that what it says can depend on it.
-
-    A score layer is linear: it cannot take an edge for a pole in front of a house and for a kerb on
-    a road. Here the coarser maps, upsampled, go through two convolutions together with the finer
-    one before that is scored. Call it in `backbone.layers`.
-
-    Args:
-        maps: {stride: float32 [N, h, w, any channels]}, coarse to fine.
-        channels: of the maps made, at most; 16 times the stride where that is less.
-        dtype: what the convolutions compute in.
-        centred: which grid it is.
-
-    Returns:
-        The maps to score, float32: the coarsest as it was, the others [N, h, w, channels].
-
-    Source: Ronneberger et al. 2015, figure 1, https://arxiv.org/abs/1505.04597, in the few channels
-    of Lin et al. 2017, section 3, https://arxiv.org/abs/1612.03144.
-    """
-    found: dict[int, tf.Tensor] = {}
-    above = None
-    for stride, net in maps.items():
-        depth, parts = min(channels, 16 * stride), [tf.cast(net, dtype)]
-        if above is not None:
-            parts.insert(0, tf.cast(upsample(above, 2, centred), dtype))
-        joined = slim.conv2d(tf.concat(parts, axis=3), depth, 1, scope=f"join_{stride}")
-        if above is None:
-            found[stride], above = net, joined
-            continue
-        above = slim.conv2d(joined, depth, 3, scope=f"refine_{stride}")
-        found[stride] = tf.cast(above, tf.float32)
-    return found
-
-
 def feature_fusion(
     maps: Mapping[int, tf.Tensor], outputs: int, centred: bool
 ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fcnlib.backbone import BATCH_NORM_DECAY, features, layers, stateless_dropout
+from fcnlib.backbone import features, stateless_dropout
 from fcnlib.blocks import BACKBONES
 from fcnlib.compat import slim, tf
-from fcnlib.fusion import feature_fusion, fuse, sums, top_down
+from fcnlib.fusion import feature_fusion, fuse, sums
 from fcnlib.slim_module import SlimModule
 from fcnlib.upsampling import learned_kernel, pad_to_grid, upsample
 
@@ -51,7 +51,6 @@ class FCN(SlimModule):
         learned: bool = True,
         dropout: float = 0.1,
         skip_scales: Sequence[float] = (),
-        top_down_depth: int = 0,
         void_class: bool = False,
         **settings,
     ):
@@ -66,16 +65,12 @@ class FCN(SlimModule):
             dropout: share of the coarsest features dropped while training.
             skip_scales: factors on the features of the skips from stride 16 on; the reference has
                 0.01 and 0.0001 to train FCN-8s at once on VGG's unnormalized features.
-            top_down_depth: channels of the path that tells each skip what the coarser ones saw
-                (`fusion.top_down`); 0 scores the backbone's own maps, as the paper does.
             void_class: score void as one more class, the mistake of 2017; its scores come last.
             **settings: of `features`: backbone, depth_multiplier, min_depth, batch_norm and so on.
 
         Raises:
-            ValueError: no skip has this stride, or scaled features are told what coarser ones saw.
+            ValueError: no skip has this stride.
         """
-        if top_down_depth and skip_scales:
-            raise ValueError("skip_scales are for maps that are scored as they are: set top_down=0")
         self.backbone = settings.get("backbone", "inception_v3")
         made = BACKBONES[self.backbone]
         self.strides = strides_down_to(stride)
@@ -94,10 +89,6 @@ class FCN(SlimModule):
             if training and dropout:
                 maps[32] = stateless_dropout(maps[32], dropout, dropout_seed)
             maps = {s: scale.get(s, 1.0) * m if s in scale else m for s, m in maps.items()}
-            if top_down_depth:
-                norm = (settings.get("batch_norm"), training)
-                with layers("FCN", made, *norm, settings.get("batch_norm_decay", BATCH_NORM_DECAY)):
-                    maps = top_down(maps, top_down_depth, self.dtype, self.centred)
             if unscored:
                 return maps
             with tf.compat.v1.variable_scope("FCN"):

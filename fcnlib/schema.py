@@ -56,7 +56,6 @@ class NetworkConfig:
     chain: tuple[int, ...] = (32, 16, 8)  # strides of the networks, each starting from the last
     upsampling: str = _choice("learned", "learned", "fixed")  # between skips; the last is fixed
     fusion: str = _choice("score", "score", "feature", "2017")  # what the skips add up
-    top_down: int = 0  # channels of the path that tells skips what coarser ones saw; 0 = no path
     skip_scales: tuple[float, ...] = ()  # factors on features from stride 16 on; 0.01,0.0001
     normalization: str = _choice("own", "own", "batch_norm", "none")  # own: as published
     inputs: str = _choice("own", "own", "raw")  # raw: pixels 0..255, as in 2017

@@ -34,7 +34,6 @@ def pixels():
 VARIANTS = {
     "32s": {"stride": 32},
     "4s": {"stride": 4},
-    "2s, told": {"stride": 2, "top_down_depth": 12},
     "features": {"fusion": "feature"},
     "fixed": {"learned": False},
     "scaled": {"skip_scales": (0.5, 0.25)},
@@ -42,7 +41,6 @@ VARIANTS = {
     "no norm": {"batch_norm": False},
     "void": {"void_class": True},
     "vgg": {"backbone": "vgg_16", "depth_multiplier": 0.02},
-    "vgg, told": {"backbone": "vgg_16", "depth_multiplier": 0.02, "top_down_depth": 8},
     "vgg fixed": {"backbone": "vgg_16", "depth_multiplier": 0.02, "learned": False},
 }
 

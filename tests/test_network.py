@@ -12,7 +12,7 @@ from fcnlib.geometry import fields
 from fcnlib.network import FCN, SKIPS, strides_down_to
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4}
-ALL = [32, 16, 8, 4, 2]
+ALL = [32, 16, 8, 4]
 
 
 @functools.cache
@@ -68,7 +68,7 @@ def test_a_fresh_network_says_nothing(stride):
     assert not np.any(network(tf.random.stateless_uniform([1, 65, 65, 3], [1, 1])))
 
 
-@pytest.mark.parametrize("stride", ALL[1:])
+@pytest.mark.parametrize("stride", [16, 8, 4])
 def test_a_new_skip_changes_nothing_at_first(stride):
     """FCN-16s with FCN-32s's variables and a zero score layer is FCN-32s, exactly interpolated."""
     coarse, fine = shared(stride * 2), FCN(5, stride, **SMALL)
@@ -82,7 +82,7 @@ def test_a_new_skip_changes_nothing_at_first(stride):
 
 
 def test_skip_maps_have_the_strides_of_the_geometry():
-    network = shared(2)
+    network = shared(4)
     scores, _ = network.score_maps(tf.zeros([1, 129, 161, 3]))
     rows, columns = (fields(INCEPTION_V3, n, "SAME", a) for a, n in ((0, 129), (1, 161)))
     for stride, score in scores.items():
@@ -100,16 +100,16 @@ def test_fused_maps_of_a_plane_give_the_plane():
         plane = 0.3 * points[:, None] - 0.1 * points[None, :] + 2
         scores[stride] = tf.constant(plane[None, ..., None], tf.float32)
     fused = fuse(scores, {})
-    points = np.arange(0, size, ALL[-1])
+    points = np.arange(0, size, 4)
     plane = 0.3 * points[:, None] - 0.1 * points[None, :] + 2
-    np.testing.assert_allclose(fused[0, ..., 0], len(ALL) * plane, atol=1e-4)
+    np.testing.assert_allclose(fused[0, ..., 0], 4 * plane, atol=1e-4)
 
 
-@pytest.mark.parametrize("settings", [{}, {"learned": False}, {"top_down_depth": 8}])
+@pytest.mark.parametrize("learned", [True, False])
 @pytest.mark.parametrize("stride", ALL)
-def test_mirrored_images_give_mirrored_scores(stride, settings):
+def test_mirrored_images_give_mirrored_scores(stride, learned):
     """With mirror-symmetric kernels, one sample of misalignment anywhere would show."""
-    network = make(stride, **settings)
+    network = make(stride, learned=learned)
     for name, variable in network.named_variables().items():
         if name.endswith("weights"):
             value = variable.numpy()
@@ -118,34 +118,6 @@ def test_mirrored_images_give_mirrored_scores(stride, settings):
     expected = network(images)
     for flip in (tf.image.flip_left_right, tf.image.flip_up_down):
         np.testing.assert_allclose(flip(network(flip(images))), expected, rtol=1e-3, atol=1e-3)
-
-
-def test_a_skip_that_is_told_what_coarser_ones_saw_says_another_thing():
-    """Changing a coarse feature changes what a finer skip says with the path, and not without."""
-    images = tf.random.stateless_uniform([1, 65, 65, 3], [6, 6], -1, 1)
-    for depth, told in ((0, False), (8, True)):
-        network = make(8, top_down_depth=depth)
-        values = network.named_variables()
-        before, _ = network.score_maps(images)
-        last = values["InceptionV3/Mixed_7c/Branch_0/Conv2d_0a_1x1/weights"]
-        last.assign(-last)
-        after, _ = network.score_maps(images)
-        assert not np.allclose(before[32], after[32])
-        assert all(np.allclose(before[s], after[s]) != told for s in (16, 8))
-
-
-def test_the_path_learns_with_the_head_and_its_norm_with_the_batch():
-    """It is new where a backbone is not: it learns in the stage that leaves the backbone alone."""
-    network = make(16, top_down_depth=8)
-    names = {"FCN/join_32", "FCN/join_16", "FCN/refine_16"}
-    learned = network.trainable(backbone=False, head=True)
-    assert {n.rsplit("/", 1)[0].removesuffix("/BatchNorm") for n in learned} >= names
-    assert learned["FCN/join_16/weights"].shape[-1] == 8
-    mean = network.named_variables()["FCN/join_16/BatchNorm/moving_mean"]
-    before = mean.numpy()
-    images = tf.random.stateless_uniform([2, 65, 65, 3], [7, 7], -1, 1)
-    network(images, training=True, frozen=True)
-    assert not np.array_equal(mean, before)
 
 
 def test_fusion_weights_scale_the_skips_and_one_is_the_network_bit_for_bit():

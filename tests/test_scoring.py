@@ -7,16 +7,14 @@ import pytest
 from model_maker import write_network
 from test_own_data import write_devkit
 
-from fcnlib import scoring, weights
+from fcnlib import scoring
 from fcnlib.checkpoints import load_fcn
 from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.inference import Segmenter
 from fcnlib.labels import VOC
-from fcnlib.network import FCN
 from fcnlib.scoring import Reading
-from fcnlib.training import CHECKPOINT
 
 IMAGES = np.random.default_rng(3).integers(0, 256, [2, 40, 50, 3], np.uint8)
 UNIT = tf.constant(IMAGES.astype(np.float32) / 127.5 - 1)
@@ -40,24 +38,6 @@ def test_a_network_cut_off_is_its_own_sum_on_the_way(folder, stride):
     answers = Reading(stride).predictor(folder)(UNIT).numpy()
     assert (answers == expected).mean() > 0.999  # an engine rounds elsewhere
     assert stride == 8 or not np.array_equal(answers, whole(UNIT).numpy().argmax(axis=-1))
-
-
-def test_a_network_whose_skips_are_told_is_cut_off_too(tmp_path):
-    network = FCN(3, 2, depth_multiplier=0.05, min_depth=4, top_down_depth=8)
-    network(tf.zeros([1, 33, 33, 3]))
-    noise = np.random.default_rng(7)
-    for name, variable in network.named_variables().items():
-        if "score" in name:
-            variable.assign(noise.normal(0, 1, variable.shape))
-    settings = {"depth_multiplier": 0.05, "min_depth": 4, "top_down": 8}
-    meta = {"kind": "fcn", "settings": settings, "classes": list("abc"), "stride": 2}
-    arrays = {name: variable.numpy() for name, variable in network.named_variables().items()}
-    weights.save(tmp_path / CHECKPOINT, arrays, meta)
-    whole, _ = load_fcn(tmp_path)
-    for stride in (32, 16, 8, 4):
-        cut, _ = load_fcn(tmp_path, stride=stride)
-        sums = whole.to_pixels(whole.sums(UNIT)[stride], 40, 50, stride)
-        np.testing.assert_allclose(cut(UNIT), sums, atol=1e-4)
 
 
 def test_what_it_cannot_be_cut_to_is_refused(folder, tmp_path):
