@@ -96,6 +96,7 @@ QUESTIONS = {
     ),
     "thin, best, larger scales": ("objects larger?", BEST | {"min_scale": 0.75, "max_scale": 2.0}),
     "thin, best, longer": ("what do three times the steps bring, then?", BEST | {"steps": 9000}),
+    "thin, best, from scenes": ("?", BEST | {"initial": "data/pretrained/scenes-thin.npz"}),
     "thin": ("is a quarter of the width enough?", {"depth_multiplier": 0.25}),
     "thin, from shapes": (
         "does a backbone that classified generated shapes start better?",

@@ -50,10 +50,11 @@ _README = """| CamVid, 233 test images | mean IoU | global accuracy | class accu
 {rows}
 
 Percent; {spread}. Ours: Inception-v3 at {width:g} of its
-width ({parameters:.1f} million numbers), drawn at random and trained on the 367 training images
-alone for {minutes:.0f} minutes by `fcnlib train --profile camvid-best`, chosen on validation images
-and on a training street held out, never on test images; the strides are one network cut off at
-each, read as `fcnlib benchmark` does. {machine}
+width ({parameters:.1f} million numbers) that told generated shapes apart for {before:.0f} minutes
+(`fcnlib pretrain`), then saw the 367 training images, and no other photograph, for {minutes:.0f}
+minutes ({steps} steps, `fcnlib train --profile camvid-best`). Its recipe was chosen on validation
+images and on a training street held out, never on test images; the strides are one network cut off
+at each, read as `fcnlib benchmark` does. {machine}
 The published networks saw the same images and classes, on GPUs and for longer; those marked with an
 asterisk start from ImageNet.
 """
@@ -184,14 +185,13 @@ def merged(frame: pd.DataFrame, known: list[dict]) -> tuple[pd.DataFrame, dict]:
         known: the records of their runs.
 
     Returns:
-        (all rows by seed, {"config", "seeds": {seed: where and how it was trained}}).
+        (all rows by seed, {"config", "initial": where and how what they start from was trained,
+        "seeds": {seed: likewise}}).
     """
     config = {k: v for k, v in known[0]["config"].items() if k not in ("seed", "data_dir")}
-    kept = ("command", "commit", "machine", "versions", "threads", "training_seconds")
-    about = {
-        "config": config,
-        "seeds": {str(r["seed"]): {k: r[k] for k in kept if k in r} for r in known},
-    }
+    initial = (ROOT / config["initial"]).with_suffix(".json")
+    about = {"config": config, "initial": _origin(runrecord.read_json(initial))}
+    about["seeds"] = {str(record["seed"]): _origin(record) for record in known}
     table, record = FOLDER / "best.csv", FOLDER / "best.json"
     old = runrecord.read_json(record) if table.is_file() and record.is_file() else {}
     if old.get("config") == config:
@@ -199,6 +199,12 @@ def merged(frame: pd.DataFrame, known: list[dict]) -> tuple[pd.DataFrame, dict]:
         frame = pd.concat([before[~before.seed.isin(frame.seed)], frame])
         about["seeds"] = old["seeds"] | about["seeds"]
     return frame.sort_values("seed", kind="stable").reset_index(drop=True), about
+
+
+def _origin(record: dict) -> dict:
+    """Return what a record says of where and how, its settings left out."""
+    kept = ("command", "commit", "machine", "versions", "threads", "training_seconds")
+    return {key: record[key] for key in kept if key in record}
 
 
 def readme(frame: pd.DataFrame, about: dict, millions: float) -> str:
@@ -213,7 +219,9 @@ def readme(frame: pd.DataFrame, about: dict, millions: float) -> str:
         spread=spread,
         width=about["config"]["depth_multiplier"],
         parameters=millions,
+        before=about["initial"]["training_seconds"] / 60,
         minutes=frame.minutes.max(),
+        steps=about["config"]["coarse_steps"],
         machine=f"{machine['cpu']}, {threads} of {machine['cores']} cores a training, "
         f"TensorFlow {first['versions']['tensorflow']}, commit {', '.join(commits)}.",
     )

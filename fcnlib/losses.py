@@ -14,7 +14,7 @@ from fcnlib.upsampling import upsample
 from fcnlib.workers import size
 from fcnlib.workers import summed as over_workers
 
-_APART = 4  # pixels between those that the auxiliary losses look at
+_APART = 4  # pixels between those that a loss that sorts them looks at
 
 
 def pixel_cross_entropy(
@@ -128,8 +128,9 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
     """Return what a training minimizes, as the settings say.
 
     With `coarse_loss` the sums of score maps that end at each coarser stride are held to the truth
-    as well: an auxiliary loss a stride, times that weight. With `lovasz_loss` that of the mean IoU
-    is added. Both look at one pixel in 16: coarse sums are smooth, and the other has to sort.
+    as well: an auxiliary loss a stride, times that weight. They are smooth, so the pixels at the
+    finest map's sample points are enough for them, one in 16 for a network of stride 4. With
+    `lovasz_loss` that of the mean IoU is added, which sorts, and so takes one pixel in 16 as well.
 
     Args:
         config: gives the seed of the dropout, the sum or mean, and the weights of these losses.
@@ -168,23 +169,21 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
         if config.lovasz_loss:
             few = (slice(None), slice(None, None, _APART), slice(None, None, _APART))
             total += config.lovasz_loss * lovasz_softmax(logits[few], labels[few])
+        alike = net.stride**2 if summed else 1  # pixels that a sample point stands for
         for stride, scores in coarse.items():
-            total += config.coarse_loss * _coarse_entropy(
-                net, stride, scores, labels, entropy, summed
-            )
+            found = entropy(*_at_points(net, stride, scores, labels))
+            total += config.coarse_loss * alike * found
         return total
 
     return loss
 
 
-def _coarse_entropy(net, stride: int, scores: tf.Tensor, labels: tf.Tensor, entropy, summed: bool):
-    """Hold a coarse sum to the truth where the finest map has its points, or every fourth pixel."""
-    apart = max(net.stride, _APART)
-    first = apart // 2 if net.centred else 0
-    points = labels[:, first::apart, first::apart]
-    logits = upsample(scores, stride // apart, net.centred)
-    logits = logits[:, : points.shape[1], : points.shape[2]]
-    return entropy(logits, points) * (apart**2 if summed else 1)  # pixels a point stands for
+def _at_points(net, stride: int, scores: tf.Tensor, labels: tf.Tensor):
+    """Return a coarser sum and the labels at the sample points of the network's finest map."""
+    first = net.stride // 2 if net.centred else 0
+    points = labels[:, first :: net.stride, first :: net.stride]
+    logits = upsample(scores, stride // net.stride, net.centred)
+    return logits[:, : points.shape[1], : points.shape[2]], points
 
 
 def void_as_class(labels: tf.Tensor, num_classes: int) -> tf.Tensor:

@@ -212,7 +212,11 @@ def test_seeds_published_before_stay_while_the_settings_do(tmp_path, monkeypatch
     """One seed takes up to 150 minutes, so three need not be scored, or lie on a disk, at once."""
     monkeypatch.setattr(front_page, "FOLDER", tmp_path)
 
+    initial = tmp_path / "shapes.npz"
+    initial.with_suffix(".json").write_text(json.dumps(RECORD | {"config": {}}), encoding="utf-8")
+
     def publish(seeds, **config):
+        config["initial"] = str(initial)
         known = [RECORD | {"seed": s, "config": config | {"seed": s}} for s in seeds]
         frame, about = front_page.merged(scored(*seeds), known)
         frame.to_csv(tmp_path / "best.csv", index=False)
@@ -228,7 +232,9 @@ def test_seeds_published_before_stay_while_the_settings_do(tmp_path, monkeypatch
 
 def test_the_readme_says_where_the_numbers_are_from():
     seeds = {str(s): RECORD | {"commit": f"{s}23456789abcdef"} for s in (1, 2)}
-    about = {"config": {"depth_multiplier": 0.5}, "seeds": seeds}
+    config = {"depth_multiplier": 0.5, "coarse_steps": 900}
+    about = {"config": config, "initial": {"training_seconds": 600}, "seeds": seeds}
     text = front_page.readme(scored(1, 2), about, 5.5)
     assert "standard deviation over 2 seeds" in text and "5.5 million" in text
-    assert "72 minutes" in text and "commit 123456789a, 223456789a." in text
+    assert "for 10 minutes" in text and "for 72\nminutes (900 steps" in text
+    assert "commit 123456789a, 223456789a." in text
