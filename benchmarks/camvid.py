@@ -2,10 +2,10 @@
 
     python -m benchmarks.camvid --data DIR [--only NAME ...]
 
-Every line of QUESTIONS is a training on "train-street" that differs from the base, or from "long",
-in the settings named; it is scored on "val" (another part of a drive that is trained on) and on
-"street" (a drive that is not), never on "test". A stopped training goes on; a line that is done is
-only scored anew. Writes results/camvid/ablations.csv.
+Every line of QUESTIONS is a training on "train-street" that differs from the base, or from "long"
+or "thin", in the settings named; it is scored on "val" (another part of a drive that is trained
+on) and on "street" (a drive that is not), never on "test". A stopped training goes on; a line that
+is done is only scored anew. Writes results/camvid/ablations.csv.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ HALF = {"class_weights": "root_median_frequency"}
 LONG = {"steps": 3000} | HALF
 LARGE, MIXED = {"crop_size": 321, "batch_size": 4}, {"class_mix": 0.5}
 DECAYED = {"weight_decay": 0.2}
-THIN = LONG | MIXED | {"depth_multiplier": 0.25}
+QUARTER = {"depth_multiplier": 0.25}
+THIN = LONG | MIXED | QUARTER
 SHAPES = {"initial": "data/pretrained/shapes-classifier.npz"}
 BEST = THIN | SHAPES | {"lovasz_loss": 1.0}
 COLOURS = {"colour_jitter": 0.4, "tint_jitter": 0.08}
@@ -83,7 +84,8 @@ QUESTIONS = {
     "long, always mixed": ("into every crop?", LONG | MIXED | {"class_mix": 1.0}),
     "long, mixed, colours": ("with colours of another day?", LONG | MIXED | COLOURS),
     "long, mixed, decayed": ("with a weight decay that is felt?", LONG | MIXED | DECAYED),
-    "long, mixed, thin": ("at half of the width?", THIN),
+    "long, mixed, wide": ("at one and a half times?", LONG | MIXED | {"depth_multiplier": 0.75}),
+    "long, mixed, thin": ("a quarter of the width in place of half?", THIN),
     "thin, mixed, lovasz": ("the mean IoU itself in the loss?", THIN | {"lovasz_loss": 1.0}),
     "thin, mixed, decayed": ("a weight decay that is felt?", THIN | DECAYED),
     "thin, mixed, faster": ("a rate twice as high?", THIN | {"base_lr": 4e-3}),
@@ -97,10 +99,10 @@ QUESTIONS = {
     "thin, best, larger scales": ("objects larger?", BEST | {"min_scale": 0.75, "max_scale": 2.0}),
     "thin, best, longer": ("what do three times the steps bring, then?", BEST | {"steps": 9000}),
     "thin, best, from scenes": ("?", BEST | {"initial": "data/pretrained/scenes-thin.npz"}),
-    "thin": ("is a quarter of the width enough?", {"depth_multiplier": 0.25}),
+    "thin": ("is a quarter of the width enough?", QUARTER),
     "thin, from shapes": (
         "does a backbone that classified generated shapes start better?",
-        {"depth_multiplier": 0.25, "initial": "data/pretrained/shapes-classifier.npz"},
+        QUARTER | SHAPES,
     ),
     "small crops": ("half the pixels, twice the crops?", {"crop_size": 161, "batch_size": 16}),
     "large crops": ("twice the pixels, half the crops?", LARGE),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -35,7 +36,7 @@ READINGS = {
 }
 TRAINED_ON, TESTED = ("camvid", "train", 0), 233  # data set, split, limit; test images
 FIGURES = ("mean IoU", "global accuracy", "class accuracy", "boundary F1")
-_PAGE = """# CamVid from scratch
+_PAGE = """# CamVid, no other photographs
 
 {readme}
 
@@ -50,22 +51,26 @@ _README = """| CamVid, 233 test images | mean IoU | global accuracy | class accu
 {rows}
 
 Percent; {spread}. Ours: Inception-v3 at {width:g} of its
-width ({parameters:.1f} million numbers) that told generated shapes apart for {before:.0f} minutes
-(`fcnlib pretrain`), then saw the 367 training images, and no other photograph, for {minutes:.0f}
-minutes ({steps} steps, `fcnlib train --profile camvid-best`). Its recipe was chosen on validation
-images and on a training street held out, never on test images; the strides are one network cut off
-at each, read as `fcnlib benchmark` does. {machine}
+width ({parameters:.1f} million numbers) that {start},
+then saw the 367 training images, and no other photograph, for {minutes} minutes
+({steps} steps, `fcnlib train --profile camvid-best`). Its recipe was chosen on validation images
+and on a training street held out, never on test images; the strides are one network cut off at
+each, read as `fcnlib benchmark` does. {machine}.
 The published networks saw the same images and classes, on GPUs and for longer; those marked with an
-asterisk start from ImageNet.
+asterisk start from ImageNet, the others of theirs from random numbers.
 """
+_DRAWN = "was drawn at random"
+_SHAPES = "told generated shapes apart for {minutes} minutes (`fcnlib pretrain`)"
 
 
 def records(runs: list[Path]) -> list[dict]:
     """Read the records of the runs, which may differ in nothing but the seed and where the data is.
 
+    Each gets "initial", the record of the classifier of shapes that it started from, {} for none.
+
     Raises:
         InputError: a run holds no network trained to the end, on other images than the table says,
-            or does not go with the others.
+            or does not go with the others; or nothing says what it started from.
     """
     found = []
     for run in runs:
@@ -77,12 +82,30 @@ def records(runs: list[Path]) -> list[dict]:
         config = found[-1]["config"]
         if (config["dataset"], config["train_split"], config["train_limit"]) != TRAINED_ON:
             raise InputError(f"{run}: was not trained on all of CamVid's training images")
-    first = found[0]["config"] | {"seed": 0, "data_dir": ""}
-    if any(r["config"] | {"seed": 0, "data_dir": ""} != first for r in found):
+        found[-1]["initial"] = _initial(config["initial"]) if config.get("initial") else {}
+    if any(settings(r["config"]) != settings(found[0]["config"]) for r in found):
         raise InputError("these runs differ in more than the seed; give those of one profile")
     if len({record["seed"] for record in found}) < len(found):
         raise InputError("two of these runs have one seed; give each seed once")
     return found
+
+
+def _initial(path: str) -> dict:
+    record = (ROOT / path).with_suffix(".json")
+    found = runrecord.read_json(record)
+    if not isinstance(found, dict) or not {"accuracy", "training_seconds"} <= set(found):
+        raise InputError(f"{record}: no record of `fcnlib pretrain`; make {path} with it")
+    return found
+
+
+def settings(config: dict) -> dict:
+    """Return all settings of a record, those that it is too old to know included, but the seed's.
+
+    Args:
+        config: of a run's record.
+    """
+    known = Config().to_dict() | config
+    return {key: value for key, value in known.items() if key not in ("seed", "data_dir")}
 
 
 def score(run: Path, record: dict, data: Path) -> list[dict]:
@@ -170,6 +193,8 @@ def publish(runs: list[Path], data: Path) -> None:
     names = [name for name in frame if name not in {"seed", "network", "minutes", *FIGURES}]
     seeds = frame.seed.nunique()
     page = _PAGE.format(readme=text, seeds=seeds, classes=classes(frame, names))
+    # The table last but one: without its json nothing is taken over from it.
+    (FOLDER / "best.json").unlink(missing_ok=True)
     runrecord.write_text(FOLDER / "best.csv", frame.to_csv(index=False, float_format="%.6g"))
     runrecord.write_json(FOLDER / "best.json", about)
     runrecord.write_text(FOLDER / "best.md", page)
@@ -178,54 +203,73 @@ def publish(runs: list[Path], data: Path) -> None:
 
 
 def merged(frame: pd.DataFrame, known: list[dict]) -> tuple[pd.DataFrame, dict]:
-    """Add what was published of other seeds, if their settings were the same.
+    """Add what was published of other seeds, if their settings and readings were the same.
 
     Args:
         frame: rows of `score`.
         known: the records of their runs.
 
     Returns:
-        (all rows by seed, {"config", "initial": where and how what they start from was trained,
-        "seeds": {seed: likewise}}).
+        (all rows by seed, {"config", "seeds": {seed: where and how it was trained}}).
     """
-    config = {k: v for k, v in known[0]["config"].items() if k not in ("seed", "data_dir")}
-    initial = (ROOT / config["initial"]).with_suffix(".json")
-    about = {"config": config, "initial": _origin(runrecord.read_json(initial))}
-    about["seeds"] = {str(record["seed"]): _origin(record) for record in known}
+    about = {"config": settings(known[0]["config"])}
+    about["seeds"] = {str(r["seed"]): _origin(r) | _start(r["initial"]) for r in known}
     table, record = FOLDER / "best.csv", FOLDER / "best.json"
-    old = runrecord.read_json(record) if table.is_file() and record.is_file() else {}
-    if old.get("config") == config:
-        before = pd.read_csv(table)
-        frame = pd.concat([before[~before.seed.isin(frame.seed)], frame])
-        about["seeds"] = old["seeds"] | about["seeds"]
+    old = runrecord.read_json(record)
+    if not table.is_file() or not isinstance(old, dict):
+        return frame, about
+    before = pd.read_csv(table)
+    alike = settings(old["config"]) == about["config"] and set(before.network) == set(READINGS)
+    if not alike:
+        print(f"{table}: of another recipe; replaced", file=sys.stderr)
+        return frame, about
+    about["seeds"] = old["seeds"] | about["seeds"]
+    frame = pd.concat([before[~before.seed.isin(frame.seed)], frame])
     return frame.sort_values("seed", kind="stable").reset_index(drop=True), about
 
 
 def _origin(record: dict) -> dict:
     """Return what a record says of where and how, its settings left out."""
-    kept = ("command", "commit", "machine", "versions", "threads", "training_seconds")
+    kept = ("command", "commit", "dirty", "machine", "versions", "threads", "training_seconds")
     return {key: record[key] for key in kept if key in record}
+
+
+def _start(record: dict) -> dict:
+    return {"initial": _origin(record) | {"accuracy": record["accuracy"]}} if record else {}
 
 
 def readme(frame: pd.DataFrame, about: dict, millions: float) -> str:
     """Return the README's part: the table, and where its numbers are from."""
-    first = next(iter(about["seeds"].values()))
-    machine, seeds = first["machine"], len(about["seeds"])
-    threads = first.get("threads", {}).get(runrecord.INTRA, machine["cores"])
-    commits = sorted({str(r["commit"])[:10] for r in about["seeds"].values()})
-    spread = f"± is the standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    origins, seeds = list(about["seeds"].values()), frame.seed.nunique()
+    starts = [
+        origin["initial"]["training_seconds"] / 60 for origin in origins if "initial" in origin
+    ]
     text = _README.format(
         rows=table(frame),
-        spread=spread,
+        spread=f"± is the standard deviation over {seeds} seeds" if seeds > 1 else "one seed",
         width=about["config"]["depth_multiplier"],
         parameters=millions,
-        before=about["initial"]["training_seconds"] / 60,
-        minutes=frame.minutes.max(),
+        start=_SHAPES.format(minutes=_span(starts)) if starts else _DRAWN,
+        minutes=_span(frame.minutes),
         steps=about["config"]["coarse_steps"],
-        machine=f"{machine['cpu']}, {threads} of {machine['cores']} cores a training, "
-        f"TensorFlow {first['versions']['tensorflow']}, commit {', '.join(commits)}.",
+        machine="; ".join(sorted({_place(origin) for origin in origins})),
     )
     return text.strip()
+
+
+def _span(minutes: Iterable[float]) -> str:
+    """Return "72", or "72 to 80" where they differ."""
+    return " to ".join(dict.fromkeys(f"{f(minutes):.0f}" for f in (min, max)))
+
+
+def _place(origin: dict) -> str:
+    machine = origin["machine"]
+    threads = origin.get("threads", {}).get(runrecord.INTRA, machine["cores"])
+    commit = f"commit {str(origin['commit'])[:10]}" + " with changes" * bool(origin.get("dirty"))
+    return (
+        f"{machine['cpu']}, {threads} of {machine['cores']} cores a training, "
+        f"TensorFlow {origin['versions']['tensorflow']}, {commit}"
+    )
 
 
 if __name__ == "__main__":

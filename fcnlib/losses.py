@@ -1,4 +1,4 @@
-"""The masked per-pixel cross-entropy, and weights for rare classes."""
+"""The masked per-pixel cross-entropy, weights for rare classes, and the loss of the mean IoU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fcnlib.upsampling import upsample
 from fcnlib.workers import size
 from fcnlib.workers import summed as over_workers
 
-_APART = 4  # pixels between those that a loss that sorts them looks at
+_EVERY = 4  # rows and columns of which a loss that sorts pixels takes one
 
 
 def pixel_cross_entropy(
@@ -94,14 +94,15 @@ def lovasz_softmax(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     of pixels, each weighed by what it takes from its class's IoU, so a rare class counts as much as
     a frequent one. Void pixels and classes that the batch does not show count nowhere.
 
-    Several processes that share a batch each give their share of it.
+    Several processes that share a batch each take it over their own part, divided by how many they
+    are: they add up to the mean of the parts, which is near to what the whole batch gives.
 
     Args:
         logits: float32 [N, H, W, C].
         labels: uint8 or int32 [N, H, W], 0..C-1 or 255 for void.
 
     Returns:
-        float32 scalar in [0, 1]; 0 where every pixel is void.
+        float32 scalar in [0, 1 / processes]; 0 where every pixel is void.
 
     Source: Berman, Rannen Triki, Blaschko 2018, equations 8, 9 and 11,
     https://arxiv.org/abs/1705.08790.
@@ -112,7 +113,7 @@ def lovasz_softmax(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     truth = tf.transpose(tf.one_hot(wanted, classes))  # [C, P]; zeros in the columns of void
     errors = tf.abs(truth - chances) * tf.cast(wanted != VOID, tf.float32)
     # An error weighs what its pixel takes from the IoU of a set with all larger errors in it.
-    order = tf.argsort(tf.stop_gradient(errors), direction="DESCENDING")
+    order = tf.argsort(errors, direction="DESCENDING")
     found = tf.gather(truth, order, batch_dims=1)
     pixels = tf.reduce_sum(truth, axis=1, keepdims=True)
     left = pixels - tf.cumsum(found, axis=1)
@@ -134,18 +135,21 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
 
     Args:
         config: gives the seed of the dropout, the sum or mean, and the weights of these losses.
-        class_weights: float32 [C], or None for equal weights; void, where it is a class, gets 1.
+        class_weights: float32 [C], or None for equal weights; void, where it is a class, gets 1
+            (and counts in the mean IoU).
 
     Returns:
         A function of (network, batch of fixed size, stage, step) to a float32 scalar.
 
     Raises:
-        InputError: at the first call, where there are no score maps to weigh; at once, where a
-            share would be added to a sum over pixels.
+        InputError: at the first call, where there are no score maps to weigh; at once, where the
+            loss of the mean IoU would be added to a sum over pixels.
     """
     summed = config.loss == "sum"
     if summed and config.lovasz_loss:
-        raise InputError("lovasz_loss is a share of pixels: set loss=mean, or lovasz_loss=0")
+        raise InputError(
+            "lovasz_loss is at most 1, a sum has no bound: set loss=mean or lovasz_loss=0"
+        )
     if class_weights is not None:
         class_weights = np.append(class_weights, 1.0)
 
@@ -167,7 +171,7 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
             coarse, logits = {}, net(batch["image"], **mode)
         total = entropy(logits, labels)
         if config.lovasz_loss:
-            few = (slice(None), slice(None, None, _APART), slice(None, None, _APART))
+            few = (slice(None), slice(None, None, _EVERY), slice(None, None, _EVERY))
             total += config.lovasz_loss * lovasz_softmax(logits[few], labels[few])
         alike = net.stride**2 if summed else 1  # pixels that a sample point stands for
         for stride, scores in coarse.items():

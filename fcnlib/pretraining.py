@@ -111,7 +111,7 @@ def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
         batches,
         loss,
         config.train,
-        ROOT / "results/runs/pretrain",
+        ROOT / "results/runs" / f"pretrain-{out.stem}",  # of each width one can be resumed
         meta=meta,
         names=[path.name for path in paths],
         evaluate=accuracy,

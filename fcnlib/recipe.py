@@ -90,7 +90,7 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     network = build_fcn(config, dataset.labels.num_classes, job.stride)
     if job.start is not None:
         if config.network.initial and job.start == config.path("initial"):
-            _initial_there(config)
+            _require_initial(config)
         start_from(network, job.start)
     store, *scored = _stores(config, dataset)
 
@@ -122,13 +122,12 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     return job.folder
 
 
-def _initial_there(config: Config) -> None:
-    path, given = config.path("initial"), config.network
+def _require_initial(config: Config) -> None:
+    path = config.path("initial")
     if not path.is_file():
         raise InputError(
-            f"{path}: no such checkpoint; make one of generated shapes with `fcnlib pretrain "
-            f"--set depth_multiplier={given.depth_multiplier:g} --out {path}`, see data/README.md "
-            "for released weights, or start from random numbers with --set initial="
+            f"{path}: no such checkpoint; make it as data/README.md says under pretrained/, or "
+            "start from random numbers with --set initial="
         )
 
 

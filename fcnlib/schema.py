@@ -88,7 +88,7 @@ class TrainConfig:
     batch_norm_decay: float = 0.95  # of the moving averages; slim's 0.9997 needs 10,000s of steps
     loss: str = _choice("mean", "mean", "sum")  # over labelled pixels; sum divides the rates
     class_weights: str = _choice("none", "none", "median_frequency", "root_median_frequency")
-    lovasz_loss: float = 0.0  # weight of the extension of one minus the mean IoU
+    lovasz_loss: float = 0.0  # weight of the Lovász-Softmax loss, which stands for the mean IoU
     coarse_loss: float = 0.0  # weight of the loss of each coarser sum of score maps
     # What convolutions compute in; auto: 16 bits where the device is faster with them.
     precision: str = _choice("auto", "auto", "float32", "bfloat16", "float16")

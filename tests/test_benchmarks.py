@@ -182,7 +182,7 @@ def test_only_figures_of_all_test_images_are_taken_over(make_run, content, accep
 
 
 def scored(*seeds):
-    """Return rows as `front_page.score` does, 53 points for FCN-32s of no seed at all."""
+    """Return rows as `front_page.score` does, 52 points for FCN-32s of seed 1."""
     rows = [
         {"seed": seed, "network": name, "mean IoU": (50 + 2 * place + 2 * seed) / 100}
         | {"minutes": 70.0 + seed}
@@ -208,33 +208,66 @@ def test_the_front_page_by_hand():
     assert "| pole | 15.0 | 15.0 |" in front_page.classes(frame, ["sky", "pole"])
 
 
-def test_seeds_published_before_stay_while_the_settings_do(tmp_path, monkeypatch):
-    """One seed takes up to 150 minutes, so three need not be scored, or lie on a disk, at once."""
+@pytest.fixture
+def republish(tmp_path, monkeypatch):
+    """Return a function that publishes seeds into an empty folder and returns what is there."""
     monkeypatch.setattr(front_page, "FOLDER", tmp_path)
 
-    initial = tmp_path / "shapes.npz"
-    initial.with_suffix(".json").write_text(json.dumps(RECORD | {"config": {}}), encoding="utf-8")
-
-    def publish(seeds, **config):
-        config["initial"] = str(initial)
-        known = [RECORD | {"seed": s, "config": config | {"seed": s}} for s in seeds]
-        frame, about = front_page.merged(scored(*seeds), known)
+    def publish(seeds, frame=None, **config):
+        known = [RECORD | {"seed": s, "initial": {}, "config": config | {"seed": s}} for s in seeds]
+        frame, about = front_page.merged(scored(*seeds) if frame is None else frame, known)
         frame.to_csv(tmp_path / "best.csv", index=False)
         (tmp_path / "best.json").write_text(json.dumps(about), encoding="utf-8")
-        return list(frame.seed.unique()), list(about["seeds"])
+        assert set(about["seeds"]) == set(map(str, frame.seed))
+        return frame
 
-    assert publish([1, 2], steps=10) == ([1, 2], ["1", "2"])
-    assert publish([3], steps=10) == ([1, 2, 3], ["1", "2", "3"])
-    assert publish([2], steps=10) == ([1, 2, 3], ["1", "2", "3"])
-    assert len(pd.read_csv(tmp_path / "best.csv")) == 3 * len(front_page.READINGS)
-    assert publish([1], steps=20) == ([1], ["1"])
+    return publish
+
+
+def test_seeds_published_before_stay_while_the_settings_do(republish, tmp_path, capsys):
+    """One seed takes up to 150 minutes, so three need not be scored, or lie on a disk, at once."""
+    assert list(republish([1, 2], coarse_steps=10, data_dir="here").seed.unique()) == [1, 2]
+    frame = republish([3], coarse_steps=10, data_dir="there", tint_jitter=0.0)  # what it is anyway
+    assert list(frame.seed.unique()) == [1, 2, 3]
+    anew = scored(2).assign(**{"mean IoU": 0.7})
+    frame = republish([2], anew, coarse_steps=10)
+    assert len(frame) == 3 * len(front_page.READINGS) and not capsys.readouterr().err
+    assert set(frame[frame.seed == 2]["mean IoU"]) == {0.7}
+    assert list(republish([1], coarse_steps=20).seed.unique()) == [1]
+    assert "another recipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["best.csv", "best.json"])
+def test_half_of_a_publication_is_none(republish, tmp_path, name):
+    republish([1])
+    (tmp_path / name).unlink()
+    assert list(republish([2]).seed.unique()) == [2]
+
+
+def test_other_readings_published_before_are_not_averaged_with(republish, monkeypatch):
+    republish([1])
+    monkeypatch.delitem(front_page.READINGS, "FCN-16s")
+    assert list(republish([2]).seed.unique()) == [2]
+
+
+def test_what_a_run_started_from_must_be_on_record(make_run, tmp_path):
+    initial = tmp_path / "shapes.npz"
+    run = make_run(1, initial=str(initial)).parents[1]
+    with pytest.raises(InputError, match=r"shapes\.json: no record of `fcnlib pretrain`"):
+        front_page.records([run])
+    record = RECORD | {"accuracy": 0.9, "training_seconds": 600.0}
+    initial.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
+    assert front_page.records([run])[0]["initial"] == record
 
 
 def test_the_readme_says_where_the_numbers_are_from():
     seeds = {str(s): RECORD | {"commit": f"{s}23456789abcdef"} for s in (1, 2)}
     config = {"depth_multiplier": 0.5, "coarse_steps": 900}
-    about = {"config": config, "initial": {"training_seconds": 600}, "seeds": seeds}
-    text = front_page.readme(scored(1, 2), about, 5.5)
+    text = front_page.readme(scored(1, 2), {"config": config, "seeds": seeds}, 5.5)
     assert "standard deviation over 2 seeds" in text and "5.5 million" in text
-    assert "for 10 minutes" in text and "for 72\nminutes (900 steps" in text
-    assert "commit 123456789a, 223456789a." in text
+    assert "was drawn at random" in text and "for 71 to 72 minutes" in text and "(900 steps" in text
+    assert "commit 123456789a; a processor" in text and "commit 223456789a." in text
+    for origin in seeds.values():
+        origin |= {"dirty": True, "initial": {"training_seconds": 600}}
+    text = front_page.readme(scored(1, 2), {"config": config, "seeds": seeds}, 5.5)
+    assert "apart for 10 minutes" in text and "commit 223456789a with changes." in text

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 
+from fcnlib import losses
 from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
@@ -129,6 +130,16 @@ def test_the_extension_is_added_at_one_pixel_in_16():
     logits = network(batch["image"], training=True, frozen=True)
     wanted = float(lovasz_softmax(logits[:, ::4, ::4], batch["label"][:, ::4, ::4]))
     assert wanted > 0.3 and both - plain == pytest.approx(0.5 * wanted, rel=1e-4)
+
+
+def test_of_two_processes_each_gives_half_of_its_part(monkeypatch):
+    noise = np.random.default_rng(9)
+    logits = tf.constant(noise.normal(0, 1, [2, 8, 8, 3]), tf.float32)
+    labels = tf.constant(noise.integers(0, 3, [2, 8, 8]), tf.uint8)
+    alone = [float(lovasz_softmax(logits[i : i + 1], labels[i : i + 1])) for i in range(2)]
+    monkeypatch.setattr(losses, "size", lambda: 2)
+    shared = [float(lovasz_softmax(logits[i : i + 1], labels[i : i + 1])) for i in range(2)]
+    assert sum(shared) == pytest.approx(np.mean(alone), rel=1e-5)
 
 
 def test_the_extension_is_not_added_to_a_sum():

@@ -45,3 +45,6 @@ def test_the_command_makes_one(tiny_shapes, tmp_path, monkeypatch):
     classifier, meta = load_classifier(tmp_path / "c.npz")
     assert meta["depth_multiplier"] == 0.1
     assert np.isfinite(classifier(tf.zeros([1, 97, 97, 3]))).all()
+    wider = loaded.replace(depth_multiplier=0.12)
+    pretrain(wider, tmp_path / "wider.npz", resume=True)  # nothing of the other's to go on from
+    assert load_classifier(tmp_path / "wider.npz")[1]["depth_multiplier"] == 0.12

@@ -43,6 +43,13 @@ def test_the_first_network_learns_in_two_stages_and_the_next_starts_from_it(sett
     assert (jobs[1].folder / "record.json").is_file()
 
 
+def test_a_missing_start_is_named_with_where_to_read_how_to_make_it(setting, tmp_path):
+    config, dataset, _ = setting
+    config = config.replace(initial=str(tmp_path / "shapes-half.npz"))
+    with pytest.raises(InputError, match=r"shapes-half\.npz: no such .* data/README\.md"):
+        recipe.train_fcn(config, dataset, recipe.chain(config, tmp_path)[0])
+
+
 def test_a_start_gives_its_weights_and_leaves_new_layers_zero(setting):
     config, dataset, jobs = setting
     network = recipe.build_fcn(config, dataset.labels.num_classes, 16)
