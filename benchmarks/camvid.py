@@ -96,9 +96,17 @@ QUESTIONS = {
         "as many images in batches of 4?",
         BEST | {"batch_size": 4, "steps": 6000},
     ),
+    "thin, best, smaller batches": (
+        "and in batches of 2?",
+        BEST | {"batch_size": 2, "steps": 12000},
+    ),
     "thin, best, larger scales": ("objects larger?", BEST | {"min_scale": 0.75, "max_scale": 2.0}),
     "thin, best, longer": ("what do three times the steps bring, then?", BEST | {"steps": 9000}),
     "thin, best, from scenes": ("?", BEST | {"initial": "data/pretrained/scenes-thin.npz"}),
+    "thin, best, both": (
+        "?",
+        BEST | {"initial": "data/pretrained/scenes-thin.npz", "batch_size": 4, "steps": 6000},
+    ),
     "thin": ("is a quarter of the width enough?", QUARTER),
     "thin, from shapes": (
         "does a backbone that classified generated shapes start better?",

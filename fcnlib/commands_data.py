@@ -30,7 +30,7 @@ def data() -> None:
 @profile_option
 @settings_option
 def data_make(profile: str, settings: tuple[str, ...]) -> None:
-    """Generate the shapes or scenes of a profile into its data_dir, where they are missing."""
+    """Generate shapes, scenes or streets into a profile's data_dir, where they are missing."""
     config = read_config(profile, settings)
     from fcnlib import datasets
 
@@ -39,7 +39,7 @@ def data_make(profile: str, settings: tuple[str, ...]) -> None:
             click.echo(f"\r{done} of {total} images", nl=done == total, err=True)
 
     if config.data.dataset not in datasets.GENERATED:
-        made = " and ".join(datasets.GENERATED)
+        made = ", ".join(datasets.GENERATED)
         raise InputError(f"profile {profile!r} uses {config.data.dataset}; only {made} can be made")
     dataset = datasets.prepare(config, progress)
     click.echo(f"{dataset.root}: {_counts(dataset)}")

@@ -43,6 +43,28 @@ def download(name: str, folder: Path | None, archive: Path | None) -> None:
     click.echo(f"{short(target)}: {imported}")
 
 
+@weights.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@path_option("--to", "target", required=True, help="The .npz to write.")
+def shrink(checkpoint: Path, target: Path) -> None:
+    """Write a trained network without its optimizer and in 16 bits, for others to start from."""
+    from fcnlib import runrecord, weights
+    from fcnlib.errors import InputError
+    from fcnlib.training import CHECKPOINT
+
+    path = checkpoint / CHECKPOINT if checkpoint.is_dir() else checkpoint
+    arrays, meta = weights.load(path)
+    record = runrecord.read_json(path.with_name("record.json"))
+    if "settings" not in meta or record is None:
+        raise InputError(f"{path}: no trained network with its record.json beside it")
+    kept = {name: array for name, array in arrays.items() if not name.startswith("optimizer/")}
+    known = ("kind", "name", "stride", "classes", "labels", "settings", "start")
+    about = {key: meta[key] for key in known if key in meta}
+    weights.save(target.resolve(), kept, about, half=True)
+    runrecord.write_json(target.resolve().with_suffix(".json"), record)
+    click.echo(f"{short(target)}: {sum(a.size for a in kept.values()) / 1e6:.1f} million numbers")
+
+
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--format", "kind", default="onnx", show_default=True, metavar="NAME")

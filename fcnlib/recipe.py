@@ -141,7 +141,8 @@ def _class_weights(config: Config, store: ImageStore) -> np.ndarray | None:
 def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
     flat = config.to_dict()
     parts = [config.data, config.network, config.train]
-    parts += [getattr(config, n) for n in datasets.GENERATED if n == config.data.dataset]
+    made = datasets.GENERATED.get(config.data.dataset)
+    parts += [getattr(config, made)] if made else []
     wanted = [key for part in parts for key in vars(part)]
     start = None
     if job.start is not None:

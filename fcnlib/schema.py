@@ -28,7 +28,8 @@ class DataConfig:
 
     dataset: str = _choice(
         "shapes",
-        *("shapes", "scenes", "camvid", "voc2012", "sbd", "scene-parsing", "folder", "packed"),
+        *("shapes", "scenes", "streets", "camvid", "voc2012", "sbd", "scene-parsing"),
+        *("folder", "packed"),
     )
     data_dir: str = field(default="data/shapes", metadata={"path": True})
     train_split: str = "train"
@@ -123,7 +124,7 @@ class ShapesConfig:
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """How much of the generated scenes to make, for notebook 07 and `dataset = "scenes"`."""
+    """How much to make of the generated scenes (notebook 07 needs them too) and streets."""
 
     scenes_seed: int = 2016
     scenes_train_images: int = 600

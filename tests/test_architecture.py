@@ -26,6 +26,7 @@ LAYERS = """
     datasets.shape_scenes
     datasets.camvid datasets.scene_parsing datasets.voc
     datasets.folder datasets.sbd datasets.scenes datasets.shapes
+    datasets.streets
     datasets
     archives data_check
     compat

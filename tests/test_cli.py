@@ -41,7 +41,7 @@ MISTAKES = [
     (["settings", "--profile", "nosuch"], "no profile"),
     (["report", "/no/such/folder"], "/no/such/folder: no such folder"),
     (["evaluate", "/no/such/folder"], "holds no checkpoint.npz"),
-    (["data", "make", "--set", "dataset=camvid"], "only shapes and scenes can be made"),
+    (["data", "make", "--set", "dataset=camvid"], "only shapes, scenes, streets can be made"),
 ]
 
 

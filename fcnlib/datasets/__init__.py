@@ -1,11 +1,11 @@
-"""Data sets: records on disk, one file a format, and the generators of `shapes` and `scenes`."""
+"""Data sets: records on disk, one file a format, and the generators of three."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from fcnlib.config import Config
-from fcnlib.datasets import camvid, folder, packed, sbd, scene_parsing, scenes, shapes, voc
+from fcnlib.datasets import camvid, folder, packed, sbd, scene_parsing, scenes, shapes, streets, voc
 from fcnlib.datasets.generation import Progress
 from fcnlib.datasets.reading import describe_image, read_image, read_mask, read_pair
 from fcnlib.datasets.records import Dataset, Record
@@ -29,12 +29,14 @@ __all__ = [
     "read_pair",
     "scenes",
     "shapes",
+    "streets",
     "voc",
 ]
 
 _OPENERS = {
     "shapes": shapes.open_shapes,
     "scenes": scenes.open_scenes,
+    "streets": streets.open_streets,
     "camvid": camvid.open_camvid,
     "voc2012": voc.open_voc,
     "sbd": sbd.open_sbd,
@@ -57,6 +59,7 @@ def _listed(counts: dict[str, int]) -> str:
 ABOUT = {
     "shapes": "generated objects on clutter, 9 classes; VOC's layout (fcnlib data make)",
     "scenes": "generated streets, landscapes and rooms, 150 classes; scene parsing's layout",
+    "streets": "generated streets, 11 classes; CamVid's layout (fcnlib data make)",
     "camvid": f"street scenes, 11 classes: {_listed(camvid.COUNTS)}",
     "voc2012": f"PASCAL VOC 2012, 21 classes: {_listed(voc.COUNTS)}",
     "sbd": f"SBD and VOC 2012, 21 classes: {_listed(sbd.FULL)}",
@@ -64,7 +67,8 @@ ABOUT = {
     "folder": "your own images and masks, described by a dataset.yaml",
     "packed": "any of these, packed into TFRecords (fcnlib data pack)",
 }
-GENERATED = ("shapes", "scenes")
+# {data set that is generated: the section of the settings that says how}
+GENERATED = {"shapes": "shapes", "scenes": "scenes", "streets": "scenes"}
 
 
 def names() -> tuple[str, ...]:
@@ -90,6 +94,8 @@ def prepare(config: Config, progress: Progress | None = None) -> Dataset:
         return shapes.ensure(root, config.shapes, progress)
     if name == "scenes":
         return scenes.ensure(root, config.scenes, progress)
+    if name == "streets":
+        return streets.ensure(root, config.scenes, progress)
     return open_dataset(name, root)
 
 

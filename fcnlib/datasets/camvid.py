@@ -14,12 +14,13 @@ COUNTS = {"train": 367, "val": 101, "test": 233}
 _LAYOUTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
 
 
-def open_camvid(root: Path) -> Dataset:
+def open_camvid(root: Path, name: str = "camvid") -> Dataset:
     """Open a CamVid folder of either layout.
 
     Args:
         root: the folder with train.txt, val.txt and test.txt, and either images/SPLIT and
             labels/SPLIT, or SPLIT and SPLITannot (the SegNet tutorial's archive).
+        name: the name to give the data set.
 
     Returns:
         The data set; in its files 11 is void. Beside its three splits it has "street", the 101
@@ -41,7 +42,7 @@ def open_camvid(root: Path) -> Dataset:
                 )
                 for split, path in lists.items()
             }
-            return Dataset("camvid", root, CAMVID, splits | _street(splits), tuple(faults))
+            return Dataset(name, root, CAMVID, splits | _street(splits), tuple(faults))
     raise InputError(
         f"{root}: no CamVid here (train.txt, images/train and labels/train are not all there); "
         f"see data/README.md"

@@ -35,7 +35,7 @@ _LEAST = {
     "scenes_val_images": 1,
     "scenes_image_size": 65,
 }
-_JPEG = {"quality": 92, "subsampling": 0}
+JPEG = {"quality": 92, "subsampling": 0}
 
 Job = tuple[str, int]  # split, index
 
@@ -74,16 +74,36 @@ def ensure(root: Path, config: ScenesConfig, progress: Progress | None = None) -
     Raises:
         InputError: a setting cannot be met, or the folder holds something else.
     """
-    counts = {"train": config.scenes_train_images, "val": config.scenes_val_images}
+    settings = {"generator": VERSION, **checked(config)}
+    draw, finish = partial(_draw, config), partial(_describe, config)
+    recipe = Recipe("scenes", settings, _folders, jobs(config), draw, finish)
+    generation.ensure(root, recipe, progress)
+    return open_scenes(root)
+
+
+def checked(config: ScenesConfig) -> dict[str, int]:
+    """Return what decides the pictures.
+
+    Raises:
+        InputError: a number is too small.
+    """
     settings = {key: getattr(config, key) for key in _LEAST}
     for key, value in settings.items():
         if value < _LEAST[key]:
             raise InputError(f"{key} = {value}: it must be at least {_LEAST[key]}")
-    jobs = [(split, index) for split, count in counts.items() for index in range(count)]
-    draw, finish = partial(_draw, config), partial(_describe, config)
-    recipe = Recipe("scenes", {"generator": VERSION, **settings}, _folders, jobs, draw, finish)
-    generation.ensure(root, recipe, progress)
-    return open_scenes(root)
+    return settings
+
+
+def jobs(config: ScenesConfig) -> list[Job]:
+    """List the pictures to make, as (split, index in it)."""
+    counts = {"train": config.scenes_train_images, "val": config.scenes_val_images}
+    return [(split, index) for split, count in counts.items() for index in range(count)]
+
+
+def generator(config: ScenesConfig, job: Job) -> np.random.Generator:
+    """Return the random numbers that a picture is made of."""
+    split, index = job
+    return np.random.default_rng([config.scenes_seed, list(FOLDERS).index(split), index])
 
 
 def _folders(root: Path) -> None:
@@ -98,12 +118,12 @@ def _name(split: str, index: int) -> str:
 
 def _draw(config: ScenesConfig, root: Path, jobs: Sequence[Job]) -> None:
     for split, index in jobs:
-        rng = np.random.default_rng([config.scenes_seed, list(FOLDERS).index(split), index])
+        rng = generator(config, (split, index))
         canvas = Canvas(rng, config.scenes_image_size)
         VIEWS[_view(rng)](canvas)
         picture, mask = canvas.finish()
         place = Path(FOLDERS[split]) / _name(split, index)
-        Image.fromarray(picture).save(root / "images" / f"{place}.jpg", **_JPEG)
+        Image.fromarray(picture).save(root / "images" / f"{place}.jpg", **JPEG)
         Image.fromarray(mask).save(root / "annotations" / f"{place}.png")
 
 
@@ -114,14 +134,14 @@ def _view(rng: np.random.Generator) -> str:
 def _describe(config: ScenesConfig, root: Path) -> None:
     """Write the benchmark's two text files: how common each class is, and what each picture is."""
     pixels, images, views = np.zeros(151, np.int64), {}, []
-    for number, (split, folder) in enumerate(FOLDERS.items()):
+    for split, folder in FOLDERS.items():
         images[split] = np.zeros(151, np.int64)
         for index, path in enumerate(sorted((root / "annotations" / folder).iterdir())):
             with Image.open(path) as mask:
                 counts = np.bincount(np.asarray(mask).ravel(), minlength=151)
             pixels += counts if split == "train" else 0
             images[split] += counts > 0
-            rng = np.random.default_rng([config.scenes_seed, number, index])
+            rng = generator(config, (split, index))
             views.append(f"{path.stem} {_view(rng)}")
     share = pixels / max(pixels[1:].sum(), 1)
     lines = ["Idx\tRatio\tTrain\tVal\tName"]
