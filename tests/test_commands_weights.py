@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import inspect
+import json
 import re
 import tarfile
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from http_server import serve
+from model_maker import write_network
 from released_files import draw, slim_shapes, write_v1
 
-from fcnlib import cli, config, releases, weights
+from fcnlib import checkpoints, cli, config, releases, weights
 from fcnlib.blocks import BACKBONES
 from fcnlib.compat import tf
 
@@ -121,3 +123,21 @@ def test_the_profile_for_voc_starts_from_what_is_written():
     voc = config.load_profile("voc2012")
     assert voc.path("initial") == config.ROOT / "data/pretrained/inception_v3.npz"
     assert (voc.network.depth_multiplier, voc.network.min_depth) == (1.0, 16)
+
+
+def test_a_network_is_shrunk_to_what_others_start_from(tmp_path):
+    network = write_network(tmp_path / "fcn-8s", tuple("abc"), 8)
+    path = tmp_path / "fcn-8s" / "checkpoint.npz"
+    arrays, meta = weights.load(path)
+    weights.save(path, arrays | {"optimizer/0": np.zeros(1000, np.float32)}, meta)
+    target = tmp_path / "small.npz"
+    assert call("shrink", tmp_path / "fcn-8s", "--to", target).exit_code == 2  # no record
+    (tmp_path / "fcn-8s" / "record.json").write_text('{"commit": "abc"}', encoding="utf-8")
+    result = call("shrink", tmp_path / "fcn-8s", "--to", target)
+    assert result.exit_code == 0, result.output
+    assert target.stat().st_size < 0.6 * path.stat().st_size
+    assert json.loads(target.with_suffix(".json").read_text()) == {"commit": "abc"}
+    again, about = checkpoints.load_fcn(target)
+    assert about["classes"] == list("abc")
+    for name, variable in network.named_variables().items():
+        np.testing.assert_allclose(again.named_variables()[name], variable, rtol=1e-3, atol=1e-6)
