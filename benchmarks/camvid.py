@@ -60,6 +60,9 @@ DECAYED = {"weight_decay": 0.2}
 QUARTER = {"depth_multiplier": 0.25}
 THIN = LONG | MIXED | QUARTER
 SHAPES = {"initial": "data/pretrained/shapes-classifier.npz"}
+# Made by `fcnlib train --profile streets --set depth_multiplier=0.25 --set
+# initial=data/pretrained/shapes-classifier.npz` and `fcnlib weights shrink`.
+STREETS = {"initial": "data/pretrained/streets-thin.npz"}
 BEST = THIN | SHAPES | {"lovasz_loss": 1.0}
 COLOURS = {"colour_jitter": 0.4, "tint_jitter": 0.08}
 QUESTIONS = {
@@ -102,10 +105,10 @@ QUESTIONS = {
     ),
     "thin, best, larger scales": ("objects larger?", BEST | {"min_scale": 0.75, "max_scale": 2.0}),
     "thin, best, longer": ("what do three times the steps bring, then?", BEST | {"steps": 9000}),
-    "thin, best, from scenes": ("?", BEST | {"initial": "data/pretrained/scenes-thin.npz"}),
-    "thin, best, both": (
-        "?",
-        BEST | {"initial": "data/pretrained/scenes-thin.npz", "batch_size": 4, "steps": 6000},
+    "thin, best, from streets": ("a start from generated streets?", BEST | STREETS),
+    "thin, best, from streets, small batches": (
+        "with that, as many images in batches of 4?",
+        BEST | STREETS | {"batch_size": 4, "steps": 6000},
     ),
     "thin": ("is a quarter of the width enough?", QUARTER),
     "thin, from shapes": (

@@ -35,16 +35,17 @@ _SOURCES = ("fcnlib", "notebooks", "data/pretrained", "requirements.lock")
 
 @dataclass(frozen=True)
 class Start:
-    """When a run began: wall clock, monotonic clock, and the processor times of `/proc/stat`."""
+    """When a run began: wall clock, monotonic clock, processor times of `/proc/stat`, code."""
 
     clock: float
     monotonic: float
     jiffies: tuple[int, ...]
+    code: tuple[str | None, bool | None]  # as `git_state`; at the end it may be another
 
 
 def start() -> Start:
-    """Return the present moment, from which `capture` counts wall time and steal."""
-    return Start(time.time(), time.monotonic(), _jiffies())
+    """Return the present moment, from which `capture` counts, and the code that will run."""
+    return Start(time.time(), time.monotonic(), _jiffies(), git_state(ROOT))
 
 
 def capture(
@@ -66,24 +67,22 @@ def capture(
 
     Returns:
         A dictionary ready for JSON: command, config {key: value}, seed, device, commit (40 hex
-        digits or None), dirty (sources differ from the commit; None outside a checkout), versions
-        {package: version}, machine {system, cpu, cpu_flags, cores, memory_gib}, threads (what the
-        environment says of them, {} for TensorFlow's own choice), started (UTC, ISO 8601),
-        wall_seconds, steal (share of the processor time that other machines on the host took in
-        that time, 0..1, None where unknown).
+        digits or None) and dirty (sources differed from it; None outside a checkout) as they were
+        when it began, versions {package: version}, machine {system, cpu, cpu_flags, cores,
+        memory_gib}, threads (what the environment says of them, {} for TensorFlow's own choice),
+        started (UTC, ISO 8601), wall_seconds, steal (share of the processor time that other
+        machines on the host took in that time, 0..1, None where unknown).
     """
     settings = config.to_dict()
     for key in settings:
         if is_path(key) and settings[key]:
             settings[key] = relative(config.path(key))
-    commit, dirty = git_state(ROOT)
     record = {
         "command": command(),
         "config": settings,
         "seed": config.train.seed if seed is None else seed,
         "device": device,
-        "commit": commit,
-        "dirty": dirty,
+        **dict(zip(("commit", "dirty"), started.code, strict=True)),
         "versions": versions(),
         "machine": machine(),
         "threads": {name: os.environ[name] for name in (INTRA, INTER) if name in os.environ},

@@ -89,6 +89,13 @@ def test_the_state_of_a_checkout(tmp_path):
     assert runrecord.git_state(tmp_path / "fcnlib") == (None, None)  # inside someone else's
 
 
+def test_a_record_names_the_commit_that_ran_and_not_what_came_meanwhile(monkeypatch):
+    states = iter([("a" * 40, False), ("b" * 40, True)])
+    monkeypatch.setattr(runrecord, "git_state", lambda root: next(states))
+    found = record()
+    assert (found["commit"], found["dirty"]) == ("a" * 40, False)
+
+
 def test_steal_is_a_share_of_the_time_between(monkeypatch):
     times = iter([["cpu  10 0 10 80 0 0 0 5 0 0"], ["cpu  30 0 30 120 0 0 0 25 0 0"]])
     real = runrecord._lines
