@@ -110,6 +110,13 @@ QUESTIONS = {
         "with that, as many images in batches of 4?",
         BEST | STREETS | {"batch_size": 4, "steps": 6000},
     ),
+    "long, best, from streets, small batches": (
+        "and at half of the width?",
+        LONG
+        | MIXED
+        | {"lovasz_loss": 1.0, "initial": "data/pretrained/streets-half.npz"}
+        | {"batch_size": 4, "steps": 6000},
+    ),
     "thin": ("is a quarter of the width enough?", QUARTER),
     "thin, from shapes": (
         "does a backbone that classified generated shapes start better?",

@@ -7,8 +7,10 @@ import pytest
 from conftest import TINY_SHAPES
 
 from fcnlib import config, weights
+from fcnlib.checkpoints import load_fcn
 from fcnlib.compat import tf
-from fcnlib.labels import SHAPES
+from fcnlib.datasets import read_pair, streets
+from fcnlib.labels import CAMVID, SHAPES, VOID
 from fcnlib.pretraining import load_classifier, pretrain
 from fcnlib.runrecord import read_json
 
@@ -23,6 +25,26 @@ def test_the_shipped_checkpoint_is_small_and_says_where_it_comes_from():
     assert record["accuracy"] == pytest.approx(meta["accuracy"])
     assert record["accuracy"] > 0.7  # a guess is right one time in nine
     assert record["commit"] and record["versions"]["tensorflow"]
+
+
+def test_the_shipped_network_of_streets_knows_streets_and_says_where_it_comes_from(tmp_path):
+    path = SHIPPED.with_name("streets-half.npz")
+    assert path.stat().st_size <= 11_000_000
+    record = read_json(path.with_suffix(".json"))
+    assert record["config"]["dataset"] == "streets" and record["commit"]
+    network, meta = load_fcn(path)
+    assert meta["classes"] == list(CAMVID.classes)
+    made = config.ScenesConfig(
+        scenes_seed=7, scenes_train_images=1, scenes_val_images=4, scenes_image_size=257
+    )
+    dataset = streets.ensure(tmp_path / "streets", made)
+    right, labelled = 0, 0
+    for entry in dataset.records("val"):
+        image, mask = read_pair(entry, CAMVID)
+        scores = network(tf.constant(image[None] / 127.5 - 1, tf.float32))
+        right += np.sum(np.argmax(scores[0], axis=-1) == mask)
+        labelled += np.sum(mask != VOID)
+    assert right / labelled > 0.9  # sky, the most frequent class, is a third
 
 
 def test_both_paddings_share_the_weights():
