@@ -60,13 +60,13 @@ The published networks saw the same images and classes, on GPUs and for longer; 
 asterisk start from ImageNet, the others of theirs from random numbers.
 """
 _DRAWN = "was drawn at random"
-_SHAPES = "told generated shapes apart for {minutes} minutes (`fcnlib pretrain`)"
+_LEARNED = "learned generated {things} for {minutes} minutes (`{program}`)"
 
 
 def records(runs: list[Path]) -> list[dict]:
     """Read the records of the runs, which may differ in nothing but the seed and where the data is.
 
-    Each gets "initial", the record of the classifier of shapes that it started from, {} for none.
+    Each gets "initial", the record of what it started from, {} for random numbers.
 
     Raises:
         InputError: a run holds no network trained to the end, on other images than the table says,
@@ -93,8 +93,8 @@ def records(runs: list[Path]) -> list[dict]:
 def _initial(path: str) -> dict:
     record = (ROOT / path).with_suffix(".json")
     found = runrecord.read_json(record)
-    if not isinstance(found, dict) or not {"accuracy", "training_seconds"} <= set(found):
-        raise InputError(f"{record}: no record of `fcnlib pretrain`; make {path} with it")
+    if not isinstance(found, dict) or not {"command", "config", "training_seconds"} <= set(found):
+        raise InputError(f"{record}: no record of how {path} was made; make it anew")
     return found
 
 
@@ -235,21 +235,28 @@ def _origin(record: dict) -> dict:
 
 
 def _start(record: dict) -> dict:
-    return {"initial": _origin(record) | {"accuracy": record["accuracy"]}} if record else {}
+    """Return the same of the record of what a run started from, and what that had learned."""
+    made = {"dataset": record["config"]["dataset"]} if record else {}
+    return {"initial": _origin(record) | made} if record else {}
 
 
 def readme(frame: pd.DataFrame, about: dict, millions: float) -> str:
     """Return the README's part: the table, and where its numbers are from."""
     origins, seeds = list(about["seeds"].values()), frame.seed.nunique()
-    starts = [
-        origin["initial"]["training_seconds"] / 60 for origin in origins if "initial" in origin
-    ]
+    starts = [origin["initial"] for origin in origins if "initial" in origin]
+    start = _DRAWN
+    if starts:
+        start = _LEARNED.format(
+            things=starts[0]["dataset"],
+            minutes=_span(origin["training_seconds"] / 60 for origin in starts),
+            program=" ".join(starts[0]["command"].split()[:2]),
+        )
     text = _README.format(
         rows=table(frame),
         spread=f"± is the standard deviation over {seeds} seeds" if seeds > 1 else "one seed",
         width=about["config"]["depth_multiplier"],
         parameters=millions,
-        start=_SHAPES.format(minutes=_span(starts)) if starts else _DRAWN,
+        start=start,
         minutes=_span(frame.minutes),
         steps=about["config"]["coarse_steps"],
         machine="; ".join(sorted({_place(origin) for origin in origins})),
@@ -259,7 +266,8 @@ def readme(frame: pd.DataFrame, about: dict, millions: float) -> str:
 
 def _span(minutes: Iterable[float]) -> str:
     """Return "72", or "72 to 80" where they differ."""
-    return " to ".join(dict.fromkeys(f"{f(minutes):.0f}" for f in (min, max)))
+    found = sorted(minutes)
+    return " to ".join(dict.fromkeys(f"{found[i]:.0f}" for i in (0, -1)))
 
 
 def _place(origin: dict) -> str:

@@ -253,11 +253,14 @@ def test_other_readings_published_before_are_not_averaged_with(republish, monkey
 def test_what_a_run_started_from_must_be_on_record(make_run, tmp_path):
     initial = tmp_path / "shapes.npz"
     run = make_run(1, initial=str(initial)).parents[1]
-    with pytest.raises(InputError, match=r"shapes\.json: no record of `fcnlib pretrain`"):
+    with pytest.raises(InputError, match=r"shapes\.json: no record of how .* was made"):
         front_page.records([run])
-    record = RECORD | {"accuracy": 0.9, "training_seconds": 600.0}
+    record = RECORD | {"command": "fcnlib pretrain", "config": {}, "training_seconds": 600.0}
     initial.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
     assert front_page.records([run])[0]["initial"] == record
+
+
+START = {"training_seconds": 600, "dataset": "shapes", "command": "fcnlib pretrain --out a.npz"}
 
 
 def test_the_readme_says_where_the_numbers_are_from():
@@ -268,6 +271,7 @@ def test_the_readme_says_where_the_numbers_are_from():
     assert "was drawn at random" in text and "for 71 to 72 minutes" in text and "(900 steps" in text
     assert "commit 123456789a; a processor" in text and "commit 223456789a." in text
     for origin in seeds.values():
-        origin |= {"dirty": True, "initial": {"training_seconds": 600}}
+        origin |= {"dirty": True, "initial": START}
     text = front_page.readme(scored(1, 2), {"config": config, "seeds": seeds}, 5.5)
-    assert "apart for 10 minutes" in text and "commit 223456789a with changes." in text
+    assert "learned generated shapes for 10 minutes (`fcnlib pretrain`)" in text
+    assert "commit 223456789a with changes." in text
