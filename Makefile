@@ -7,7 +7,6 @@ UV ?= uv
 DATA ?= shapes
 STEPS ?= 400
 CAMVID ?= data/camvid
-HALF := data/pretrained/shapes-half.npz
 
 .PHONY: help workbook test soak audit study comparison camvid bench analysis lock clean
 
@@ -44,7 +43,6 @@ comparison: .venv/fcnlib ## three seeds of every system of notebook 08; ARGS="--
 		--to results/$(DATA) --by "make comparison" --comparison
 
 camvid: .venv/fcnlib ## three seeds of the front page's network: rewrites results/camvid/best.md; CAMVID=folder of CamVid
-	test -e $(HALF:.npz=.json) || $(BIN)/fcnlib pretrain --resume --set depth_multiplier=0.5 --out $(HALF)
 	for seed in 1 2 3; do $(BIN)/fcnlib train --profile camvid-best --resume --set data_dir=$(CAMVID) \
 		--set seed=$$seed --out results/runs/camvid-best-$$seed || exit; done
 	$(BIN)/python -m benchmarks.front_page results/runs/camvid-best-1 results/runs/camvid-best-2 \
