@@ -46,7 +46,7 @@ camvid: .venv/fcnlib ## three seeds of the front page's network: rewrites result
 	for seed in 1 2 3; do $(BIN)/fcnlib train --profile camvid-best --resume --set data_dir=$(CAMVID) \
 		--set seed=$$seed --out results/runs/camvid-best-$$seed || exit; done
 	$(BIN)/python -m benchmarks.front_page results/runs/camvid-best-1 results/runs/camvid-best-2 \
-		results/runs/camvid-best-3 --data $(CAMVID)
+		results/runs/camvid-best-3 --data $(CAMVID) --together
 
 bench: .venv/fcnlib ## ours and every peer in turn: rewrites the table of speed, a quarter of an hour
 	$(BIN)/python -m benchmarks.bench $(ARGS)

@@ -1,15 +1,17 @@
-"""The number on the front page: `python -m benchmarks.front_page RUN ... --data DIR`.
+"""The number on the front page: `python -m benchmarks.front_page RUN ... --data DIR [--together]`.
 
 Scores runs of `fcnlib train --profile camvid-best`, one a seed, on the test images of CamVid, once
 for each line of the table: the network cut off at every stride, then the whole one averaged with
-mirrored and resized images. A line that has been scored is not scored again, and what was published
-of other seeds of the same settings stays. Writes results/camvid/best.csv, best.json and best.md,
-and the README's part.
+mirrored and resized images; with --together also the networks of all runs averaged. A line that
+has been scored is not scored again, and what was published of other seeds of the same settings
+stays. Writes results/camvid/best.csv, best.json and best.md, and the README's part.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,6 +37,7 @@ READINGS = {
     "FCN-4s, mirrored, two sizes": Reading(flip=True, scales=(1.0, 1.5)),
 }
 TRAINED_ON, TESTED = ("camvid", "train", 0), 233  # data set, split, limit; test images
+BEST = list(READINGS)[-1]
 FIGURES = ("mean IoU", "global accuracy", "class accuracy", "boundary F1")
 _PAGE = """# CamVid, no other photographs
 
@@ -55,12 +58,14 @@ width ({parameters:.1f} million numbers) that {start},
 then saw the 367 training images, and no other photograph, for {minutes} minutes
 ({steps} steps, `fcnlib train --profile camvid-best`). Its recipe was chosen on validation images
 and on a training street held out, never on test images; the strides are one network cut off at
-each, read as `fcnlib benchmark` does. {machine}.
+each, read as `fcnlib benchmark` does{together}. {machine}.
 The published networks saw the same images and classes, on GPUs and for longer; those marked with an
 asterisk start from ImageNet, the others of theirs from random numbers.
 """
 _DRAWN = "was drawn at random"
-_LEARNED = "learned generated {things} for {minutes} minutes (`{program}`)"
+_LEARNED = "generated {things} for {minutes} minutes (`{program}`)"
+_TOGETHER = "; a line of several networks averages the probabilities of that many seeds"
+_OWN = re.compile(r" --(set|out|resume)\b.*")  # what of a command is not its subject
 
 
 def records(runs: list[Path]) -> list[dict]:
@@ -91,11 +96,14 @@ def records(runs: list[Path]) -> list[dict]:
 
 
 def _initial(path: str) -> dict:
+    """Return the record of a checkpoint, under "initial" that of what it had started from."""
     record = (ROOT / path).with_suffix(".json")
     found = runrecord.read_json(record)
     if not isinstance(found, dict) or not {"command", "config", "training_seconds"} <= set(found):
         raise InputError(f"{record}: no record of how {path} was made; make it anew")
-    return found
+    # A pretraining starts from random numbers, whatever its settings say of networks.
+    random = found["command"].startswith("fcnlib pretrain") or not found["config"].get("initial")
+    return found | {"initial": {} if random else _initial(found["config"]["initial"])}
 
 
 def settings(config: dict) -> dict:
@@ -110,31 +118,43 @@ def settings(config: dict) -> dict:
 
 def score(run: Path, record: dict, data: Path) -> list[dict]:
     """Return a row a reading of one run: seed, network, the figures and the classes' IoU."""
-    folder, rows = run / "models" / NETWORK, []
-    settings = record["config"] | {"data_dir": str(data), "eval_split": "test", "eval_limit": 0}
-    config = Config().replace(**settings)
-    for name, reading in READINGS.items():
-        path = folder / f"benchmark{reading.name}.json"
-        if not _scored(path, folder / CHECKPOINT):
-            print(f"{run.name}: {name}", flush=True)
-            scoring.benchmark(config, folder, reading=reading)
-        found = runrecord.read_json(path)
-        row = {"seed": record["seed"], "network": name}
-        row |= {"minutes": round(record["training_seconds"] / 60, 1)}
-        rows.append(row | {key: found[key] for key in FIGURES} | found["iou"])
-    return rows
+    return [_row([run], [record], data, name, reading) for name, reading in READINGS.items()]
+
+
+def score_together(runs: list[Path], known: list[dict], data: Path) -> dict:
+    """Return the row of the networks of several runs, averaged and read in the last way."""
+    others = tuple(run / "models" / NETWORK for run in runs[1:])
+    name = BEST.replace(",", f", {len(runs)} networks,", 1)
+    return _row(runs, known, data, name, dataclasses.replace(READINGS[BEST], others=others))
+
+
+def _row(runs: list[Path], known: list[dict], data: Path, name: str, reading: Reading) -> dict:
+    folder = runs[0] / "models" / NETWORK
+    path = folder / f"benchmark{reading.name}.json"
+    if not _scored(path, folder, *reading.others):
+        print(f"{runs[0].name}: {name}", flush=True)
+        changes = {"data_dir": str(data), "eval_split": "test", "eval_limit": 0}
+        config = Config().replace(**known[0]["config"] | changes)
+        scoring.benchmark(config, folder, reading=reading)
+    found = runrecord.read_json(path)
+    minutes = sum(record["training_seconds"] for record in known) / 60
+    row = {"seed": " ".join(str(record["seed"]) for record in known), "network": name}
+    row |= {"minutes": round(minutes, 1)} | {key: found[key] for key in FIGURES}
+    return row | found["iou"]
 
 
 def _newer(one: Path, other: Path) -> bool:
     return one.stat().st_mtime > other.stat().st_mtime
 
 
-def _scored(path: Path, checkpoint: Path) -> bool:
-    """Say whether a file holds the figures of this very network on all test images."""
-    if not path.is_file() or _newer(checkpoint, path):
+def _scored(path: Path, folder: Path, *others: Path) -> bool:
+    """Say whether a file holds the figures of these very networks on all test images."""
+    if not path.is_file() or any(_newer(f / CHECKPOINT, path) for f in (folder, *others)):
         return False
     found = runrecord.read_json(path)
-    return isinstance(found, dict) and (found.get("split"), found.get("images")) == ("test", TESTED)
+    if not isinstance(found, dict) or found.get("others", []) != [str(other) for other in others]:
+        return False
+    return (found.get("split"), found.get("images")) == ("test", TESTED)
 
 
 def table(frame: pd.DataFrame) -> str:
@@ -157,11 +177,11 @@ def table(frame: pd.DataFrame) -> str:
 
 
 def classes(frame: pd.DataFrame, names: list[str]) -> str:
-    """Return the table of the classes' IoU, a column a reading."""
-    means = frame.groupby("network")[names].mean()
-    lines = [f"| class | {' | '.join(READINGS)} |", "|---|" + "--:|" * len(READINGS)]
+    """Return the table of the classes' IoU, a column a line of the other table."""
+    means, networks = frame.groupby("network")[names].mean(), list(frame.network.unique())
+    lines = [f"| class | {' | '.join(networks)} |", "|---|" + "--:|" * len(networks)]
     for name in names:
-        values = " | ".join(f"{100 * means.loc[reading, name]:.1f}" for reading in READINGS)
+        values = " | ".join(f"{100 * means.loc[network, name]:.1f}" for network in networks)
         lines.append(f"| {name} | {values} |")
     return "\n".join(lines)
 
@@ -170,29 +190,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of CamVid")
+    parser.add_argument("--together", action="store_true", help="a line of their average too")
     given = parser.parse_args()
     try:
-        publish([run.resolve() for run in given.runs], given.data.resolve())
+        publish([run.resolve() for run in given.runs], given.data.resolve(), given.together)
     except InputError as error:
         print(f"benchmarks.front_page: error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def publish(runs: list[Path], data: Path) -> None:
-    """Score the runs, write the page and the README's part."""
+def publish(runs: list[Path], data: Path, together: bool = False) -> None:
+    """Score the runs, and their average if wanted; write the page and the README's part."""
     known = records(runs)
     rows = [
         row for run, record in zip(runs, known, strict=True) for row in score(run, record, data)
     ]
+    rows += [score_together(runs, known, data)] if together and len(runs) > 1 else []
     frame, about = merged(pd.DataFrame(rows), known)
     network, _ = load_fcn(runs[0] / "models" / NETWORK)
     trained = network.trainable(backbone=True, head=True)
     millions = sum(v.shape.num_elements() for v in trained.values()) / 1e6
     text = readme(frame, about, millions)
     names = [name for name in frame if name not in {"seed", "network", "minutes", *FIGURES}]
-    seeds = frame.seed.nunique()
-    page = _PAGE.format(readme=text, seeds=seeds, classes=classes(frame, names))
+    page = _PAGE.format(readme=text, seeds=len(about["seeds"]), classes=classes(frame, names))
     # The table last but one: without its json nothing is taken over from it.
     (FOLDER / "best.json").unlink(missing_ok=True)
     runrecord.write_text(FOLDER / "best.csv", frame.to_csv(index=False, float_format="%.6g"))
@@ -210,7 +231,8 @@ def merged(frame: pd.DataFrame, known: list[dict]) -> tuple[pd.DataFrame, dict]:
         known: the records of their runs.
 
     Returns:
-        (all rows by seed, {"config", "seeds": {seed: where and how it was trained}}).
+        (all rows by seed, then those of averaged ones, without what was published of a seed that
+        has been scored anew; {"config", "seeds": {seed: where and how it was trained}}).
     """
     about = {"config": settings(known[0]["config"])}
     about["seeds"] = {str(r["seed"]): _origin(r) | _start(r["initial"]) for r in known}
@@ -218,14 +240,18 @@ def merged(frame: pd.DataFrame, known: list[dict]) -> tuple[pd.DataFrame, dict]:
     old = runrecord.read_json(record)
     if not table.is_file() or not isinstance(old, dict):
         return frame, about
-    before = pd.read_csv(table)
-    alike = settings(old["config"]) == about["config"] and set(before.network) == set(READINGS)
+    before = pd.read_csv(table, dtype={"seed": str})
+    alone = before[~before.seed.str.contains(" ")]
+    alike = settings(old["config"]) == about["config"] and set(alone.network) == set(READINGS)
     if not alike:
         print(f"{table}: of another recipe; replaced", file=sys.stderr)
         return frame, about
     about["seeds"] = old["seeds"] | about["seeds"]
-    frame = pd.concat([before[~before.seed.isin(frame.seed)], frame])
-    return frame.sort_values("seed", kind="stable").reset_index(drop=True), about
+    anew = set(frame.seed)
+    kept = [set(text.split()).isdisjoint(anew) for text in before.seed]
+    frame = pd.concat([before[kept], frame])
+    order = frame.seed.map(lambda text: (text.count(" "), text))
+    return frame.iloc[order.argsort(kind="stable")].reset_index(drop=True), about
 
 
 def _origin(record: dict) -> dict:
@@ -236,32 +262,50 @@ def _origin(record: dict) -> dict:
 
 def _start(record: dict) -> dict:
     """Return the same of the record of what a run started from, and what that had learned."""
-    made = {"dataset": record["config"]["dataset"]} if record else {}
-    return {"initial": _origin(record) | made} if record else {}
+    if not record:
+        return {}
+    made = {"dataset": record["config"]["dataset"]}
+    return {"initial": _origin(record) | made | _start(record["initial"])}
 
 
 def readme(frame: pd.DataFrame, about: dict, millions: float) -> str:
     """Return the README's part: the table, and where its numbers are from."""
-    origins, seeds = list(about["seeds"].values()), frame.seed.nunique()
-    starts = [origin["initial"] for origin in origins if "initial" in origin]
-    start = _DRAWN
-    if starts:
-        start = _LEARNED.format(
-            things=starts[0]["dataset"],
-            minutes=_span(origin["training_seconds"] / 60 for origin in starts),
-            program=" ".join(starts[0]["command"].split()[:2]),
-        )
+    origins = list(about["seeds"].values())
+    learned = " and ".join(_lessons([origin.get("initial", {}) for origin in origins]))
     text = _README.format(
         rows=table(frame),
-        spread=f"± is the standard deviation over {seeds} seeds" if seeds > 1 else "one seed",
+        spread=f"± is the standard deviation over {len(origins)} seeds"
+        if len(origins) > 1
+        else "one seed",
         width=about["config"]["depth_multiplier"],
         parameters=millions,
-        start=start,
-        minutes=_span(frame.minutes),
+        start=f"learned {learned}" if learned else _DRAWN,
+        together=_TOGETHER if frame.seed.str.contains(" ").any() else "",
+        minutes=_span(_minutes(origins)),
         steps=about["config"]["coarse_steps"],
         machine="; ".join(sorted({_place(origin) for origin in origins})),
     )
     return text.strip()
+
+
+def _lessons(starts: list[dict]) -> list[str]:
+    """Return what the networks learned before, the first lesson first.
+
+    Args:
+        starts: for each seed what it began with, {} for random numbers.
+    """
+    if not all(starts):
+        return []
+    lesson = _LEARNED.format(
+        things=starts[0]["dataset"],
+        minutes=_span(_minutes(starts)),
+        program=_OWN.sub("", starts[0]["command"]),
+    )
+    return [*_lessons([start.get("initial", {}) for start in starts]), lesson]
+
+
+def _minutes(origins: list[dict]) -> list[float]:
+    return [origin["training_seconds"] / 60 for origin in origins]
 
 
 def _span(minutes: Iterable[float]) -> str:

@@ -117,6 +117,27 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
     return network, meta
 
 
+def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], dict[str, Any]]:
+    """Rebuild trained networks of the same classes, to be averaged.
+
+    Args:
+        path: as of `load_fcn`.
+        *others: more of them.
+        stride: as of `load_fcn`, for each.
+
+    Returns:
+        (the networks, what the first checkpoint says of itself).
+
+    Raises:
+        InputError: as `load_fcn`, or one has other classes than the first.
+    """
+    (first, meta), *more = (load_fcn(one, stride) for one in (path, *others))
+    for other, (_, said) in zip(others, more, strict=True):
+        if said["classes"] != meta["classes"]:
+            raise InputError(f"{other}: its classes are not those of {path}; no average of both")
+    return [first, *(network for network, _ in more)], meta
+
+
 def start_from(network: FCN | Decoder2017, path: Path) -> weights.Transfer:
     """Give a network the weights of a coarser one, or of a classifier.
 

@@ -28,12 +28,18 @@ resume_option = click.option("--resume", is_flag=True, help="Go on from the last
 
 
 def averaging_options(command: Any) -> Any:
-    """Decorate a command with --flip and --scales; `read_scales` reads the second."""
+    """Decorate a command with --flip, --scales, which `read_scales` reads, and --with."""
     scales = click.option(
         "--scales", default="1", show_default=True, help="Average over sizes: 0.75,1,1.25"
     )
+    others = click.option(
+        *("--with", "others"),
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Average with another network of the same classes; repeatable.",
+    )
     return click.option("--flip", is_flag=True, help="Average with the mirrored image.")(
-        scales(command)
+        scales(others(command))
     )
 
 

@@ -137,6 +137,7 @@ def benchmark(
     stride: int,
     flip: bool,
     scales: str,
+    others: tuple[Path, ...],
     settings: tuple[str, ...],
 ) -> None:
     """Score trained networks by the rules of their data set's benchmark.
@@ -152,7 +153,7 @@ def benchmark(
     factors = read_scales(scales)
     from fcnlib import scoring
 
-    reading = scoring.Reading(stride, flip, factors)
+    reading = scoring.Reading(stride, flip, factors, tuple(other.resolve() for other in others))
     for folder in folders:
         record = read_json(folder / "record.json") or {}
         config = Config().replace(**record.get("config", {})).replace(**overrides)

@@ -28,6 +28,7 @@ def predict(
     out: Path,
     flip: bool,
     scales: str,
+    others: tuple[Path, ...],
     crf: bool,
     tile: int,
     engine: str,
@@ -41,14 +42,14 @@ def predict(
     factors = read_scales(scales)
     images = files.find_images(places)
     names = files.choose_names(images, out)
-    from fcnlib.checkpoints import load_fcn
+    from fcnlib.checkpoints import load_alike
     from fcnlib.inference import Segmenter
 
-    network, meta = load_fcn(checkpoint)
+    networks, meta = load_alike(checkpoint, *others)
     labels = files.labels_of(meta)
-    segmenter = Segmenter(network, flip=flip, scales=factors, crf=crf, tile=tile, engine=engine)
+    segmenter = Segmenter(*networks, flip=flip, scales=factors, crf=crf, tile=tile, engine=engine)
     said = {"network": f"FCN-{meta['stride']}s", "engine": engine}
-    said |= {"flip": flip, "scales": factors, "crf": crf}
+    said |= {"flip": flip, "scales": factors, "crf": crf, "networks": len(networks)}
     files.write_legend(out, labels)
     failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
     click.echo(f"{short(out.resolve())}: {len(images) - failed} of {len(images)} images labelled")

@@ -1,4 +1,4 @@
-"""Label images of any size: whole or in overlapped tiles, averaged over flips and scales.
+"""Label images of any size: whole or in overlapped tiles; flips, scales, networks averaged.
 
 A tile sees as far beyond its core as the network's units do, and begins on the 32-pixel grid of the
 image at its scale, so that its core gets the very answer that the whole image would: there are no
@@ -94,12 +94,12 @@ def reach(network: FCN) -> int:
 
 
 class Segmenter:
-    """A trained network that labels images of any size."""
+    """A trained network, or several that are averaged, that labels images of any size."""
 
     def __init__(
         self,
         network: FCN,
-        *,
+        *others: FCN,
         flip: bool = False,
         scales: tuple[float, ...] = (1.0,),
         crf: bool = False,
@@ -110,6 +110,7 @@ class Segmenter:
 
         Args:
             network: a trained one.
+            *others: more of the same classes, their probabilities averaged with its own.
             flip: average the probabilities with those of the mirrored image.
             scales: sizes of the image to average over, factors of its side.
             crf: refine the probabilities by `postprocess.refine`.
@@ -118,16 +119,20 @@ class Segmenter:
 
         Raises:
             InputError: a scale or the tile is not positive, there is no scale, the engine is not
-                there, or the network is the one of 2017.
+                there, a network is the one of 2017, or the numbers of classes differ.
         """
-        if not isinstance(network, FCN):
+        networks = network, *others
+        if not all(isinstance(network, FCN) for network in networks):
             raise InputError("a network of 2017 has no tiles; score it with `fcnlib evaluate`")
         if not scales or not all(0 < scale < math.inf for scale in scales) or tile <= 0:
             raise InputError(f"scales {scales} and tile {tile} must be positive numbers")
-        self._network, self._flip, self._scales, self._crf = network, flip, scales, crf
-        self._engine = Engine(network, engine)
+        counts = [network.num_classes for network in networks]
+        if len(set(counts)) > 1:
+            raise InputError(f"networks of {counts} classes cannot be averaged")
+        self._flip, self._scales, self._crf = flip, scales, crf
+        self._engines = [Engine(network, engine) for network in networks]
         self.side = math.ceil(tile / GRID) * GRID
-        self._margin = reach(network)
+        self._margin = max(reach(network) for network in networks)
         image, box = tf.TensorSpec([None, None, 3]), tf.TensorSpec([4], tf.int32)
         self._run = tf.function(self._probabilities, [image, box], autograph=False)
 
@@ -155,7 +160,7 @@ class Segmenter:
         return answer
 
     def probabilities(self, image: np.ndarray, box: Box | None = None) -> np.ndarray:
-        """Average the probabilities of the classes over scales and flips.
+        """Average the probabilities of the classes over networks, scales and flips.
 
         Args:
             image: uint8 [H, W, 3].
@@ -183,27 +188,34 @@ class Segmenter:
         return _resample(found, wanted, box, 1 / down, 1 / across)
 
     def _probabilities(self, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
-        images = pad_to_grid(pixels[None], self._network.centred)
-        found = self._part(self._engine.fused(images), corners)
+        total = sum(self._of_one(engine, pixels, corners) for engine in self._engines)
+        return total / len(self._engines)
+
+    def _of_one(self, engine: Engine, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
+        network = engine.network
+        images = pad_to_grid(pixels[None], network.centred)
+        found = _part(network, engine.fused(images), corners)
         if self._flip:
             # The grid's sample points lie as far from its right end as from its left.
-            mirrored = self._engine.fused(images[:, :, ::-1])
-            found = (found + self._part(mirrored[:, :, ::-1], corners)) / 2
+            mirrored = engine.fused(images[:, :, ::-1])
+            found = (found + _part(network, mirrored[:, :, ::-1], corners)) / 2
         return found
 
-    def _part(self, fused: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
-        top, left, bottom, right = tf.unstack(corners)
-        stride, classes = self._network.stride, self._network.num_classes
-        if self._network.centred:
-            logits = upsample(fused, stride, centred=True)[0, top:bottom, left:right]
-            return tf.nn.softmax(logits[..., :classes])
-        coarse = fused[
-            :,
-            top // stride : (bottom - 1) // stride + 2,
-            left // stride : (right - 1) // stride + 2,
-        ]
-        logits = upsample(coarse, stride)[0, : bottom - top, : right - left]
+
+def _part(network: FCN, fused: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
+    """Upsample the scores of one part, and turn them into probabilities."""
+    top, left, bottom, right = tf.unstack(corners)
+    stride, classes = network.stride, network.num_classes
+    if network.centred:
+        logits = upsample(fused, stride, centred=True)[0, top:bottom, left:right]
         return tf.nn.softmax(logits[..., :classes])
+    coarse = fused[
+        :,
+        top // stride : (bottom - 1) // stride + 2,
+        left // stride : (right - 1) // stride + 2,
+    ]
+    logits = upsample(coarse, stride)[0, : bottom - top, : right - left]
+    return tf.nn.softmax(logits[..., :classes])
 
 
 def _resample(

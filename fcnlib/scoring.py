@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fcnlib import protocols, runrecord
+from fcnlib.checkpoints import load_alike
 from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.datasets import Record, read_image
@@ -17,7 +18,7 @@ from fcnlib.evaluation import predictions, predictor, settled
 from fcnlib.image_store import ImageStore
 from fcnlib.inference import Segmenter
 from fcnlib.input_pipeline import eval_batches
-from fcnlib.recipe import load_fcn, prepare_data, records
+from fcnlib.recipe import prepare_data, records
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,21 @@ class Reading:
     """How answers are read off a trained network.
 
     `stride` is the one at which the sum of score maps is cut off, 0 for the network's own; `flip`
-    averages with the mirrored image; `scales` are sizes of the image to average over.
+    averages with the mirrored image; `scales` are sizes of the image to average over, `others`
+    checkpoints or folders of networks of the same classes.
     """
 
     stride: int = 0
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
+    others: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
         """The reading in a file name: "" for a plain one, else such as "-8s-flip-0.75-1"."""
         words = [f"{self.stride}s"] * bool(self.stride) + ["flip"] * self.flip
         words += [f"{scale:g}" for scale in self.scales] if self.scales != (1.0,) else []
+        words += [f"with-{len(self.others)}"] * bool(self.others)
         return "".join(f"-{word}" for word in words)
 
     def predictor(self, folder: Path) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -46,12 +50,13 @@ class Reading:
             folder: of the trained network.
 
         Raises:
-            InputError: there is no such stride or scale in it, or it is none of ours.
+            InputError: there is no such stride or scale in it, it is none of ours, or another has
+                other classes.
         """
-        network, _ = load_fcn(folder, stride=self.stride)
-        if not self.flip and self.scales == (1.0,):
-            return predictor(settled(network))
-        segmenter = Segmenter(network, flip=self.flip, scales=self.scales)
+        networks, _ = load_alike(folder, *self.others, stride=self.stride)
+        if not self.flip and self.scales == (1.0,) and not self.others:
+            return predictor(settled(networks[0]))
+        segmenter = Segmenter(*networks, flip=self.flip, scales=self.scales)
 
         def predict(images: tf.Tensor) -> tf.Tensor:
             pixels = tf.cast(tf.round((images + 1) * 127.5), tf.uint8).numpy()
@@ -99,6 +104,7 @@ def benchmark(
     figures = board.figures()
     about: dict[str, Any] = {"benchmark": dataset.name, "split": split, "images": len(store)}
     about |= {"stride": reading.stride, "flip": reading.flip, "scales": list(reading.scales)}
+    about |= {"others": [str(other) for other in reading.others]}
     about |= {"iou": dict(zip(dataset.labels.classes, board.iou(), strict=True))}
     runrecord.write_json(folder / f"benchmark{reading.name}.json", about | figures)
     return figures

@@ -14,6 +14,7 @@ RECORD = {
     "machine": {"cpu": "a processor", "cores": 2},
     "versions": {"tensorflow": "2.21.0"},
     "commit": "0123456789abcdef",
+    "training_seconds": 4260,
 }
 
 
@@ -173,18 +174,19 @@ def test_the_front_page_takes_finished_runs_that_differ_in_the_seed(make_run):
 def test_only_figures_of_all_test_images_are_taken_over(make_run, content, accepted):
     folder = make_run(1)
     path, checkpoint = folder / "benchmark.json", folder / "checkpoint.npz"
-    assert not front_page._scored(path, checkpoint)
+    assert not front_page._scored(path, folder)
     path.write_text(content, encoding="utf-8")
-    assert front_page._scored(path, checkpoint) == accepted
+    assert front_page._scored(path, folder) == accepted
+    assert not front_page._scored(path, folder, folder)  # none of an average
     later = path.stat().st_mtime + 10
     os.utime(checkpoint, (later, later))
-    assert not front_page._scored(path, checkpoint)
+    assert not front_page._scored(path, folder)
 
 
 def scored(*seeds):
     """Return rows as `front_page.score` does, 52 points for FCN-32s of seed 1."""
     rows = [
-        {"seed": seed, "network": name, "mean IoU": (50 + 2 * place + 2 * seed) / 100}
+        {"seed": str(seed), "network": name, "mean IoU": (50 + 2 * place + 2 * seed) / 100}
         | {"minutes": 70.0 + seed}
         | dict.fromkeys(front_page.FIGURES[1:], 0.9)
         | {"sky": 0.9, "pole": 0.1 * seed}
@@ -218,7 +220,7 @@ def republish(tmp_path, monkeypatch):
         frame, about = front_page.merged(scored(*seeds) if frame is None else frame, known)
         frame.to_csv(tmp_path / "best.csv", index=False)
         (tmp_path / "best.json").write_text(json.dumps(about), encoding="utf-8")
-        assert set(about["seeds"]) == set(map(str, frame.seed))
+        assert set(about["seeds"]) == set(" ".join(frame.seed).split())
         return frame
 
     return publish
@@ -226,14 +228,14 @@ def republish(tmp_path, monkeypatch):
 
 def test_seeds_published_before_stay_while_the_settings_do(republish, tmp_path, capsys):
     """One seed takes up to 150 minutes, so three need not be scored, or lie on a disk, at once."""
-    assert list(republish([1, 2], coarse_steps=10, data_dir="here").seed.unique()) == [1, 2]
+    assert list(republish([1, 2], coarse_steps=10, data_dir="here").seed.unique()) == ["1", "2"]
     frame = republish([3], coarse_steps=10, data_dir="there", tint_jitter=0.0)  # what it is anyway
-    assert list(frame.seed.unique()) == [1, 2, 3]
+    assert list(frame.seed.unique()) == ["1", "2", "3"]
     anew = scored(2).assign(**{"mean IoU": 0.7})
     frame = republish([2], anew, coarse_steps=10)
     assert len(frame) == 3 * len(front_page.READINGS) and not capsys.readouterr().err
-    assert set(frame[frame.seed == 2]["mean IoU"]) == {0.7}
-    assert list(republish([1], coarse_steps=20).seed.unique()) == [1]
+    assert set(frame[frame.seed == "2"]["mean IoU"]) == {0.7}
+    assert list(republish([1], coarse_steps=20).seed.unique()) == ["1"]
     assert "another recipe" in capsys.readouterr().err
 
 
@@ -241,13 +243,46 @@ def test_seeds_published_before_stay_while_the_settings_do(republish, tmp_path, 
 def test_half_of_a_publication_is_none(republish, tmp_path, name):
     republish([1])
     (tmp_path / name).unlink()
-    assert list(republish([2]).seed.unique()) == [2]
+    assert list(republish([2]).seed.unique()) == ["2"]
 
 
 def test_other_readings_published_before_are_not_averaged_with(republish, monkeypatch):
     republish([1])
     monkeypatch.delitem(front_page.READINGS, "FCN-16s")
-    assert list(republish([2]).seed.unique()) == [2]
+    assert list(republish([2]).seed.unique()) == ["2"]
+
+
+def test_an_average_of_networks_is_published_until_one_of_them_is_another(republish):
+    both = scored(1).tail(1).assign(seed="1 2", network="FCN-4s, 2 networks")
+    frame = republish([1, 2], pd.concat([scored(1), both, scored(2)]))
+    assert list(frame.seed.unique()) == ["1", "1 2", "2"]
+    frame = republish([10, 3])
+    assert list(frame.seed.unique()) == ["1", "10", "2", "3", "1 2"]
+    assert "| **FCN-4s, 2 networks** | **62.0** |" in front_page.table(frame)
+    assert "FCN-4s, 2 networks |\n" in front_page.classes(frame, ["sky"])
+    assert list(republish([2]).seed.unique()) == ["1", "10", "2", "3"]
+
+
+def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch):
+    runs = [make_run(seed).parents[1] for seed in (1, 2)]
+    known = [RECORD | {"seed": seed, "config": {}} for seed in (1, 2)]
+    asked = []
+
+    def benchmark(config, folder, reading):
+        asked.append((config.data.eval_split, folder.parents[1].name, reading))
+        said = {"split": "test", "images": 233, "others": [str(o) for o in reading.others]}
+        said |= dict.fromkeys(front_page.FIGURES, 0.6) | {"iou": {"sky": 0.9}}
+        (folder / f"benchmark{reading.name}.json").write_text(json.dumps(said), encoding="utf-8")
+
+    monkeypatch.setattr(front_page.scoring, "benchmark", benchmark)
+    rows = [front_page.score_together(runs, known, runs[0]) for _ in range(2)]
+    assert rows[0] == rows[1] and len(asked) == 1
+    assert (rows[0]["seed"], rows[0]["minutes"]) == ("1 2", 142.0)
+    split, first, reading = asked[0]
+    assert (split, first, reading.others) == ("test", "run-1", (runs[1] / "models" / "fcn-4s",))
+    assert reading.flip and reading.scales == (1.0, 1.5)
+    front_page.score_together([runs[0], make_run(3).parents[1]], known, runs[0])
+    assert len(asked) == 2
 
 
 def test_what_a_run_started_from_must_be_on_record(make_run, tmp_path):
@@ -257,7 +292,11 @@ def test_what_a_run_started_from_must_be_on_record(make_run, tmp_path):
         front_page.records([run])
     record = RECORD | {"command": "fcnlib pretrain", "config": {}, "training_seconds": 600.0}
     initial.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
-    assert front_page.records([run])[0]["initial"] == record
+    assert front_page.records([run])[0]["initial"] == record | {"initial": {}}
+    later = {"command": "fcnlib train", "config": {"initial": str(initial)}, "training_seconds": 9}
+    (tmp_path / "streets.json").write_text(json.dumps(later), encoding="utf-8")
+    found = front_page.records([make_run(2, initial=str(tmp_path / "streets.npz")).parents[1]])
+    assert found[0]["initial"]["initial"] == record | {"initial": {}}
 
 
 START = {"training_seconds": 600, "dataset": "shapes", "command": "fcnlib pretrain --out a.npz"}
@@ -268,10 +307,20 @@ def test_the_readme_says_where_the_numbers_are_from():
     config = {"depth_multiplier": 0.5, "coarse_steps": 900}
     text = front_page.readme(scored(1, 2), {"config": config, "seeds": seeds}, 5.5)
     assert "standard deviation over 2 seeds" in text and "5.5 million" in text
-    assert "was drawn at random" in text and "for 71 to 72 minutes" in text and "(900 steps" in text
+    assert "was drawn at random" in text and "for 71 minutes" in text and "(900 steps" in text
     assert "commit 123456789a; a processor" in text and "commit 223456789a." in text
     for origin in seeds.values():
         origin |= {"dirty": True, "initial": START}
     text = front_page.readme(scored(1, 2), {"config": config, "seeds": seeds}, 5.5)
     assert "learned generated shapes for 10 minutes (`fcnlib pretrain`)" in text
     assert "commit 223456789a with changes." in text
+    streets = {"training_seconds": 1080, "dataset": "streets"}
+    streets |= {"command": "fcnlib train --profile streets --resume --out b", "initial": START}
+    for origin, minutes in zip(seeds.values(), (71, 75), strict=True):
+        origin |= {"initial": streets, "training_seconds": 60 * minutes}
+    text = front_page.readme(scored(1, 2), {"config": config, "seeds": seeds}, 5.5)
+    assert (
+        "that learned generated shapes for 10 minutes (`fcnlib pretrain`) and generated streets "
+        "for 18 minutes (`fcnlib train --profile streets`),"
+    ) in text
+    assert "for 71 to 75 minutes" in text and "several networks" not in text

@@ -10,7 +10,10 @@ from click.testing import CliRunner
 from model_maker import write_network
 from PIL import Image
 
+from fcnlib.checkpoints import load_fcn
 from fcnlib.cli import main
+from fcnlib.datasets import read_image
+from fcnlib.inference import Segmenter
 from fcnlib.labels import SHAPES
 
 
@@ -61,6 +64,21 @@ def test_all_good_is_status_0_and_tiles_do_not_change_the_answer(network, images
         assert predict(network, image, "--out", tmp_path / name, *more).exit_code == 0
     whole, tiles = (np.asarray(Image.open(tmp_path / n / "colour.png")) for n in ("whole", "tiles"))
     assert np.mean(whole == tiles) > 0.999
+
+
+def test_two_networks_answer_together(network, images, tmp_path):
+    other, image = tmp_path / "fcn-32s", images / "colour.png"
+    write_network(other, SHAPES.classes, 32, seed=2)
+    for name, words in {"one": [], "both": ["--with", other]}.items():
+        assert predict(network, image, "--out", tmp_path / name, *words).exit_code == 0
+        said = json.loads((tmp_path / name / "colour.json").read_text("utf-8"))
+        assert said["networks"] == 1 + len(words) // 2
+    with Image.open(tmp_path / "both" / "colour.png") as stored:
+        answer = np.asarray(stored)
+    networks = [load_fcn(folder)[0] for folder in (network, other)]
+    assert np.array_equal(answer, Segmenter(*networks).label(read_image(image)))
+    with Image.open(tmp_path / "one" / "colour.png") as stored:
+        assert np.mean(answer != np.asarray(stored)) > 0.01
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,17 @@ def test_scales_are_averaged():
     np.testing.assert_allclose(found.sum(axis=-1), 1, atol=1e-5)
 
 
+def test_networks_are_averaged_whatever_their_strides():
+    (one, other), image = (make_network(3, 8), make_network(3, 32)), noise(65, 97)
+    wanted = (whole(one, image) + whole(other, image)) / 2
+    np.testing.assert_allclose(Segmenter(one, other).probabilities(image), wanted, atol=1e-5)
+    core = Box(32, 64, 64, 96)
+    found = Segmenter(one, other, tile=32).probabilities(image, core)
+    np.testing.assert_allclose(found, core.cut(wanted), atol=2e-4)
+    with pytest.raises(InputError, match=r"networks of \[3, 4\] classes cannot be averaged"):
+        Segmenter(one, make_network(4, 8))
+
+
 def test_the_random_field_refines_what_was_found(monkeypatch):
     network, image = make_network(3, 8), noise(60, 70)
     refined = postprocess.refine(whole(network, image), image).argmax(-1)

@@ -1,6 +1,7 @@
 """A network cut off at a coarser stride, mirrored, at other sizes: the same by other ways."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,12 +56,26 @@ def test_mirrored_and_at_sizes_it_is_what_predict_writes(folder):
     assert not np.array_equal(answers, Reading().predictor(folder)(UNIT).numpy())
 
 
+def test_with_others_it_is_the_average_of_all(folder, tmp_path):
+    write_network(tmp_path / "b", tuple("abcdefghi"), 16, seed=7)
+    networks = [load_fcn(place)[0] for place in (folder, tmp_path / "b")]
+    parts = [tf.nn.softmax(network(UNIT)).numpy() for network in networks]
+    expected = np.mean(parts, axis=0).argmax(axis=-1)
+    answers = Reading(others=(tmp_path / "b",)).predictor(folder)(UNIT).numpy()
+    assert (answers == expected).mean() > 0.999
+    assert all((part.argmax(axis=-1) != expected).mean() > 0.01 for part in parts)
+    write_network(tmp_path / "c", tuple("abcdefghj"), 8)
+    with pytest.raises(InputError, match=r"c: its classes are not those of .*fcn-8s"):
+        Reading(others=(tmp_path / "c",)).predictor(folder)
+
+
 @pytest.mark.parametrize(
     ("reading", "name"),
     [
         (Reading(), ""),
         (Reading(16), "-16s"),
         (Reading(flip=True, scales=(0.75, 1.0, 1.25)), "-flip-0.75-1-1.25"),
+        (Reading(flip=True, others=(Path("a"), Path("b"))), "-flip-with-2"),
     ],
 )
 def test_every_reading_has_a_file_of_its_own(reading, name):
