@@ -3,8 +3,9 @@
 Scores runs of `fcnlib train --profile camvid-best`, one a seed, on the test images of CamVid, once
 for each line of the table: the network cut off at every stride, then the whole one averaged with
 mirrored and resized images; with --together also the networks of all runs averaged. A line that
-has been scored is not scored again, and what was published of other seeds of the same settings
-stays. Writes results/camvid/best.csv, best.json and best.md, and the README's part.
+has been scored is not scored again, and what was published of seeds that are not given stays if
+their settings were the same. Writes results/camvid/best.csv, best.json and best.md, and the
+README's part.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _PAGE = """# CamVid, no other photographs
 
 ## IoU of the classes
 
-Percent, mean over the seeds ({seeds}).
+Percent, mean over the seeds ({seeds}); a column of several networks is their average.
 
 {classes}
 """
@@ -65,7 +66,7 @@ asterisk start from ImageNet, the others of theirs from random numbers.
 _DRAWN = "was drawn at random"
 _LEARNED = "generated {things} for {minutes} minutes (`{program}`)"
 _TOGETHER = "; a line of several networks averages the probabilities of that many seeds"
-_OWN = re.compile(r" --(set|out|resume)\b.*")  # what of a command is not its subject
+_WHERE_AND_HOW = re.compile(r" --(?:set|out)[ =]\S+| --resume\b")  # options of a command
 
 
 def records(runs: list[Path]) -> list[dict]:
@@ -95,15 +96,19 @@ def records(runs: list[Path]) -> list[dict]:
     return found
 
 
-def _initial(path: str) -> dict:
+def _initial(path: str, *later: Path) -> dict:
     """Return the record of a checkpoint, under "initial" that of what it had started from."""
     record = (ROOT / path).with_suffix(".json")
     found = runrecord.read_json(record)
     if not isinstance(found, dict) or not {"command", "config", "training_seconds"} <= set(found):
         raise InputError(f"{record}: no record of how {path} was made; make it anew")
+    if record in later:
+        raise InputError(f"{record}: says that it started from itself; make it anew")
     # A pretraining starts from random numbers, whatever its settings say of networks.
     random = found["command"].startswith("fcnlib pretrain") or not found["config"].get("initial")
-    return found | {"initial": {} if random else _initial(found["config"]["initial"])}
+    return found | {
+        "initial": {} if random else _initial(found["config"]["initial"], record, *later)
+    }
 
 
 def settings(config: dict) -> dict:
@@ -152,7 +157,9 @@ def _scored(path: Path, folder: Path, *others: Path) -> bool:
     if not path.is_file() or any(_newer(f / CHECKPOINT, path) for f in (folder, *others)):
         return False
     found = runrecord.read_json(path)
-    if not isinstance(found, dict) or found.get("others", []) != [str(other) for other in others]:
+    if not isinstance(found, dict) or found.get("others", []) != [
+        runrecord.relative(other) for other in others
+    ]:
         return False
     return (found.get("split"), found.get("images")) == ("test", TESTED)
 
@@ -202,11 +209,13 @@ def main() -> int:
 
 def publish(runs: list[Path], data: Path, together: bool = False) -> None:
     """Score the runs, and their average if wanted; write the page and the README's part."""
+    if together and len(runs) < 2:
+        raise InputError("--together averages the networks of several runs; give two or more")
     known = records(runs)
     rows = [
         row for run, record in zip(runs, known, strict=True) for row in score(run, record, data)
     ]
-    rows += [score_together(runs, known, data)] if together and len(runs) > 1 else []
+    rows += [score_together(runs, known, data)] if together else []
     frame, about = merged(pd.DataFrame(rows), known)
     network, _ = load_fcn(runs[0] / "models" / NETWORK)
     trained = network.trainable(backbone=True, head=True)
@@ -231,8 +240,9 @@ def merged(frame: pd.DataFrame, known: list[dict]) -> tuple[pd.DataFrame, dict]:
         known: the records of their runs.
 
     Returns:
-        (all rows by seed, then those of averaged ones, without what was published of a seed that
-        has been scored anew; {"config", "seeds": {seed: where and how it was trained}}).
+        (all rows by seed, then averages of networks, which go when one of their seeds is given
+        again, or another average of as many; {"config", "seeds": {seed: where and how it was
+        trained}}).
     """
     about = {"config": settings(known[0]["config"])}
     about["seeds"] = {str(r["seed"]): _origin(r) | _start(r["initial"]) for r in known}
@@ -247,10 +257,10 @@ def merged(frame: pd.DataFrame, known: list[dict]) -> tuple[pd.DataFrame, dict]:
         print(f"{table}: of another recipe; replaced", file=sys.stderr)
         return frame, about
     about["seeds"] = old["seeds"] | about["seeds"]
-    anew = set(frame.seed)
-    kept = [set(text.split()).isdisjoint(anew) for text in before.seed]
-    frame = pd.concat([before[kept], frame])
-    order = frame.seed.map(lambda text: (text.count(" "), text))
+    given, averages = set(frame.seed), set(frame.network) - set(READINGS)
+    gone = before.seed.map(lambda text: not given.isdisjoint(text.split()))
+    frame = pd.concat([before[~(gone | before.network.isin(averages))], frame])
+    order = frame.seed.map(lambda text: (text.count(" "), [int(word) for word in text.split()]))
     return frame.iloc[order.argsort(kind="stable")].reset_index(drop=True), about
 
 
@@ -299,7 +309,7 @@ def _lessons(starts: list[dict]) -> list[str]:
     lesson = _LEARNED.format(
         things=starts[0]["dataset"],
         minutes=_span(_minutes(starts)),
-        program=_OWN.sub("", starts[0]["command"]),
+        program=_WHERE_AND_HOW.sub("", starts[0]["command"]),
     )
     return [*_lessons([start.get("initial", {}) for start in starts]), lesson]
 

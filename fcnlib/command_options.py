@@ -32,11 +32,10 @@ def averaging_options(command: Any) -> Any:
     scales = click.option(
         "--scales", default="1", show_default=True, help="Average over sizes: 0.75,1,1.25"
     )
-    others = click.option(
+    others = path_option(
         *("--with", "others"),
         multiple=True,
-        type=click.Path(path_type=Path),
-        help="Average with another network of the same classes; repeatable.",
+        help="Average with another network, its folder or checkpoint; repeatable.",
     )
     return click.option("--flip", is_flag=True, help="Average with the mirrored image.")(
         scales(others(command))

@@ -49,7 +49,8 @@ def predict(
     labels = files.labels_of(meta)
     segmenter = Segmenter(*networks, flip=flip, scales=factors, crf=crf, tile=tile, engine=engine)
     said = {"network": f"FCN-{meta['stride']}s", "engine": engine}
-    said |= {"flip": flip, "scales": factors, "crf": crf, "networks": len(networks)}
+    said |= {"flip": flip, "scales": factors, "crf": crf}
+    said |= {"others": [os.path.relpath(other, out) for other in others]}
     files.write_legend(out, labels)
     failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
     click.echo(f"{short(out.resolve())}: {len(images) - failed} of {len(images)} images labelled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +38,15 @@ class Reading:
 
     @property
     def name(self) -> str:
-        """The reading in a file name: "" for a plain one, else such as "-8s-flip-0.75-1"."""
+        """The reading in a file name: "" for a plain one, else such as "-8s-flip-0.75-1".
+
+        Others are there as their number and a digest of where they lie.
+        """
         words = [f"{self.stride}s"] * bool(self.stride) + ["flip"] * self.flip
         words += [f"{scale:g}" for scale in self.scales] if self.scales != (1.0,) else []
-        words += [f"with-{len(self.others)}"] * bool(self.others)
+        if self.others:
+            digest = hashlib.sha256("\n".join(map(runrecord.relative, self.others)).encode())
+            words += [f"with-{len(self.others)}-{digest.hexdigest()[:8]}"]
         return "".join(f"-{word}" for word in words)
 
     def predictor(self, folder: Path) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -104,7 +110,7 @@ def benchmark(
     figures = board.figures()
     about: dict[str, Any] = {"benchmark": dataset.name, "split": split, "images": len(store)}
     about |= {"stride": reading.stride, "flip": reading.flip, "scales": list(reading.scales)}
-    about |= {"others": [str(other) for other in reading.others]}
+    about |= {"others": [runrecord.relative(other) for other in reading.others]}
     about |= {"iou": dict(zip(dataset.labels.classes, board.iou(), strict=True))}
     runrecord.write_json(folder / f"benchmark{reading.name}.json", about | figures)
     return figures

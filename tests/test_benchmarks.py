@@ -5,10 +5,12 @@ import os
 
 import pandas as pd
 import pytest
+from model_maker import make_network
 
 from benchmarks import accuracy, bench, camvid, front_page, growth, profiling
 from fcnlib.config import load_profile
 from fcnlib.errors import InputError
+from fcnlib.runrecord import relative
 
 RECORD = {
     "machine": {"cpu": "a processor", "cores": 2},
@@ -257,10 +259,12 @@ def test_an_average_of_networks_is_published_until_one_of_them_is_another(republ
     frame = republish([1, 2], pd.concat([scored(1), both, scored(2)]))
     assert list(frame.seed.unique()) == ["1", "1 2", "2"]
     frame = republish([10, 3])
-    assert list(frame.seed.unique()) == ["1", "10", "2", "3", "1 2"]
+    assert list(frame.seed.unique()) == ["1", "2", "3", "10", "1 2"]
     assert "| **FCN-4s, 2 networks** | **62.0** |" in front_page.table(frame)
     assert "FCN-4s, 2 networks |\n" in front_page.classes(frame, ["sky"])
-    assert list(republish([2]).seed.unique()) == ["1", "10", "2", "3"]
+    other = pd.concat([scored(4), scored(5), both.assign(seed="4 5")])
+    assert list(republish([4, 5], other).seed.unique())[-2:] == ["10", "4 5"]
+    assert list(republish([4]).seed.unique()) == ["1", "2", "3", "4", "5", "10"]
 
 
 def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch):
@@ -270,7 +274,11 @@ def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch)
 
     def benchmark(config, folder, reading):
         asked.append((config.data.eval_split, folder.parents[1].name, reading))
-        said = {"split": "test", "images": 233, "others": [str(o) for o in reading.others]}
+        said = {
+            "split": "test",
+            "images": 233,
+            "others": [relative(other) for other in reading.others],
+        }
         said |= dict.fromkeys(front_page.FIGURES, 0.6) | {"iou": {"sky": 0.9}}
         (folder / f"benchmark{reading.name}.json").write_text(json.dumps(said), encoding="utf-8")
 
@@ -297,6 +305,35 @@ def test_what_a_run_started_from_must_be_on_record(make_run, tmp_path):
     (tmp_path / "streets.json").write_text(json.dumps(later), encoding="utf-8")
     found = front_page.records([make_run(2, initial=str(tmp_path / "streets.npz")).parents[1]])
     assert found[0]["initial"]["initial"] == record | {"initial": {}}
+    itself = later | {"config": {"initial": str(tmp_path / "streets.npz")}}
+    (tmp_path / "streets.json").write_text(json.dumps(itself), encoding="utf-8")
+    with pytest.raises(InputError, match=r"streets\.json: says that it started from itself"):
+        front_page.records([run.parent / "run-2"])
+
+
+def test_an_average_is_a_line_of_the_page(tmp_path, monkeypatch):
+    runs, written = [tmp_path / "run-1", tmp_path / "run-2"], {}
+    average = scored(1).iloc[-1].to_dict() | {"seed": "1 2", "network": "FCN-4s, 2 networks"}
+    config = {"depth_multiplier": 0.5, "coarse_steps": 900}
+    known = [RECORD | {"seed": seed, "initial": {}, "config": config} for seed in (1, 2)]
+    monkeypatch.setattr(front_page, "FOLDER", tmp_path)
+    monkeypatch.setattr(front_page, "records", lambda runs: known[: len(runs)])
+    monkeypatch.setattr(
+        front_page, "score", lambda run, record, data: scored(record["seed"]).to_dict("records")
+    )
+    monkeypatch.setattr(front_page, "score_together", lambda *runs_records_data: average)
+    monkeypatch.setattr(
+        front_page, "load_fcn", lambda folder: (make_network(3, 32), {"classes": "abc"})
+    )
+    monkeypatch.setattr(front_page, "into_readme", lambda text, *where: written.update(text=text))
+    with pytest.raises(InputError, match="give two or more"):
+        front_page.publish(runs[:1], tmp_path, together=True)
+    front_page.publish(runs, tmp_path)
+    assert "2 networks" not in written["text"]
+    front_page.publish(runs, tmp_path, together=True)
+    assert "averages the probabilities of that many seeds" in written["text"]
+    assert written["text"] in (tmp_path / "best.md").read_text("utf-8")
+    assert "| **FCN-4s, 2 networks** | **62.0** |" in written["text"]
 
 
 START = {"training_seconds": 600, "dataset": "shapes", "command": "fcnlib pretrain --out a.npz"}
@@ -315,7 +352,7 @@ def test_the_readme_says_where_the_numbers_are_from():
     assert "learned generated shapes for 10 minutes (`fcnlib pretrain`)" in text
     assert "commit 223456789a with changes." in text
     streets = {"training_seconds": 1080, "dataset": "streets"}
-    streets |= {"command": "fcnlib train --profile streets --resume --out b", "initial": START}
+    streets |= {"command": "fcnlib train --resume --profile streets --out b", "initial": START}
     for origin, minutes in zip(seeds.values(), (71, 75), strict=True):
         origin |= {"initial": streets, "training_seconds": 60 * minutes}
     text = front_page.readme(scored(1, 2), {"config": config, "seeds": seeds}, 5.5)

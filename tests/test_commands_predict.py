@@ -72,7 +72,7 @@ def test_two_networks_answer_together(network, images, tmp_path):
     for name, words in {"one": [], "both": ["--with", other]}.items():
         assert predict(network, image, "--out", tmp_path / name, *words).exit_code == 0
         said = json.loads((tmp_path / name / "colour.json").read_text("utf-8"))
-        assert said["networks"] == 1 + len(words) // 2
+        assert said["others"] == ["../fcn-32s"] * (len(words) // 2)
     with Image.open(tmp_path / "both" / "colour.png") as stored:
         answer = np.asarray(stored)
     networks = [load_fcn(folder)[0] for folder in (network, other)]
