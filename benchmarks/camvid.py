@@ -1,11 +1,12 @@
 """What helps on CamVid: one change at a time on short trainings, scored on streets not trained on.
 
-    python -m benchmarks.camvid --data DIR [--only NAME ...]
+    python -m benchmarks.camvid --data DIR [--only NAME ...] [--averages]
 
 Every line of QUESTIONS is a training on "train-street" that differs from the base, or from "long"
 or "thin", in the settings named; it is scored on "val" (another part of a drive that is trained
 on) and on "street" (a drive that is not), never on "test". A stopped training goes on; a line that
-is done is only scored anew. Writes results/camvid/ablations.csv.
+is done is only scored anew. Writes results/camvid/ablations.csv; with --averages instead
+results/camvid/averages.csv: the line AVERAGED read in every way of AVERAGES.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ from fcnlib.scoring import Reading
 
 STEPS, SPLITS = 1000, ("val", "street")
 READINGS = {"": Reading(), ", averaged": Reading(flip=True, scales=(1.0, 1.5))}
+AVERAGED = "long, best, from streets, small batches"
+SIZES = ((1.0,), (1.0, 1.5), (1.0, 1.25, 1.5), (1.0, 1.5, 2.0), (0.75, 1.0, 1.25, 1.5))
+SIZES += ((0.75, 1.0, 1.25, 1.5, 1.75), (0.5, 0.75, 1.0, 1.25, 1.5, 1.75))
+AVERAGES = (Reading(), *(Reading(flip=True, scales=scales) for scales in SIZES))
 COLUMNS = ("question", "core minutes", *(split + kind for kind in READINGS for split in SPLITS))
 BASE = {  # all that a line may change, whatever the profile becomes
     "train_split": "train-street",
@@ -164,25 +169,48 @@ def score(dataset: Dataset, predict: Callable, split: str, title: str) -> Evalua
     return evaluate(predict, eval_batches(store, 4), store.names, classes, f"{title}, {split}")
 
 
-def line(dataset: Dataset, name: str, question: str, changes: dict) -> dict:
-    """Train and score one line of the table."""
-    stride, steps, settings = planned(changes)
+def trained(dataset: Dataset, name: str) -> tuple[Path, float | None]:
+    """Train a line of QUESTIONS, as `train` says."""
+    stride, steps, settings = planned(QUESTIONS[name][1])
     config = load_profile("camvid-best", settings | {"data_dir": str(dataset.root)})
-    folder, minutes = train(config, dataset, name, stride, steps)
-    row = {"name": name, "question": question}
+    return train(config, dataset, name, stride, steps)
+
+
+def read(dataset: Dataset, folder: Path, reading: Reading, name: str) -> dict[str, float]:
+    """Return {split: mean IoU in percent} of a network read in one way."""
+    predict = reading.predictor(folder)
+    means = {split: score(dataset, predict, split, name).scores.mean_iou for split in SPLITS}
+    return {split: round(100 * mean, 2) for split, mean in means.items()}
+
+
+def line(dataset: Dataset, name: str) -> dict:
+    """Train and score one line of the table."""
+    folder, minutes = trained(dataset, name)
+    row = {"name": name, "question": QUESTIONS[name][0]}
     row |= {"core minutes": round(minutes, 1)} if minutes else {}
     for kind, reading in READINGS.items():
-        predict = reading.predictor(folder)
-        for split in SPLITS:
-            mean_iou = score(dataset, predict, split, name).scores.mean_iou
-            row[split + kind] = round(100 * mean_iou, 2)
+        found = read(dataset, folder, reading, name)
+        row |= {split + kind: mean for split, mean in found.items()}
     return row
+
+
+def averages(dataset: Dataset) -> pd.DataFrame:
+    """Return a row a reading of AVERAGES; "pixels" counts those seen, one for the plain reading."""
+    folder, _ = trained(dataset, AVERAGED)
+    rows = []
+    for reading in AVERAGES:
+        pixels = (1 + reading.flip) * sum(scale**2 for scale in reading.scales)
+        row = {"mirrored": reading.flip, "sizes": " ".join(f"{s:g}" for s in reading.scales)}
+        rows.append(row | {"pixels": pixels} | read(dataset, folder, reading, AVERAGED))
+        print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of CamVid")
     parser.add_argument("--only", nargs="*", help="names of QUESTIONS")
+    parser.add_argument("--averages", action="store_true", help="write averages.csv instead")
     given = parser.parse_args()
     names = given.only or list(QUESTIONS)
     target = ROOT / "results" / "camvid" / "ablations.csv"
@@ -194,8 +222,12 @@ def main() -> int:
             )
         config = load_profile("camvid-best", {"data_dir": str(given.data.resolve())})
         dataset = recipe.prepare_data(config)
+        if given.averages:
+            table = averages(dataset).to_csv(index=False)
+            runrecord.write_text(target.with_name("averages.csv"), table)
+            return 0
         for name in names:
-            row = line(dataset, name, *QUESTIONS[name])
+            row = line(dataset, name)
             old = pd.read_csv(target) if target.exists() else pd.DataFrame({"name": []})
             new = pd.DataFrame([row]).set_index("name")
             frame = new.combine_first(old.set_index("name"))

@@ -260,7 +260,7 @@ def test_an_average_of_networks_is_published_until_one_of_them_is_another(republ
     assert list(frame.seed.unique()) == ["1", "1 2", "2"]
     frame = republish([10, 3])
     assert list(frame.seed.unique()) == ["1", "2", "3", "10", "1 2"]
-    assert "| **FCN-4s, 2 networks** | **62.0** |" in front_page.table(frame)
+    assert "| **FCN-4s, 2 networks** | **64.0** |" in front_page.table(frame)
     assert "FCN-4s, 2 networks |\n" in front_page.classes(frame, ["sky"])
     other = pd.concat([scored(4), scored(5), both.assign(seed="4 5")])
     assert list(republish([4, 5], other).seed.unique())[-2:] == ["10", "4 5"]
@@ -288,7 +288,7 @@ def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch)
     assert (rows[0]["seed"], rows[0]["minutes"]) == ("1 2", 142.0)
     split, first, reading = asked[0]
     assert (split, first, reading.others) == ("test", "run-1", (runs[1] / "models" / "fcn-4s",))
-    assert reading.flip and reading.scales == (1.0, 1.5)
+    assert reading.flip and len(reading.scales) == 6
     front_page.score_together([runs[0], make_run(3).parents[1]], known, runs[0])
     assert len(asked) == 2
 
@@ -333,7 +333,7 @@ def test_an_average_is_a_line_of_the_page(tmp_path, monkeypatch):
     front_page.publish(runs, tmp_path, together=True)
     assert "averages the probabilities of that many seeds" in written["text"]
     assert written["text"] in (tmp_path / "best.md").read_text("utf-8")
-    assert "| **FCN-4s, 2 networks** | **62.0** |" in written["text"]
+    assert "| **FCN-4s, 2 networks** | **64.0** |" in written["text"]
 
 
 START = {"training_seconds": 600, "dataset": "shapes", "command": "fcnlib pretrain --out a.npz"}
