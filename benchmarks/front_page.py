@@ -63,7 +63,9 @@ then saw the 367 training images, and no other photograph, for {minutes} minutes
 and on a training street held out, never on test images; the strides are one network cut off at
 each, read as `fcnlib benchmark` does{together}. {machine}.
 The published networks saw the same images and classes, on GPUs and for longer; those marked with an
-asterisk start from ImageNet, the others of theirs from random numbers.
+asterisk start from ImageNet, the others of theirs from random numbers. Ours are run once on an
+image but for the lines that say mirrored, which are averages; of theirs we know that of Bayesian
+SegNet alone.
 """
 _DRAWN = "was drawn at random"
 _LEARNED = "generated {things} for {minutes} minutes (`{program}`)"
