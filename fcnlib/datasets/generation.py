@@ -54,6 +54,23 @@ class Recipe:
         return f"{self.name}.json"
 
 
+def require(root: Path, name: str) -> None:
+    """Refuse a folder that holds no generated data set of this name.
+
+    Args:
+        root: the folder.
+        name: of the data set.
+
+    Raises:
+        InputError: its stamp is not there.
+    """
+    if not (root / f"{name}.json").is_file():
+        raise InputError(
+            f"{root}: no {name} here ({name}.json is missing); `fcnlib data make --set "
+            f"dataset={name} --set data_dir=DIR` generates them"
+        )
+
+
 def ensure(root: Path, recipe: Recipe, progress: Progress | None = None) -> None:
     """Generate a data set where its folder is missing or empty.
 

@@ -52,11 +52,7 @@ def open_scenes(root: Path) -> Dataset:
     Raises:
         InputError: there is none.
     """
-    if not (root / "scenes.json").is_file():
-        raise InputError(
-            f"{root}: no scenes here (scenes.json is missing); `fcnlib data make --set "
-            f"dataset=scenes --set data_dir=DIR` generates them"
-        )
+    generation.require(root, "scenes")
     return open_scene_parsing(root, "scenes")
 
 

@@ -19,7 +19,6 @@ from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES
 
 VERSION = 1  # of the generator: raise it when the pictures change
-STAMP = "shapes.json"
 OBJECT_SIZE = 97  # side of a single-object image, pixels
 SPLITS = ("train", "val")
 _SMALLEST_IMAGE = 65
@@ -40,10 +39,7 @@ def open_shapes(root: Path) -> Dataset:
     Raises:
         InputError: there is none, or files are missing.
     """
-    if not (root / STAMP).is_file():
-        raise InputError(
-            f"{root}: no shapes here ({STAMP} is missing); `fcnlib data make` generates them"
-        )
+    generation.require(root, "shapes")
     return open_voc(root, SHAPES, "shapes")
 
 

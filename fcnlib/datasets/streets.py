@@ -20,7 +20,6 @@ from fcnlib.datasets.generation import Progress, Recipe
 from fcnlib.datasets.records import Dataset
 from fcnlib.datasets.scene_canvas import Canvas
 from fcnlib.datasets.scene_outdoor import draw_street
-from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SCENE_PARSING
 
 VERSION = 1  # of what is made here of the generator of `scenes`
@@ -61,11 +60,7 @@ def open_streets(root: Path) -> Dataset:
     Raises:
         InputError: there is none.
     """
-    if not (root / "streets.json").is_file():
-        raise InputError(
-            f"{root}: no streets here (streets.json is missing); `fcnlib data make --set "
-            f"dataset=streets --set data_dir=DIR` generates them"
-        )
+    generation.require(root, "streets")
     return open_camvid(root, "streets")
 
 
