@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-MAX_FILE, MAX_FUNCTION = 250, 60  # lines; more is two things
+MAX_FILE, MAX_FUNCTION = 400, 60  # lines; more is two things
 
 # Lowest first. A module imports from the lines above its own only, so there can be no cycle.
 LAYERS = """
