@@ -213,7 +213,7 @@ def main() -> None:
     if given.only:
         return
     about = {"classes": CLASSES, "batch": BATCH, "gflop_per_image": costs}
-    record = runrecord.capture(Config(), started=started, device="CPU", extra=about)
+    record = runrecord.capture(Config(), started=started, device={"device": "CPU"}, extra=about)
     del record["config"]  # there is none; each contestant has its own
     runrecord.write_text(given.out / "bench.csv", frame.to_csv(index=False))
     runrecord.write_json(given.out / "record.json", record)

@@ -188,7 +188,7 @@ def main() -> None:
     network = contestants.ours("float32")
     trained = network.trainable(backbone=True, head=True).values()
     gradients = 4 * sum(v.shape.num_elements() for v in trained)
-    record = runrecord.capture(Config(), started=started, device="CPU")
+    record = runrecord.capture(Config(), started=started, device={"device": "CPU"})
     runrecord.write_text(given.out / "growth.csv", frame.to_csv(index=False))
     runrecord.write_text(given.out / "growth.md", page(frame, ceiling, gradients, record))
     draw(frame).savefig(given.out / "growth.png", dpi=90)

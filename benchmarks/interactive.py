@@ -109,7 +109,7 @@ def main() -> None:
     frame = pd.DataFrame(measure())
     print(frame.to_string(index=False))
     if given.out:
-        record = runrecord.capture(Config(), started=started, device="CPU")
+        record = runrecord.capture(Config(), started=started, device={"device": "CPU"})
         runrecord.write_text(given.out / "interactive.csv", frame.to_csv(index=False))
         runrecord.write_json(given.out / "interactive.json", record)
 

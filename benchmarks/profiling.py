@@ -187,7 +187,7 @@ def main() -> None:
     started, clock = runrecord.start(), time.monotonic()
     ways, medians = turns()
     table, ceiling = shares(), against_the_ceiling(medians)
-    record = runrecord.capture(Config(), started=started, device="CPU")
+    record = runrecord.capture(Config(), started=started, device={"device": "CPU"})
     machine, versions = record["machine"], record["versions"]
     text = _PAGE.format(
         batch=contestants.BATCH,

@@ -177,7 +177,7 @@ def main() -> None:
         "assumed": {"gpu_step_seconds": given.gpu_step, "bytes_per_second": NETWORKS},
         "calculated": rows,
     }
-    record = runrecord.capture(Config(), started=started, device="CPU")
+    record = runrecord.capture(Config(), started=started, device={"device": "CPU"})
     del record["config"]
     runrecord.write_json(given.out / "scaling.json", found | {"record": record})
     runrecord.write_text(given.out / "scaling.md", page(found))

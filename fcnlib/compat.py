@@ -9,9 +9,14 @@ Source: https://github.com/google-research/tf-slim (README, issues 18 and 24).
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import os
+import re
+import types
 import warnings
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -35,7 +40,21 @@ warnings.filterwarnings("ignore", message=r".*`layer\.(apply|updates)`.*", categ
 # TensorFlow counts by the name in the source: every network's own function looks like a retrace.
 logging.getLogger("tensorflow").addFilter(lambda r: "triggered tf.function retracing" not in r.msg)
 
-import tf_slim as slim  # noqa: E402  (needs the line above)
+import tf_slim as slim  # noqa: E402  (needs the lines above)
+from tf_slim.ops import variables as _slim_variables  # noqa: E402
+
+
+def _device(name):
+    """Open a device scope only for a device that is named.
+
+    tf-slim opens `tf.device("")` around every variable. In eager mode TensorFlow reads that as its
+    first device, the CPU: on a GPU the weights would lie apart from the optimizer's moments and no
+    step could be placed.
+    """
+    return _ops.device(name) if name else contextlib.nullcontext()
+
+
+_slim_variables.ops = types.SimpleNamespace(**{**vars(_ops), "device": _device})
 
 __all__ = ["TESTED_TENSORFLOW", "slim", "tf"]
 
@@ -56,3 +75,44 @@ def device_name() -> str:
     return (
         f"GPU: {tf.config.experimental.get_device_details(gpus[0]).get('device_name', 'unnamed')}"
     )
+
+
+def gpu_libraries() -> dict[str, str | None]:
+    """Return the versions of what computes on a GPU: driver, CUDA and cuDNN as they are loaded.
+
+    Returns:
+        {"driver": "580.65.06", "cuda": "12.9", "cudnn": "9.19.0"}, None for what does not tell;
+        {} where TensorFlow sees no GPU.
+    """
+    if not tf.config.list_physical_devices("GPU"):
+        return {}
+    built = tf.sysconfig.get_build_info()
+    runtime = ctypes.c_int()
+    cudart = _library(f"libcudart.so.{str(built.get('cuda_version', '12')).split('.')[0]}")
+    found = cudart is not None and cudart.cudaRuntimeGetVersion(ctypes.byref(runtime)) == 0
+    cudnn = _library(f"libcudnn.so.{str(built.get('cudnn_version', '9')).split('.')[0]}")
+    number = cudnn.cudnnGetVersion() if cudnn is not None else 0
+    # 12090 is CUDA 12.9; 91900 is cuDNN 9.19.0, which numbered 8.9.7 as 8907.
+    major, rest = divmod(number, 10_000 if number >= 90_000 else 1000)
+    return {
+        "driver": _driver(),
+        "cuda": f"{runtime.value // 1000}.{runtime.value % 1000 // 10}" if found else None,
+        "cudnn": f"{major}.{rest // 100}.{rest % 100}" if number else None,
+    }
+
+
+def _library(name: str) -> ctypes.CDLL | None:
+    """Return a shared library, the one that TensorFlow has loaded by this name if it has."""
+    try:
+        return ctypes.CDLL(name)
+    except OSError:
+        return None
+
+
+def _driver() -> str | None:
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    number = re.search(r"\b\d{3,}\.\d[\d.]*", text)
+    return number[0] if number else None

@@ -32,6 +32,25 @@ from fcnlib.compat import TESTED_TENSORFLOW, device_name, tf
 gpus = len(tf.config.list_physical_devices("GPU"))
 print(json.dumps([tf.__version__, TESTED_TENSORFLOW, gpus, device_name()]))
 """
+# Everything that a training needs, once: a network's variables, gradients, an optimizer's state.
+_STEP = """
+import json, pathlib, tempfile
+from fcnlib import losses, precision
+from fcnlib.checkpoints import build_fcn
+from fcnlib.compat import tf
+from fcnlib.config import Config
+from fcnlib.training import Stage, Trainer
+config = Config().replace(depth_multiplier=0.125, min_depth=4, warmup_steps=0)
+network = build_fcn(config, 3, 32)
+image, label = tf.random.uniform([2, 65, 65, 3], -1, 1), tf.zeros([2, 65, 65], tf.uint8)
+batches = lambda first, steps: [{"image": image, "label": label, "index": tf.range(2)}]
+with tempfile.TemporaryDirectory() as folder:
+    Trainer(
+        network, [Stage("all", 1, 1e-3)], batches, losses.objective(config.train, None),
+        config.train, pathlib.Path(folder), meta={},
+    ).run("step")
+print(json.dumps(precision.describe(config.train.precision)))
+"""
 _KERNEL = """
 import json
 from jupyter_client.kernelspec import KernelSpecManager
@@ -55,17 +74,18 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """Look at interpreter, versions, TensorFlow, CPU, GPU, disk and notebook kernel.
+    """Look at interpreter, versions, TensorFlow, GPU, a training step, CPU, disk and kernel.
 
     Returns:
-        The checks in the order in which a reader would repair them; importing TensorFlow in another
-        process takes most of the 5 to 20 seconds.
+        The checks in the order in which a reader would repair them; TensorFlow in two other
+        processes takes most of the 15 to 40 seconds.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = [check_interpreter(project["requires-python"], sys.version_info[:2])]
     found += [check_version(pin) for pin in project["dependencies"]]
     answer, complaint = _ask(_TENSORFLOW)
     found += check_tensorflow(answer, complaint, nvidia_driver())
+    found += [check_step(*_ask(_STEP))] if answer else []
     found += [check_cpu(_read("/proc/cpuinfo")), check_disk(shutil.disk_usage(ROOT).free)]
     return [*found, check_kernel(*_ask(_KERNEL))]
 
@@ -143,6 +163,24 @@ def check_tensorflow(answer: Any, complaint: str, nvidia: bool) -> list[Check]:
         f'"tensorflow[and-cuda]=={version}", or use environment-gpu.yml; the CPU works meanwhile'
     )
     return [*found, Check("GPU", False, "an NVIDIA driver is here, TensorFlow sees no GPU", hint)]
+
+
+def check_step(answer: Any, complaint: str) -> Check:
+    """Check that a network can be trained on the device that TensorFlow chooses.
+
+    Args:
+        answer: what `precision.describe` says after a step of training; None where it failed.
+        complaint: what the attempt wrote to standard error.
+
+    Returns:
+        The check.
+    """
+    if answer is None:
+        hint = "no training will run here; CUDA_VISIBLE_DEVICES=-1 leaves a GPU that fails out"
+        return Check("training step", False, f"failed: {_last(complaint)}", hint)
+    facts = [f"{key} {answer[key]}" for key in ("driver", "cuda", "cudnn") if answer.get(key)]
+    where = ", ".join([answer["device"], answer["computed_in"], *facts])
+    return Check("training step", True, f"taken; {where}")
 
 
 def check_cpu(cpuinfo: str) -> Check:

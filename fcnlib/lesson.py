@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from fcnlib import config as settings
 from fcnlib import runrecord
-from fcnlib.compat import device_name
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
 from fcnlib.plotting import save_figure
+from fcnlib.precision import describe
 from fcnlib.recipe import prepare_data
 
 
@@ -118,7 +118,7 @@ class Lesson:
         Args:
             **results: numbers that the lesson proved, by name.
         """
-        device = device_name()
+        device = describe(self.config.train.precision)
         record = runrecord.capture(
             self.config, started=self._started, device=device, extra={"results": results}
         )
@@ -129,7 +129,7 @@ class Lesson:
             if k in ("tensorflow", "tf-slim", "numpy")
         )
         print(
-            f"{versions}; {device}; seed {record['seed']}; {record['wall_seconds']:.0f} s; "
+            f"{versions}; {device['device']}, {device['computed_in']}; seed {record['seed']}; {record['wall_seconds']:.0f} s; "
             f"steal {record['steal']}"
         )
 

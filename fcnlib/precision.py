@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from fcnlib.compat import tf
+from fcnlib.compat import device_name, gpu_libraries, tf
 from fcnlib.runrecord import machine
 
 _FAST_BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # instructions that multiply it
@@ -34,6 +34,20 @@ def compute_dtype(precision: str) -> tf.DType:
         return _choice(None, machine()["cpu_flags"])
     details = tf.config.experimental.get_device_details(gpus[0])
     return _choice(details.get("compute_capability", (0, 0)), ())
+
+
+def describe(precision: str) -> dict[str, str | None]:
+    """Say what computes and in which type, for a run record.
+
+    Args:
+        precision: as of `compute_dtype`.
+
+    Returns:
+        {"device": "CPU" or "GPU: NAME", "computed_in": such as "bfloat16"} and, on a GPU, the
+        versions of `compat.gpu_libraries`.
+    """
+    dtype = compute_dtype(precision).name
+    return {"device": device_name(), "computed_in": dtype} | gpu_libraries()
 
 
 def _choice(capability: Sequence[int] | None, flags: Collection[str]) -> tf.DType:

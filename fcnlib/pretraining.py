@@ -10,12 +10,13 @@ import numpy as np
 from fcnlib import runrecord, weights
 from fcnlib.backbone import Classifier
 from fcnlib.checkpoints import backbone_settings, seed
-from fcnlib.compat import device_name, tf
+from fcnlib.compat import tf
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import shapes
 from fcnlib.errors import InputError
 from fcnlib.input_pipeline import class_batches, class_files
 from fcnlib.locking import locked
+from fcnlib.precision import describe
 from fcnlib.slim_module import initialized_from
 from fcnlib.training import Stage, Trainer
 
@@ -122,7 +123,9 @@ def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
     extra = {"accuracy": accuracy(), "objects": len(paths), "training_seconds": trainer.spent}
     arrays = {name: v.numpy() for name, v in classifier.named_variables().items()}
     weights.save(out, arrays, meta | {"accuracy": extra["accuracy"]}, half=True)
-    record = runrecord.capture(config, started=started, device=device_name(), extra=extra)
+    record = runrecord.capture(
+        config, started=started, device=describe(config.train.precision), extra=extra
+    )
     runrecord.write_json(out.with_suffix(".json"), record)
     return record
 

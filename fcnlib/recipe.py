@@ -10,7 +10,6 @@ import numpy as np
 
 from fcnlib import datasets, losses, runrecord, weights, workers
 from fcnlib.checkpoints import build_fcn, load_fcn, start_from
-from fcnlib.compat import device_name
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record
 from fcnlib.datasets.records import by_image
@@ -19,6 +18,7 @@ from fcnlib.evaluation import Evaluation, evaluate, predictor, settled
 from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
 from fcnlib.network import FCN
+from fcnlib.precision import describe
 from fcnlib.training import CHECKPOINT, Trainer
 
 # Settings that do not change what a network learns, or that its stages hold already.
@@ -117,7 +117,9 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     if not workers.rank() and (trained or not (job.folder / "record.json").exists()):
         extra = {"training_seconds": trainer.spent, "data": fingerprint(config, dataset)}
         extra |= {"stages": [stage.name for stage in job.stages], "workers": workers.size()}
-        record = runrecord.capture(config, started=started, device=device_name(), extra=extra)
+        record = runrecord.capture(
+            config, started=started, device=describe(config.train.precision), extra=extra
+        )
         runrecord.write_json(job.folder / "record.json", record)
     return job.folder
 

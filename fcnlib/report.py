@@ -108,7 +108,7 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("profile", record.get("profile")),
         ("data", record.get("config", {}).get("dataset")),
-        ("device", record.get("device")),
+        ("device", ", ".join(filter(None, map(record.get, ("device", "computed_in"))))),
         (
             "processor",
             f"{machine['cpu']}, {machine.get('cores')} cores" if "cpu" in machine else "",

@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 from fcnlib.config import ROOT, Config, is_path
 
 COMMAND_VARIABLE = "FCNLIB_COMMAND"
+DEVICE = ("device", "computed_in", "driver", "cuda", "cudnn")  # what `precision.describe` tells
 # TensorFlow's own; where they are set they decide the speed and the last bits.
 INTRA, INTER = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 _PACKAGES = (
@@ -52,7 +54,7 @@ def capture(
     config: Config,
     *,
     started: Start,
-    device: str,
+    device: Mapping[str, str | None],
     seed: int | None = None,
     extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -61,13 +63,13 @@ def capture(
     Args:
         config: its settings.
         started: from `start`, taken when the run began.
-        device: what it computed on, such as "CPU" or "GPU: NAME".
+        device: what it computed on, from `precision.describe`.
         seed: the seed that made the numbers; the configuration's where None.
         extra: further keys, which win over the ones below.
 
     Returns:
-        A dictionary ready for JSON: command, config {key: value}, seed, device, commit (40 hex
-        digits or None) and dirty (sources differed from it; None outside a checkout) as they were
+        A dictionary ready for JSON: command, config {key: value}, seed, the entries of `device`,
+        commit (40 hex digits or None) and dirty (sources differed from it; None outside a checkout) as they were
         when it began, versions {package: version}, machine {system, cpu, cpu_flags, cores,
         memory_gib}, threads (what the environment says of them, {} for TensorFlow's own choice),
         started (UTC, ISO 8601), wall_seconds, steal (share of the processor time that other
@@ -81,7 +83,7 @@ def capture(
         "command": command(),
         "config": settings,
         "seed": config.train.seed if seed is None else seed,
-        "device": device,
+        **device,
         **dict(zip(("commit", "dirty"), started.code, strict=True)),
         "versions": versions(),
         "machine": machine(),

@@ -194,14 +194,15 @@ def _run_one(
 def _conclude(job: Job, started: runrecord.Start, outcome: dict[str, str]) -> Path:
     done = {n.name: stamps.read(job.out, n.name) for n in job.every}
     models = sorted(job.out.glob("models/*/record.json"))
-    devices = [d for m in models if (d := (runrecord.read_json(m) or {}).get("device"))]
+    trained = [record for m in models if "device" in (record := runrecord.read_json(m) or {})]
     extra = {
         **outcome,
         "profile": Path(job.profile).stem,
         "at_once": job.at_once,
         "notebooks": {name: {"seconds": stamp.seconds} for name, stamp in done.items() if stamp},
     }
-    device = devices[-1] if devices else "not recorded"
+    last = trained[-1] if trained else {"device": "not recorded"}
+    device = {key: last[key] for key in runrecord.DEVICE if key in last}
     record = runrecord.capture(job.config, started=started, device=device, extra=extra)
     record["threads"] |= sharing.variables(job.at_once)  # the kernels' own
     runrecord.write_json(job.out / "record.json", record)

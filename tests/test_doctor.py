@@ -18,7 +18,7 @@ def test_this_environment_is_sound():
     assert [str(c) for c in found if not c.ok and c.name != "GPU"] == []
     names = [c.name for c in found]
     assert names[0] == "interpreter"
-    assert names[-5:] == ["TensorFlow", "GPU", "CPU", "disk", "kernel"]
+    assert names[-6:] == ["TensorFlow", "GPU", "training step", "CPU", "disk", "kernel"]
     assert {"tensorflow", "tf-slim", "numpy", "papermill", "click"} <= set(names)
 
 
@@ -51,6 +51,23 @@ def test_interpreter(version, ok):
     check = doctor.check_interpreter(">=3.11,<3.14", version)
     assert check.ok is ok
     assert check.hint == "use Python 3.11 to 3.13"
+
+
+def test_a_step_that_fails_is_a_fault(monkeypatch):
+    # As on a GPU where the weights lie apart from their moments: TensorFlow loads, nothing trains.
+    broken = doctor._STEP.replace(
+        "    Trainer(", "    raise SystemError('Cannot place')\n    Trainer("
+    )
+    check = doctor.check_step(*doctor._ask(broken))
+    assert not check.ok
+    assert check.detail == "failed: SystemError: Cannot place"
+
+
+def test_a_step_names_the_device_and_what_computes_on_it():
+    answer = {"device": "GPU: H100", "computed_in": "bfloat16", "driver": "580.1", "cuda": "12.9"}
+    check = doctor.check_step(answer | {"cudnn": None}, "")
+    assert check.ok
+    assert check.detail == "taken; GPU: H100, bfloat16, driver 580.1, cuda 12.9"
 
 
 def test_a_version_is_compared_with_the_tested_one(monkeypatch):

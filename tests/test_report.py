@@ -47,7 +47,9 @@ def finished(tmp_path):
     runrecord.write_json(out / "tables" / "costs.json", {"title": "Costs & time", "note": "One."})
     (out / "tables" / "bare.csv").write_text("a\n" + "1\n" * 70)
     extra = {"state": "finished", "profile": "quick", "notebooks": {"00_data": {"seconds": 75.0}}}
-    record = runrecord.capture(Config(), started=runrecord.start(), device="CPU", extra=extra)
+    record = runrecord.capture(
+        Config(), started=runrecord.start(), device={"device": "CPU"}, extra=extra
+    )
     runrecord.write_json(out / "record.json", record)
     return out
 

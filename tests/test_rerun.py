@@ -11,7 +11,7 @@ from fcnlib.datasets import shapes
 
 def write(folder, **changed):
     """Write a record as a run of now would."""
-    record = runrecord.capture(Config(), started=runrecord.start(), device="CPU")
+    record = runrecord.capture(Config(), started=runrecord.start(), device={"device": "CPU"})
     record |= {"command": "fcnlib train --set seed=3 --out x --resume", **changed}
     runrecord.write_json(folder / "record.json", record)
     return folder / "record.json"

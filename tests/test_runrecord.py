@@ -15,7 +15,9 @@ from fcnlib.config import ROOT, Config
 
 def record(**changes):
     config = Config().replace(seed=7, data_dir="/somewhere/far/camvid", **changes)
-    return runrecord.capture(config, started=runrecord.start(), device="CPU", extra={"note": "hi"})
+    return runrecord.capture(
+        config, started=runrecord.start(), device={"device": "CPU"}, extra={"note": "hi"}
+    )
 
 
 def test_a_record_tells_how_a_result_was_made():
@@ -34,7 +36,7 @@ def test_a_record_tells_how_a_result_was_made():
 
 def test_another_seed_than_the_configurations_can_be_named():
     start = runrecord.start()
-    assert runrecord.capture(Config(), started=start, device="CPU", seed=0)["seed"] == 0
+    assert runrecord.capture(Config(), started=start, device={"device": "CPU"}, seed=0)["seed"] == 0
 
 
 def test_a_record_names_no_host_and_no_place(monkeypatch):
