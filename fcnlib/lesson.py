@@ -129,8 +129,8 @@ class Lesson:
             if k in ("tensorflow", "tf-slim", "numpy")
         )
         print(
-            f"{versions}; {device['device']}, {device['computed_in']}; seed {record['seed']}; {record['wall_seconds']:.0f} s; "
-            f"steal {record['steal']}"
+            f"{versions}; {device['device']}, {device['computed_in']}; seed {record['seed']}; "
+            f"{record['wall_seconds']:.0f} s; steal {record['steal']}"
         )
 
 
