@@ -178,7 +178,7 @@ def trained(dataset: Dataset, name: str) -> tuple[Path, float | None]:
 
 def read(dataset: Dataset, folder: Path, reading: Reading, name: str) -> dict[str, float]:
     """Return {split: mean IoU in percent} of a network read in one way."""
-    predict = reading.predictor(folder)
+    predict = reading.predictor(folder, dataset.labels)
     means = {split: score(dataset, predict, split, name).scores.mean_iou for split in SPLITS}
     return {split: round(100 * mean, 2) for split, mean in means.items()}
 

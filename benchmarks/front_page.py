@@ -24,7 +24,9 @@ from benchmarks.camvid import AVERAGES
 from fcnlib import published, runrecord, scoring
 from fcnlib.checkpoints import load_fcn
 from fcnlib.config import ROOT, Config
+from fcnlib.datasets.identity import split_digest
 from fcnlib.errors import InputError
+from fcnlib.recipe import prepare_data
 from fcnlib.scoring import Reading
 from fcnlib.training import CHECKPOINT
 
@@ -140,10 +142,12 @@ def score_together(runs: list[Path], known: list[dict], data: Path) -> dict:
 def _row(runs: list[Path], known: list[dict], data: Path, name: str, reading: Reading) -> dict:
     folder = runs[0] / "models" / NETWORK
     path = folder / f"benchmark{reading.name}.json"
-    if not _scored(path, folder, *reading.others):
+    changes = {"data_dir": str(data), "eval_split": "test", "eval_limit": 0}
+    config = Config().replace(**known[0]["config"] | changes)
+    dataset = prepare_data(config)
+    images = split_digest(dataset, dataset.records("test"))
+    if not _scored(path, images, folder, *reading.others):
         print(f"{runs[0].name}: {name}", flush=True)
-        changes = {"data_dir": str(data), "eval_split": "test", "eval_limit": 0}
-        config = Config().replace(**known[0]["config"] | changes)
         scoring.benchmark(config, folder, reading=reading)
     found = runrecord.read_json(path)
     minutes = sum(record["training_seconds"] for record in known) / 60
@@ -156,8 +160,8 @@ def _newer(one: Path, other: Path) -> bool:
     return one.stat().st_mtime > other.stat().st_mtime
 
 
-def _scored(path: Path, folder: Path, *others: Path) -> bool:
-    """Say whether a file holds the figures of these very networks on all test images."""
+def _scored(path: Path, images: str, folder: Path, *others: Path) -> bool:
+    """Say whether a file holds the figures of these very networks on these very images."""
     if not path.is_file() or any(_newer(f / CHECKPOINT, path) for f in (folder, *others)):
         return False
     found = runrecord.read_json(path)
@@ -165,7 +169,7 @@ def _scored(path: Path, folder: Path, *others: Path) -> bool:
         runrecord.relative(other) for other in others
     ]:
         return False
-    return (found.get("split"), found.get("images")) == ("test", TESTED)
+    return (found.get("data"), found.get("images")) == (images, TESTED)
 
 
 def table(frame: pd.DataFrame) -> str:

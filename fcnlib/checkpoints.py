@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,14 @@ from fcnlib.blocks import BACKBONES
 from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.errors import InputError
-from fcnlib.labels import VOID
+from fcnlib.labels import VOID, LabelSet
 from fcnlib.network import FCN, SKIPS
 from fcnlib.precision import compute_dtype
 from fcnlib.seed_2017 import Decoder2017
 from fcnlib.slim_module import classifier_scopes, initialized_from
 from fcnlib.training import CHECKPOINT
+
+_NAMED = 24  # classes named in an error
 
 
 def build_fcn(config: Config, num_classes: int, stride: int) -> FCN | Decoder2017:
@@ -138,14 +142,42 @@ def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], d
     return [first, *(network for network, _ in more)], meta
 
 
-def start_from(network: FCN | Decoder2017, path: Path) -> weights.Transfer:
+def require_classes(path: Path, meta: dict[str, Any], labels: LabelSet) -> None:
+    """Refuse a network that was trained for other classes, or for the same in another order.
+
+    Args:
+        path: of its checkpoint or folder.
+        meta: what the checkpoint says of itself.
+        labels: of what it shall label.
+
+    Raises:
+        InputError: the lists differ; both are named.
+    """
+    theirs = tuple(meta["classes"])
+    if theirs != labels.classes:
+        raise InputError(
+            f"{path}: trained for the classes {_listed(theirs)}; the images are labelled with "
+            f"{_listed(labels.classes)}; score it on data of its own classes"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", ... ({len(names)})" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def start_from(
+    network: FCN | Decoder2017, path: Path, labels: LabelSet | None = None
+) -> weights.Transfer:
     """Give a network the weights of a coarser one, or of a classifier.
 
     A network without batch norm takes the kernels alone, as the one of 2017 did without a word.
 
     Args:
         network: a network fresh from `build_fcn`.
-        path: checkpoint of a classifier or of an FCN with the same classes.
+        path: checkpoint of a classifier or of an FCN.
+        labels: of what the network shall label. Of an FCN of other classes, or of the same in
+            another order, it takes the backbone alone, which standard error says.
 
     Returns:
         The account of all variables: new are score and upsampling layers, not used the
@@ -154,8 +186,16 @@ def start_from(network: FCN | Decoder2017, path: Path) -> weights.Transfer:
     Raises:
         InputError: the checkpoint does not fit.
     """
-    arrays, _ = weights.load(path)
+    arrays, meta = weights.load(path)
     variables = network.named_variables()
+    theirs = meta.get("classes", ()) if meta.get("kind") == "fcn" else ()
+    if labels and theirs and tuple(theirs) != labels.classes:
+        print(
+            f"{path}: its score layers are of the classes {_listed(theirs)}, not of "
+            f"{_listed(labels.classes)}; only its backbone is taken",
+            file=sys.stderr,
+        )
+        arrays = {name: value for name, value in arrays.items() if not name.startswith("FCN/")}
     may_skip = [s for made in BACKBONES.values() for s in classifier_scopes(made)] + ["optimizer/"]
     may_miss = ["FCN/"]
     if not any("/BatchNorm/" in name for name in variables):

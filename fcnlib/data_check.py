@@ -13,7 +13,8 @@ import numpy as np
 
 from fcnlib import progress
 from fcnlib.datasets import Dataset, Record, describe_image, read_image, read_pair
-from fcnlib.datasets.records import File, by_image
+from fcnlib.datasets.identity import by_content
+from fcnlib.datasets.records import File
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
 
@@ -84,9 +85,13 @@ def check(dataset: Dataset) -> Report:
     faults = [*dataset.faults]
     for (one, other), shared in _in_two_splits(dataset).items():
         if one == "train" and other in ("val", "test"):
-            faults += [f"{p}: is in train and in {other}; remove it from one" for p in shared]
+            faults += [
+                f"{path}: is in train and in {other}{'' if path == twin else f' ({twin})'}; "
+                "remove it from one"
+                for path, twin in shared
+            ]
         else:  # such as trainval: not both in one experiment, which a training sees to
-            unusual[f"in {one} and in {other}"] = [path.name for path in shared]
+            unusual[f"in {one} and in {other}"] = [path.name for path, _ in shared]
     with (
         ThreadPoolExecutor(_THREADS) as pool,
         progress.bar(len(records), dataset.name, "pair") as bar,
@@ -125,12 +130,18 @@ def _look(
         return size, kinds, counts, str(error)
 
 
-def _in_two_splits(dataset: Dataset) -> dict[tuple[str, str], list[File]]:
-    """Return the images that two splits share, "train" the first of the two."""
-    splits = {split: by_image(records) for split, records in dataset.splits.items()}
+def _in_two_splits(dataset: Dataset) -> dict[tuple[str, str], list[tuple[File, File]]]:
+    """Return the images that two splits share, "train" the first of the two, as each names them."""
+    try:
+        splits = {split: by_content(dataset, records) for split, records in dataset.splits.items()}
+    except InputError:  # a file that cannot be read, which is a fault of its own
+        return {}
     found = {}
     for one, other in combinations(sorted(splits, key=lambda split: split != "train"), 2):
-        shared = sorted(splits[one].keys() & splits[other].keys())
+        shared = [digest for digest in splits[one] if digest in splits[other]]
         if shared:
-            found[one, other] = [splits[one][image].image_path for image in shared]
+            found[one, other] = [
+                (splits[one][digest].image_path, splits[other][digest].image_path)
+                for digest in shared
+            ]
     return found

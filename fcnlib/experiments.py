@@ -17,7 +17,7 @@ from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
 from fcnlib.labels import VOID
 from fcnlib.network import FCN
-from fcnlib.recipe import load_fcn, records
+from fcnlib.recipe import load_fcn
 
 Answer = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
@@ -45,7 +45,7 @@ def answers(
 
 
 def _store(config: Config, dataset: Dataset) -> ImageStore:
-    chosen = records(dataset, config.data.eval_split, config.data.eval_limit)
+    chosen = dataset.records(config.data.eval_split, config.data.eval_limit)
     return ImageStore(chosen, dataset.labels)
 
 

@@ -64,30 +64,36 @@ class ImageStore:
     """The images and masks of a split by index, decoded once and kept in memory as far as it goes.
 
     Attributes:
+        split: what they are called in an error.
         records: what to read; the place in the tuple is the index.
         labels: the label set of the masks.
         names: the records' names, by index.
     """
 
-    def __init__(self, records: Sequence[Record], labels: LabelSet, limit: int = CACHE_BYTES):
+    def __init__(
+        self,
+        records: Sequence[Record],
+        labels: LabelSet,
+        limit: int = CACHE_BYTES,
+        split: str = "a split",
+    ):
         """Hold records; nothing is read yet.
 
         Args:
             records: at least one, each with a mask.
             labels: the label set of the masks.
             limit: bytes of decoded pairs to keep; what is beyond is read again every time.
+            split: what to call them in an error.
 
         Raises:
             InputError: there are no records.
         """
         if not records:
-            raise InputError(
-                "a split without images: nothing to read; look at the list of the split"
-            )
-        self.records, self.labels = tuple(records), labels
+            raise InputError(f"{split}: no images, nothing to read; look at the list of the split")
+        self.split, self.records, self.labels = split, tuple(records), labels
         self.names = tuple(record.name for record in records)
         self._cache = Cache(lambda index: read_pair(self.records[index], labels), limit)
-        self._verified = False
+        self._counts: np.ndarray | None = None  # int64 [images, C], from `verify`
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -111,29 +117,40 @@ class ImageStore:
         """Read every pair once, so that a bad file stops the work before it begins.
 
         Raises:
-            InputError: as `read_pair`, for the first file that is refused.
+            InputError: as `read_pair`, for the first file that is refused; or no pixel of all the
+                masks is labelled.
         """
-        if self._verified:
+        if self._counts is not None:
             return
-        shown = len(self) if len(self) >= _MANY else 0
+        classes, shown = self.labels.num_classes, len(self) if len(self) >= _MANY else 0
+
+        def count(index: int) -> np.ndarray:
+            return np.bincount(self.fetch(index)[1].ravel(), minlength=256)[:classes]
+
         with ThreadPoolExecutor(_THREADS) as pool, progress.bar(shown, "checking", "pair") as bar:
-            for _ in pool.map(self.fetch, range(len(self))):
+            counts = []
+            for of_mask in pool.map(count, range(len(self))):
+                counts.append(of_mask)
                 bar.update()
-        self._verified = True
+        self._counts = np.array(counts, np.int64)
+        if not self._counts.any():
+            raise InputError(
+                f"{self.split}: no pixel of its {len(self)} masks is labelled, beginning with "
+                f"{self.records[0].label_path}; nothing can be learned or scored there"
+            )
 
     def class_pixels(self) -> tuple[np.ndarray, np.ndarray]:
         """Count the pixels of every class over all masks.
 
         Returns:
             (int64 [C], pixels of the class; int64 [C], labelled pixels of the images it occurs in).
+
+        Raises:
+            InputError: as `verify`.
         """
-        classes = self.labels.num_classes
-        pixels, around = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
-        for index in range(len(self)):
-            counts = np.bincount(self.fetch(index)[1].ravel(), minlength=256)[:classes]
-            pixels += counts
-            around += np.where(counts > 0, counts.sum(), 0)
-        return pixels, around
+        self.verify()
+        labelled = self._counts.sum(axis=1, keepdims=True)  # [images, 1]
+        return self._counts.sum(axis=0), np.where(self._counts > 0, labelled, 0).sum(axis=0)
 
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from fcnlib.datasets.identity import split_name
 from fcnlib.errors import InputError
 from fcnlib.run_contents import COMPARISON, METRICS
 from fcnlib.runrecord import read_json, write_json, write_text
@@ -30,15 +31,18 @@ def publish(runs: Sequence[Path], target: Path, command: str) -> pd.DataFrame:
         The rows of runs.csv.
 
     Raises:
-        InputError: a run lacks a network that another has, or a network its scores.
+        InputError: a run lacks a network that another has, or a network its scores; these are of
+            other images than its record names, or than those of another run.
     """
     rows, classes, curves, records = [], [], [], []
     for run in runs:
         for folder in sorted((run / "models").glob("fcn-*")):
             scores, record = (_read(folder / f"{n}.json") for n in ("metrics", "record"))
             name, seed = scores["network"], record["seed"]
+            _same_images(folder, scores, record)
             rows.append(
                 {"network": name, "seed": seed, "images": scores["images"]}
+                | {"data": scores.get("data")}
                 | {key: scores[key] for key in METRICS}
                 | {"training_seconds": record["training_seconds"]}
             )
@@ -53,6 +57,9 @@ def publish(runs: Sequence[Path], target: Path, command: str) -> pd.DataFrame:
     counts = frame.groupby("network", sort=False).size()
     if counts.min() != len(runs):
         raise InputError(f"{runs[0]} ...: {counts.idxmin()} is not in every run; finish them first")
+    if frame.data.nunique() > 1 or frame.images.nunique() > 1:
+        raise InputError(f"{runs[0]} ...: scored on different images; score all on the same")
+    frame = frame.drop(columns="data")
     write_json(target / "summary.json", [_summary(g, records, command) for g in _groups(frame)])
     by_class = pd.DataFrame(classes).groupby(["network", "class"], sort=False)["iou"]
     tables = {"runs": frame, "classes": by_class.mean().unstack(0).reset_index()}
@@ -93,6 +100,22 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise InputError(f"{path} is missing or unreadable; finish the run with --resume")
     return tree
+
+
+def _same_images(folder: Path, scores: dict[str, Any], record: dict[str, Any]) -> None:
+    """Refuse scores of other images than a run's own record names; older records may not say."""
+    config, data = record.get("config", {}), record.get("data")
+    split, limit = config.get("eval_split"), config.get("eval_limit", 0)
+    wanted = data.get(split_name(split, limit)) if isinstance(data, dict) else None
+    said = {"split": (scores.get("split"), split), "data": (scores.get("data"), wanted)}
+    for what, (found, expected) in said.items():
+        if None not in (found, expected) and found != expected:
+            raise InputError(
+                f"{folder / 'metrics.json'}: {what} is {found}, {expected} by the run's record; "
+                "score the network on the images of its record: `fcnlib evaluate RUN`"
+            )
+    if scores.get("trained_on"):
+        raise InputError(f"{folder / 'metrics.json'}: scores of images that were trained on")
 
 
 def _groups(frame: pd.DataFrame) -> list[pd.DataFrame]:

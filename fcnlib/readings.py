@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from fcnlib.checkpoints import load_fcn, require_classes
 from fcnlib.datasets import Dataset, Record
 from fcnlib.datasets.reading import read_image, read_pair
 from fcnlib.errors import InputError
 from fcnlib.inspector import Reading, read
 from fcnlib.network import FCN
-from fcnlib.recipe import load_fcn
 from fcnlib.training import CHECKPOINT
 
 _LONGEST_SIDE = 512  # pixels of a picture of the user's own; a larger one is made smaller
@@ -113,11 +113,7 @@ class Readings:
 
     def _load(self, name: str) -> FCN:
         network, meta = load_fcn(self.networks[name])
-        if tuple(meta["classes"]) != self.labels.classes:
-            raise InputError(
-                f"{self.networks[name]}: trained for {', '.join(meta['classes'])}; the images are "
-                f"labelled with {', '.join(self.labels.classes)}"
-            )
+        require_classes(self.networks[name], meta, self.labels)
         return network
 
     def _run(self, name: str, image: str) -> Reading:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fcnlib import datasets, losses, runrecord, weights, workers
-from fcnlib.checkpoints import build_fcn, load_fcn, start_from
-from fcnlib.config import Config
+from fcnlib.checkpoints import build_fcn, load_fcn, require_classes, start_from
+from fcnlib.config import Config, DataConfig
 from fcnlib.datasets import Dataset, Record
-from fcnlib.datasets.records import by_image
+from fcnlib.datasets.identity import by_content, run_digests, split_digest, split_name
 from fcnlib.errors import InputError
 from fcnlib.evaluation import Evaluation, evaluate, predictor, settled
 from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
@@ -46,31 +48,6 @@ def prepare_data(config: Config, progress=None) -> Dataset:
     return datasets.prepare(config, progress)
 
 
-def records(dataset: Dataset, split: str, limit: int = 0) -> tuple[Record, ...]:
-    """Return the records of a split.
-
-    Args:
-        dataset: from `prepare_data`.
-        split: its name.
-        limit: the first so many; 0 for all.
-
-    Returns:
-        The records, in the data set's order.
-    """
-    return dataset.records(split)[: limit or None]
-
-
-def fingerprint(config: Config, dataset: Dataset) -> str:
-    """Digest all that a training reads: its images, masks and initial weights (16 hex digits)."""
-    data, files = config.data, []
-    for split, limit in ((data.train_split, data.train_limit), (data.val_split, data.val_limit)):
-        for record in records(dataset, split, limit):
-            files += [record.image_path, record.label_path]
-    files += [config.path("initial")] if config.network.initial else []
-    parts = (hashlib.sha256(file.read_bytes()).digest() for file in files if file)
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
-
-
 def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -> Path:
     """Train one network, or finish what an interrupted run began, or find it done.
 
@@ -86,18 +63,17 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     Raises:
         InputError: start, splits or settings do not fit, a file is refused, the loss is not finite.
     """
-    started = runrecord.start()
+    started, digests = runrecord.start(), run_digests(config, dataset)
     network = build_fcn(config, dataset.labels.num_classes, job.stride)
     if job.start is not None:
         if config.network.initial and job.start == config.path("initial"):
             _require_initial(config)
-        start_from(network, job.start)
+        start_from(network, job.start, dataset.labels)
     store, *scored = _stores(config, dataset)
 
     def batches(first, steps):
         size, seed = config.train.batch_size, config.train.seed
-        for other in scored:
-            other.verify()
+        _check_labels([store, *scored])
         return train_batches(store, config.data, size, seed, first, steps)
 
     trainer = Trainer(
@@ -107,7 +83,7 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         losses.objective(config.train, _class_weights(config, store)),
         config.train,
         job.folder,
-        meta=_meta(config, dataset, job),
+        meta=_meta(config, dataset, job, digests),
         names=store.names,
         evaluate=_validator(config, scored[0], network),
         evaluate_every=config.train.val_every,
@@ -115,7 +91,7 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
     with store.reporting():
         trained = trainer.run(job.name, resume=resume)
     if not workers.rank() and (trained or not (job.folder / "record.json").exists()):
-        extra = {"training_seconds": trainer.spent, "data": fingerprint(config, dataset)}
+        extra = {"training_seconds": trainer.spent, "data": digests}
         extra |= {"stages": [stage.name for stage in job.stages], "workers": workers.size()}
         record = runrecord.capture(
             config, started=started, device=describe(config.train.precision), extra=extra
@@ -140,7 +116,7 @@ def _class_weights(config: Config, store: ImageStore) -> np.ndarray | None:
     return np.sqrt(found) if config.train.class_weights == "root_median_frequency" else found
 
 
-def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
+def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -> dict[str, Any]:
     flat = config.to_dict()
     parts = [config.data, config.network, config.train]
     made = datasets.GENERATED.get(config.data.dataset)
@@ -157,24 +133,66 @@ def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
         "labels": dataset.labels.to_dict(),
         "settings": {k: flat[k] for k in wanted if k not in _FREE},
         "start": start,
+        **{f"data of {split}": digests[split] for split in _learned_from(config.data)},
     }
+
+
+def _learned_from(data: DataConfig) -> tuple[str, str]:
+    """Return what `run_digests` calls the images that a training and its log depend on."""
+    return split_name(data.train_split, data.train_limit), split_name(
+        data.val_split, data.val_limit
+    )
 
 
 def _stores(config: Config, dataset: Dataset) -> list[ImageStore]:
     """Return what to train on, what to look at meanwhile, and what to score if it is different."""
     data, labels = config.data, dataset.labels
-    train = ImageStore(records(dataset, data.train_split, data.train_limit), labels)
-    val = ImageStore(records(dataset, data.val_split, data.val_limit), labels)
-    scored = ImageStore(records(dataset, data.eval_split, data.eval_limit), labels, limit=0)
-    trained = by_image(train.records)
-    for split, store in ((data.val_split, val), (data.eval_split, scored)):
-        shared = [trained[image].name for image in by_image(store.records) if image in trained]
+
+    def store(split: str, count: int, **options) -> ImageStore:
+        return ImageStore(dataset.records(split, count), labels, split=split, **options)
+
+    train = store(data.train_split, data.train_limit)
+    val = store(data.val_split, data.val_limit)
+    scored = store(data.eval_split, data.eval_limit, limit=0)
+    for other in (val, scored):
+        shared = shared_images(dataset, train.records, other.records)
         if shared:
+            one, twin = shared[0]
+            named = one.name if one.name == twin.name else f"{one.name}, which is {twin.name} there"
             raise InputError(
-                f"{dataset.root}: {len(shared)} images of {data.train_split} are in {split} too, "
-                f"such as {shared[0]}; train and score on splits that share none"
+                f"{dataset.root}: {len(shared)} images of {train.split} are in {other.split} too, "
+                f"such as {named}; train and score on splits that share none"
             )
     return [train, val] if scored.records == val.records else [train, val, scored]
+
+
+def shared_images(
+    dataset: Dataset, one: Sequence[Record], other: Sequence[Record]
+) -> list[tuple[Record, Record]]:
+    """Return the records of two sequences whose images hold the same bytes, whatever their names.
+
+    Args:
+        dataset: that they are of.
+        one: records.
+        other: records.
+
+    Returns:
+        Pairs of a record of `one` and its twin of `other`.
+    """
+    first, second = by_content(dataset, one), by_content(dataset, other)
+    return [(first[digest], second[digest]) for digest in first if digest in second]
+
+
+def _check_labels(stores: Sequence[ImageStore]) -> None:
+    """Read all files of the stores, the first of which is trained on."""
+    for store in stores:
+        store.verify()
+    present = np.flatnonzero(stores[0].class_pixels()[0])
+    if len(present) < 2:
+        raise InputError(
+            f"{stores[0].split}: every labelled pixel is of class "
+            f"{stores[0].labels.classes[present[0]]}; a network needs two classes at least"
+        )
 
 
 def _validator(config: Config, store: ImageStore, network: FCN):
@@ -188,42 +206,104 @@ def _validator(config: Config, store: ImageStore, network: FCN):
     return validate
 
 
+def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict[str, Any]]:
+    """Say what is scored, so that a score is taken for no other one.
+
+    Args:
+        config: names the split and its limit.
+        dataset: opened.
+        folder: of the trained network.
+
+    Returns:
+        (the ending of the files that keep the scores: "" for what the network's own record names as
+        its evaluation split, else such as "-train" or "-val-1a2b3c4d" with the digest of other
+        data; what to write beside the scores: split, images, data (digest) and trained_on, how many
+        of the images are in the split that is trained on).
+    """
+    data = config.data
+    chosen = dataset.records(data.eval_split, data.eval_limit)
+    about = {"split": data.eval_split, "images": len(chosen)}
+    about["data"] = split_digest(dataset, chosen)
+    trained = dataset.splits.get(data.train_split, ())[: data.train_limit or None]
+    about["trained_on"] = len(shared_images(dataset, chosen, trained))
+    record = runrecord.read_json(folder / "record.json") or {}
+    own = Config().to_dict() | record.get("config", {})
+    here = runrecord.relative(config.path("data_dir"))
+    same = own["dataset"] == data.dataset and own["data_dir"] in (here, data.data_dir)
+    ending = ""
+    if record and (own["eval_split"], own["eval_limit"]) != (data.eval_split, data.eval_limit):
+        key = split_name(data.eval_split, data.eval_limit)
+        ending = f"-{key}".replace(", ", "-").replace(" ", "-")
+    if record and not same and not _has_moved(dataset, own, record.get("data")):
+        ending = (ending or f"-{data.eval_split}") + f"-{about['data'][:8]}"
+    if about["trained_on"]:
+        print(
+            f"{data.eval_split}: {about['trained_on']} of these {len(chosen)} images are in "
+            f"{data.train_split}, the split to train on; this is no score on new images",
+            file=sys.stderr,
+        )
+    return ending, about
+
+
+def _has_moved(dataset: Dataset, own: dict[str, Any], digests: Any) -> bool:
+    """Say whether a data set is the one that a record's settings and digests tell of."""
+    split, limit = own["eval_split"], own["eval_limit"]
+    if not isinstance(digests, dict) or split not in dataset.splits:
+        return False
+    found = split_digest(dataset, dataset.records(split, limit))
+    return digests.get(split_name(split, limit)) == found
+
+
 def evaluate_fcn(
     config: Config, dataset: Dataset, folder: Path, engine: str = "tensorflow"
 ) -> Evaluation:
     """Score a trained network on the evaluation split, or read the scores if they are there.
 
+    They are there only where network, images, masks, label set and engine are the same.
+
     Args:
         config: gives the split and the batch size.
         dataset: from `prepare_data`.
-        folder: of the trained network; gets metrics.json and evaluation.npz.
+        folder: of the trained network; gets metrics.json and evaluation.npz, with the ending of
+            `scored_as` and the engine's name where it is another.
         engine: what computes, one of `engines.ENGINES`.
 
     Returns:
         The confusion matrices, one an image.
+
+    Raises:
+        InputError: the network was trained for other classes, or nothing in the split is labelled.
     """
-    chosen = records(dataset, config.data.eval_split, config.data.eval_limit)
+    chosen = dataset.records(config.data.eval_split, config.data.eval_limit)
     names = tuple(record.name for record in chosen)
+    ending, about = scored_as(config, dataset, folder)
+    ending += "" if engine == "tensorflow" else f"-{engine}"
+    metrics, evaluation = (insert_ending(folder / f, ending) for f in (METRICS, EVALUATION))
     digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
-    wanted = {"checkpoint": digest, "split": config.data.eval_split, "names": list(names)}
-    wanted |= {"dataset": dataset.name, "engine": engine}
-    there = (folder / EVALUATION).exists() and (folder / METRICS).exists()
-    arrays, meta = weights.load(folder / EVALUATION) if there else ({}, None)
+    wanted = {"checkpoint": digest, "names": list(names), "dataset": dataset.name}
+    wanted |= {"engine": engine, **about}
+    there = evaluation.exists() and metrics.exists()
+    arrays, meta = weights.load(evaluation) if there else ({}, None)
     if workers.of_first([int(meta == wanted)])[0]:
         return Evaluation(arrays["matrices"], names)
     network, meta = load_fcn(folder)
-    store = ImageStore(chosen, dataset.labels, limit=0)  # each is looked at once
-    batches = eval_batches(store, config.train.eval_batch_size)
+    require_classes(folder, meta, dataset.labels)
+    store = ImageStore(chosen, dataset.labels, limit=0, split=config.data.eval_split)
+    batches = eval_batches(store, config.train.eval_batch_size)  # each image is looked at once
     label = f"{meta['name']} on {config.data.eval_split}"
     with store.reporting():
         predict = predictor(settled(network, engine))
         found = evaluate(predict, batches, names, dataset.labels.num_classes, label)
-    summary = {"network": meta["name"], "split": config.data.eval_split}
-    summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
+    summary = {"network": meta["name"], **about, "classes": list(dataset.labels.classes)}
     if not workers.rank():
-        runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
-        weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
+        runrecord.write_json(metrics, summary | found.scores.to_dict())
+        weights.save(evaluation, {"matrices": found.matrices}, wanted)
     return found
+
+
+def insert_ending(path: Path, ending: str) -> Path:
+    """Return "metrics-train.json" for "metrics.json" and "-train"."""
+    return path.with_name(f"{path.stem}{ending}{path.suffix}")
 
 
 def train_chain(

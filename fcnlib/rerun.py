@@ -8,6 +8,7 @@ from typing import Any
 
 from fcnlib import recipe, runrecord
 from fcnlib.config import ROOT, Config, is_path, keys
+from fcnlib.datasets.identity import run_digests
 from fcnlib.errors import InputError
 
 COMMANDS = ("train", "compare", "run")  # what takes --out and writes the record there
@@ -65,9 +66,10 @@ def changes(record: dict[str, Any], config: Config) -> list[str]:
     now = {"commit": commit, "cpu": runrecord.machine()["cpu"], **runrecord.versions()}
     was = {"commit": record.get("commit"), "cpu": _table(record, "machine").get("cpu")}
     was |= {name: v for name, v in _table(record, "versions").items() if name in now}
-    if record.get("data"):
-        was["data"] = record["data"]
-        now["data"] = recipe.fingerprint(config, recipe.prepare_data(config))
+    if data := _table(record, "data"):
+        was |= {f"data of {split}": digest for split, digest in data.items()}
+        digests = run_digests(config, recipe.prepare_data(config))
+        now |= {f"data of {split}": digests.get(split) for split in data}
     lines = [f"{key}: {was[key]} then, {now[key]} now" for key in was if was[key] != now[key]]
     if dirty or record.get("dirty"):
         lines.append("code: edited beyond its commit, " + ("now" if dirty else "then"))

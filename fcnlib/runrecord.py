@@ -70,10 +70,10 @@ def capture(
     Returns:
         A dictionary ready for JSON: command, config {key: value}, seed, the entries of `device`,
         commit (40 hex digits or None) and dirty (sources differed from it; None outside a checkout)
-        as they were when it began, versions {package: version}, machine {system, cpu, cpu_flags, cores,
-        memory_gib}, threads (what the environment says of them, {} for TensorFlow's own choice),
-        started (UTC, ISO 8601), wall_seconds, steal (share of the processor time that other
-        machines on the host took in that time, 0..1, None where unknown).
+        as they were when it began, versions {package: version}, machine {system, cpu, cpu_flags,
+        cores, memory_gib}, threads (what the environment says of them, {} for TensorFlow's own
+        choice), started (UTC, ISO 8601), wall_seconds, steal (share of the processor time that
+        other machines on the host took in that time, 0..1, None where unknown).
     """
     settings = config.to_dict()
     for key in settings:

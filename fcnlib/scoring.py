@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fcnlib import protocols, runrecord
-from fcnlib.checkpoints import load_alike
+from fcnlib.checkpoints import load_alike, require_classes
 from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.datasets import Record, read_image
@@ -19,7 +19,8 @@ from fcnlib.evaluation import predictions, predictor, settled
 from fcnlib.image_store import ImageStore
 from fcnlib.inference import Segmenter
 from fcnlib.input_pipeline import eval_batches
-from fcnlib.recipe import prepare_data, records
+from fcnlib.labels import LabelSet
+from fcnlib.recipe import insert_ending, prepare_data, scored_as
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,19 @@ class Reading:
             words += [f"with-{len(self.others)}-{digest.hexdigest()[:8]}"]
         return "".join(f"-{word}" for word in words)
 
-    def predictor(self, folder: Path) -> Callable[[tf.Tensor], tf.Tensor]:
+    def predictor(self, folder: Path, labels: LabelSet) -> Callable[[tf.Tensor], tf.Tensor]:
         """Return a function of images float32 [N, H, W, 3] in [-1, 1] to classes uint8 [N, H, W].
 
         Args:
             folder: of the trained network.
+            labels: of what shall be labelled.
 
         Raises:
-            InputError: there is no such stride or scale in it, it is none of ours, or another has
-                other classes.
+            InputError: there is no such stride or scale in it, it is none of ours, or it or another
+                has other classes.
         """
-        networks, _ = load_alike(folder, *self.others, stride=self.stride)
+        networks, meta = load_alike(folder, *self.others, stride=self.stride)
+        require_classes(folder, meta, labels)
         if not self.flip and self.scales == (1.0,) and not self.others:
             return predictor(settled(networks[0]))
         segmenter = Segmenter(*networks, flip=self.flip, scales=self.scales)
@@ -81,8 +84,9 @@ def benchmark(
 
     Args:
         config: gives the data set, its split and the batch size.
-        folder: of the trained network; gets benchmark.json, with the reading in its name, and for
-            PASCAL VOC the answers as palette PNGs in `protocols.voc_results`.
+        folder: of the trained network; gets benchmark.json, with the reading and, as
+            `recipe.scored_as` says, another split in its name, and for PASCAL VOC the answers as
+            palette PNGs in `protocols.voc_results`.
         competition: of PASCAL VOC, "comp5" or "comp6".
         reading: how to read it.
 
@@ -91,28 +95,30 @@ def benchmark(
 
     Raises:
         InputError: the data set is no benchmark, the split has neither masks nor a server, or the
-            network cannot be read so.
+            network cannot be read so or was trained for other classes.
     """
     dataset, split = prepare_data(config), config.data.eval_split
-    chosen = records(dataset, split, config.data.eval_limit)
+    chosen = dataset.records(split, config.data.eval_limit)
+    ending, identity = scored_as(config, dataset, folder)
     results = protocols.voc_results(folder, split, competition)
     board = protocols.Board(dataset.name, dataset.labels, results)
-    predict = reading.predictor(folder)
+    predict = reading.predictor(folder, dataset.labels)
     if not any(record.label_path for record in chosen):
         _only_answer(board, predict, chosen)
         return {}
-    store = ImageStore(chosen, dataset.labels, limit=0)  # each is looked at once
+    store = ImageStore(chosen, dataset.labels, limit=0, split=split)  # each is looked at once
     with store.reporting():
         for index, truth, predicted in predictions(
             predict, eval_batches(store, config.train.eval_batch_size)
         ):
             board.add(store.names[index], truth, predicted)
     figures = board.figures()
-    about: dict[str, Any] = {"benchmark": dataset.name, "split": split, "images": len(store)}
+    about: dict[str, Any] = {"benchmark": dataset.name, **identity}
     about |= {"stride": reading.stride, "flip": reading.flip, "scales": list(reading.scales)}
     about |= {"others": [runrecord.relative(other) for other in reading.others]}
     about |= {"iou": dict(zip(dataset.labels.classes, board.iou(), strict=True))}
-    runrecord.write_json(folder / f"benchmark{reading.name}.json", about | figures)
+    path = insert_ending(folder / f"benchmark{reading.name}.json", ending)
+    runrecord.write_json(path, about | figures)
     return figures
 
 

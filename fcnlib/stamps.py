@@ -180,7 +180,7 @@ def notebook_digest(
         parameters: what will be injected.
         config: the settings that these parameters mean.
         upstream: the stamps of the notebooks that it needs, in order.
-        source: from `source_digest`.
+        source: of the library (`source_digest`) and of the data that the run reads.
 
     Returns:
         64 hex digits.

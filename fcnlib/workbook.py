@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from fcnlib import pages, report, runrecord, sharing, stamps
+from fcnlib import datasets, pages, report, runrecord, sharing, stamps
 from fcnlib.config import ROOT, Config, load_profile
+from fcnlib.datasets.identity import changed, run_digests
 from fcnlib.errors import InputError
 from fcnlib.execution import Kernels, NotebookFailed, Stopped, execute
 from fcnlib.locking import locked
@@ -99,18 +101,22 @@ def run(job: Job, resume: bool = False, stream: TextIO | None = None) -> Path:
     with locked(job.out):
         started = runrecord.start()
         shares = [_share(job.out, notebook) for notebook in job.chosen]
+        digests = run_digests(job.config, datasets.prepare(job.config))
+        before = (runrecord.read_json(job.out / "record.json") or {}).get("data")
+        for split in changed(before, digests) if resume and isinstance(before, dict) else ():
+            print(f"{split}: changed since; what was made from it is made again", file=sys.stderr)
         if not resume:
             stamps.clean(job.out, None if job.chosen == job.every else [s.name for s in shares])
-        outcome = {"state": "interrupted"}
+        outcome: dict[str, Any] = {"state": "interrupted"}
         try:
             with RunProgress(shares, stream) as progress:
-                _run_chosen(job, resume, progress)
+                _run_chosen(job, resume, progress, digests)
             outcome = {"state": "finished"}
         except NotebookFailed as error:
             outcome = {"state": "failed", "failure": str(error).splitlines()[0]}
             raise
         finally:
-            index = _conclude(job, started, outcome)
+            index = _conclude(job, started, outcome | {"data": digests})
         return index
 
 
@@ -119,13 +125,13 @@ def _share(out: Path, notebook: Notebook) -> Share:
     return Share(notebook.name, len(notebook.node.cells) + 1, stamp.seconds if stamp else None)
 
 
-def _run_chosen(job: Job, resume: bool, progress: RunProgress) -> None:
+def _run_chosen(job: Job, resume: bool, progress: RunProgress, digests: dict[str, str]) -> None:
     """Run each notebook when those it needs have finished, some at once.
 
     As with `make -j`, what runs beside a failing notebook goes on to its end, and nothing begins.
     """
     variables = sharing.variables(job.at_once) | {runrecord.COMMAND_VARIABLE: runrecord.command()}
-    source, kernels = stamps.source_digest(), Kernels(variables)
+    source, kernels = f"{stamps.source_digest()} {digests}", Kernels(variables)
     waiting, running, failed = list(job.chosen), {}, []
     with ThreadPoolExecutor(job.at_once) as threads:
         try:
@@ -191,7 +197,7 @@ def _run_one(
             track.finish(state, seconds)
 
 
-def _conclude(job: Job, started: runrecord.Start, outcome: dict[str, str]) -> Path:
+def _conclude(job: Job, started: runrecord.Start, outcome: dict[str, Any]) -> Path:
     done = {n.name: stamps.read(job.out, n.name) for n in job.every}
     models = sorted(job.out.glob("models/*/record.json"))
     trained = [record for m in models if "device" in (record := runrecord.read_json(m) or {})]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -166,9 +167,9 @@ def test_the_front_page_takes_finished_runs_that_differ_in_the_seed(make_run):
 @pytest.mark.parametrize(
     ("content", "accepted"),
     [
-        ('{"split": "test", "images": 233}', True),
-        ('{"split": "val", "images": 233}', False),
-        ('{"split": "test", "images": 3}', False),
+        ('{"data": "0a", "images": 233}', True),
+        ('{"data": "0b", "images": 233}', False),
+        ('{"data": "0a", "images": 3}', False),
         ("[]", False),
         ('{"split"', False),
     ],
@@ -176,13 +177,13 @@ def test_the_front_page_takes_finished_runs_that_differ_in_the_seed(make_run):
 def test_only_figures_of_all_test_images_are_taken_over(make_run, content, accepted):
     folder = make_run(1)
     path, checkpoint = folder / "benchmark.json", folder / "checkpoint.npz"
-    assert not front_page._scored(path, folder)
+    assert not front_page._scored(path, "0a", folder)
     path.write_text(content, encoding="utf-8")
-    assert front_page._scored(path, folder) == accepted
-    assert not front_page._scored(path, folder, folder)  # none of an average
+    assert front_page._scored(path, "0a", folder) == accepted
+    assert not front_page._scored(path, "0a", folder, folder)  # none of an average
     later = path.stat().st_mtime + 10
     os.utime(checkpoint, (later, later))
-    assert not front_page._scored(path, folder)
+    assert not front_page._scored(path, "0a", folder)
 
 
 def scored(*seeds):
@@ -275,7 +276,7 @@ def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch)
     def benchmark(config, folder, reading):
         asked.append((config.data.eval_split, folder.parents[1].name, reading))
         said = {
-            "split": "test",
+            "data": "0a",
             "images": 233,
             "others": [relative(other) for other in reading.others],
         }
@@ -283,6 +284,9 @@ def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch)
         (folder / f"benchmark{reading.name}.json").write_text(json.dumps(said), encoding="utf-8")
 
     monkeypatch.setattr(front_page.scoring, "benchmark", benchmark)
+    images = SimpleNamespace(records=lambda split: split)
+    monkeypatch.setattr(front_page, "prepare_data", lambda config: images)
+    monkeypatch.setattr(front_page, "split_digest", lambda dataset, split: "0a")
     rows = [front_page.score_together(runs, known, runs[0]) for _ in range(2)]
     assert rows[0] == rows[1] and len(asked) == 1
     assert (rows[0]["seed"], rows[0]["minutes"]) == ("1 2", 142.0)

@@ -53,3 +53,39 @@ def test_a_run_that_is_not_whole_is_refused_by_name(tmp_path):
     (tmp_path / "1/models/fcn-8s/metrics.json").unlink()
     with pytest.raises(InputError, match=r"metrics\.json"):
         publish(runs, tmp_path / "out", "x")
+
+
+def rewrite(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"split": "train"}, "split is train, test by the run's record"),
+        ({"data": "b" * 16}, "data is bbbb"),
+        ({"trained_on": 3}, "images that were trained on"),
+    ],
+)
+def test_scores_of_other_images_than_the_records_are_refused(tmp_path, changes, said):
+    run = make(tmp_path / "1", 1, {"FCN-8s": 0.5})
+    folder = run / "models" / "fcn-8s"
+    config = {"eval_split": "test", "eval_limit": 0}
+    rewrite(folder / "record.json", config=config, data={"test": "a" * 16})
+    rewrite(folder / "metrics.json", split="test", data="a" * 16, trained_on=0)
+    publish([run], tmp_path / "out", "x")
+    rewrite(folder / "metrics.json", **changes)
+    with pytest.raises(InputError, match=said):
+        publish([run], tmp_path / "other", "x")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("changes", [{"data": "b" * 16}, {"images": 9}])
+def test_runs_that_were_scored_on_different_images_are_not_averaged(tmp_path, changes):
+    runs = [make(tmp_path / str(seed), seed, {"FCN-8s": 0.5}) for seed in (1, 2)]
+    for run in runs:
+        rewrite(run / "models" / "fcn-8s" / "metrics.json", data="a" * 16)
+    publish(runs, tmp_path / "out", "x")
+    rewrite(runs[1] / "models" / "fcn-8s" / "metrics.json", **changes)
+    with pytest.raises(InputError, match="different images"):
+        publish(runs, tmp_path / "other", "x")

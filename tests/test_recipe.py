@@ -10,12 +10,12 @@ import pytest
 from conftest import TINY_SHAPES
 from PIL import Image
 
-from fcnlib import datasets, recipe, weights
+from fcnlib import datasets, recipe, runrecord, weights
 from fcnlib.compat import tf
 from fcnlib.config import load_profile
 from fcnlib.datasets import read_mask
 from fcnlib.errors import InputError
-from fcnlib.labels import SHAPES
+from fcnlib.labels import SHAPES, make_labels
 
 FAST = {"chain": [32, 16], "depth_multiplier": 0.1, "min_depth": 4, "initial": "", "crop_size": 65}
 
@@ -144,3 +144,136 @@ def test_an_image_that_is_trained_on_cannot_be_scored(tmp_path, tiny_shapes, set
             config.replace(eval_split="test"), dataclasses.replace(dataset, splits=splits), job
         )
     assert not (tmp_path / "run").exists()
+
+
+def repaint(data, split, value):
+    """Give every pixel of a split's masks this class."""
+    for record in data.records(split):
+        Image.fromarray(np.full((65, 65), value, np.uint8)).save(record.label_path)
+
+
+@pytest.fixture
+def copy(setting, tiny_shapes, tmp_path):
+    """The trained FCN-32s and its data, to be changed: configuration, data set, job."""
+    config, _, jobs = setting
+    shutil.copytree(tiny_shapes, tmp_path / "data")
+    shutil.copytree(jobs[0].folder, tmp_path / "models" / "fcn-32s")
+    config = config.replace(data_dir=str(tmp_path / "data"))
+    record = tmp_path / "models" / "fcn-32s" / "record.json"
+    about = runrecord.read_json(record)
+    about["config"]["data_dir"] = runrecord.relative(tmp_path / "data")
+    runrecord.write_json(record, about)
+    dataset = recipe.prepare_data(config.replace(**asdict(TINY_SHAPES)))
+    return config, dataset, dataclasses.replace(jobs[0], folder=tmp_path / "models" / "fcn-32s")
+
+
+def test_a_score_follows_masks_that_change_under_the_same_names(copy):
+    config, dataset, job = copy
+    recipe.evaluate_fcn(config, dataset, job.folder)
+    repaint(dataset, "val", 1)
+    found = recipe.evaluate_fcn(config, dataset, job.folder)
+    assert found.matrix.sum(axis=1).tolist() == [0, 5 * 65 * 65, *[0] * 7]
+    kept = runrecord.read_json(job.folder / "metrics.json")
+    assert kept["pixel_accuracy"] == found.scores.pixel_accuracy
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_finished_training_whose_data_changed_is_refused_naming_the_split(copy, split):
+    config, dataset, job = copy
+    recipe.train_fcn(config, dataset, job)  # done: elsewhere, but the same images
+    repaint(dataset, split, 1)
+    with pytest.raises(InputError, match=f"data of {split}"):
+        recipe.train_fcn(config, dataset, job)
+
+
+def test_another_split_is_scored_beside_and_named_as_trained_on(copy, capsys):
+    config, dataset, job = copy
+    recipe.evaluate_fcn(config, dataset, job.folder)
+    own = (job.folder / "metrics.json").read_bytes()
+    capsys.readouterr()
+    recipe.evaluate_fcn(config.replace(eval_split="train"), dataset, job.folder)
+    recipe.evaluate_fcn(config.replace(eval_split="train", eval_limit=3), dataset, job.folder)
+    assert (job.folder / "metrics.json").read_bytes() == own
+    beside = runrecord.read_json(job.folder / "metrics-train.json")
+    assert (beside["images"], beside["trained_on"]) == (12, 12)
+    assert runrecord.read_json(job.folder / "metrics-train-first-3.json")["images"] == 3
+    assert "train: 12 of these 12 images are in train" in capsys.readouterr().err
+
+
+def test_other_data_are_scored_beside_though_files_are_called_alike(copy, tmp_path):
+    config, dataset, job = copy
+    recipe.evaluate_fcn(config, dataset, job.folder)
+    own = (job.folder / "metrics.json").read_bytes()
+    shutil.copytree(dataset.root, tmp_path / "fog")
+    fog = datasets.shapes.open_shapes(tmp_path / "fog")
+    repaint(fog, "val", 2)
+    there = config.replace(data_dir=str(tmp_path / "fog"))
+    found = recipe.evaluate_fcn(there, fog, job.folder)
+    assert found.matrix.sum(axis=1)[2] == 5 * 65 * 65
+    assert (job.folder / "metrics.json").read_bytes() == own
+    (beside,) = job.folder.glob("metrics-val-*.json")
+    assert runrecord.read_json(beside)["data"].startswith(beside.stem[-8:])
+
+
+@pytest.mark.parametrize("order", [(1, 0, *range(2, 9)), tuple(range(8))])
+def test_a_network_of_other_classes_is_refused_by_both_lists(copy, order):
+    config, dataset, job = copy
+    names = tuple(SHAPES.classes[i] for i in order)
+    labels = make_labels("shapes", names, SHAPES.palette[: len(names)])
+    other = dataclasses.replace(dataset, labels=labels)
+    theirs, ours = ", ".join(SHAPES.classes), ", ".join(names)
+    with pytest.raises(InputError, match=f"classes {theirs}; .* labelled with {ours};"):
+        recipe.evaluate_fcn(config, other, job.folder)
+
+
+def test_a_head_is_copied_for_equal_classes_only(setting, capsys):
+    config, dataset, jobs = setting
+    start = jobs[0].folder / "checkpoint.npz"
+    head = "FCN/score_32/weights"
+    labels = make_labels("shapes", SHAPES.classes[::-1], SHAPES.palette)
+    network = recipe.build_fcn(config, 9, 32)
+    report = recipe.start_from(network, start, labels)
+    assert head in report.missing and not np.any(network.named_variables()[head])
+    assert "only its backbone is taken" in capsys.readouterr().err
+    arrays, _ = weights.load(start)
+    kernel = "InceptionV3/Conv2d_1a_3x3/weights"
+    np.testing.assert_array_equal(network.named_variables()[kernel], arrays[kernel])
+    report = recipe.start_from(network, start, dataset.labels)
+    assert head not in report.missing
+    np.testing.assert_array_equal(network.named_variables()[head], arrays[head])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_picture_under_two_names_cannot_be_trained_on_and_scored(copy, tmp_path):
+    config, dataset, job = copy
+    one, other = dataset.records("train")[0], dataset.records("val")[2]
+    shutil.copy(one.image_path, other.image_path)
+    said = f"1 images of train are in val too, such as {one.name}, which is {other.name} there"
+    with pytest.raises(InputError, match=said):
+        recipe.train_fcn(config, dataset, dataclasses.replace(job, folder=tmp_path / "new"))
+
+
+@pytest.mark.parametrize(
+    ("split", "value", "said"),
+    [
+        ("train", 255, "train: no pixel of its 12 masks is labelled"),
+        ("val", 255, "val: no pixel of its 5 masks is labelled"),
+        ("train", 4, "train: every labelled pixel is of class {}"),
+    ],
+)
+def test_nothing_to_learn_or_to_score_is_refused_before_the_first_step(
+    copy, tmp_path, split, value, said
+):
+    config, dataset, job = copy
+    repaint(dataset, split, value)
+    job = dataclasses.replace(job, folder=tmp_path / "new")
+    with pytest.raises(InputError, match=said.format(SHAPES.classes[4])):
+        recipe.train_fcn(config, dataset, job)
+    assert not (job.folder / "checkpoint.npz").exists()
+
+
+def test_a_split_without_a_label_has_no_score(copy):
+    config, dataset, job = copy
+    repaint(dataset, "val", 255)
+    with pytest.raises(InputError, match="val: no pixel of its 5 masks is labelled"):
+        recipe.evaluate_fcn(config, dataset, job.folder)

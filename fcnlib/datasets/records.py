@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,11 +61,12 @@ class Dataset:
     splits: dict[str, tuple[Record, ...]]
     faults: tuple[str, ...] = ()
 
-    def records(self, split: str) -> tuple[Record, ...]:
+    def records(self, split: str, limit: int = 0) -> tuple[Record, ...]:
         """Return the records of a split, sorted by name.
 
         Args:
             split: the name of a split, such as "train".
+            limit: the first so many; 0 for all.
 
         Returns:
             The records.
@@ -76,20 +76,11 @@ class Dataset:
         """
         if split not in self.splits:
             raise InputError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
-        return self.splits[split]
+        return self.splits[split][: limit or None]
 
     def counts(self) -> dict[str, int]:
         """Return the number of records of each split."""
         return {split: len(records) for split, records in self.splits.items()}
-
-
-def by_image(records: Sequence[Record]) -> dict[object, Record]:
-    """Key records by what their image is, so that one in two splits shows, whatever its path."""
-
-    def identity(file: File) -> object:
-        return os.path.realpath(file) if isinstance(file, Path) else file.sha256
-
-    return {identity(record.image_path): record for record in records}
 
 
 def pair_by_name(
