@@ -3,11 +3,15 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import TINY_SHAPES
 from notebook_maker import PARAMETERS, write_notebook
+from PIL import Image
 
 from fcnlib import notebook_files, run_progress, stamps, workbook
 from fcnlib.config import ROOT, load_profile
@@ -25,9 +29,14 @@ def still_sources(monkeypatch):
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path, tiny_shapes):
     """A folder for notebooks, a profile, a run folder with a name that is hard to format."""
-    (tmp_path / "small.toml").write_text("# Small.\n[train]\nhead_steps = 2\n")
+    shutil.copytree(tiny_shapes, tmp_path / "shapes")
+    made = "\n".join(f"{key} = {value}" for key, value in asdict(TINY_SHAPES).items())
+    (tmp_path / "small.toml").write_text(
+        f"# Small.\n[data]\ndata_dir = {json.dumps(str(tmp_path / 'shapes'))}\n"
+        f"[train]\nhead_steps = 2\n[shapes]\n{made}\n"
+    )
     return tmp_path
 
 
@@ -105,6 +114,22 @@ def test_a_run_from_nothing_to_resumed_to_afresh(place):
     assert log(place) == ["a", "b2"]
     assert [p.name for p in (out / "tables").iterdir()] == ["3.csv"]
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_data_that_changed_are_named_and_what_was_made_from_them_is_made_again(place, capsys):
+    two(place)
+    run(place)
+    log(place)
+    run(place, resume=True)
+    assert log(place) == [] and "changed since" not in capsys.readouterr().err
+    mask = min((place / "shapes" / "SegmentationClass").glob("*.png"))
+    in_train = mask.stem in (place / "shapes/ImageSets/Segmentation/train.txt").read_text()
+    with Image.open(mask) as picture:
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mask)
+    run(place, resume=True)
+    assert log(place) == ["a", "b"]
+    split = "train" if in_train else "val"
+    assert f"{split}: changed since" in capsys.readouterr().err
 
 
 def failure(place: Path, cell: str, **more) -> tuple[str, Path]:
