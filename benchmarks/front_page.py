@@ -43,6 +43,7 @@ READINGS = {
 }
 TRAINED_ON, TESTED = ("camvid", "train", 0), 233  # data set, split, limit; test images
 BEST = list(READINGS)[-1]
+INTERVAL = ("low", "high")  # of 95 % of test sets drawn again from the images, mean IoU
 FIGURES = ("mean IoU", "global accuracy", "class accuracy", "boundary F1")
 _PAGE = """# CamVid, no other photographs
 
@@ -58,7 +59,7 @@ _README = """| CamVid, 233 test images | mean IoU | global accuracy | class accu
 |---|--:|--:|--:|--:|
 {rows}
 
-Percent; {spread}. Ours: Inception-v3 at {width:g} of its
+Percent; {spread}{drawn}. Ours: Inception-v3 at {width:g} of its
 width ({parameters:.1f} million numbers) that {start},
 then saw the 367 training images, and no other photograph, for {minutes} minutes
 ({steps} steps, `fcnlib train --profile camvid-best`). Its recipe was chosen on validation images
@@ -71,6 +72,10 @@ SegNet alone.
 """
 _DRAWN = "was drawn at random"
 _LEARNED = "generated {things} for {minutes} minutes (`{program}`)"
+_INTERVAL = (
+    "; in brackets what 95 % of test sets drawn again from these images have (bootstrap, mean over "
+    "the seeds that were scored with it)"
+)
 _TOGETHER = "; a line of several networks averages the probabilities of that many seeds"
 _WHERE_AND_HOW = re.compile(r" --(?:set|out)[ =]\S+| --resume\b")  # options of a command
 
@@ -153,6 +158,7 @@ def _row(runs: list[Path], known: list[dict], data: Path, name: str, reading: Re
     minutes = sum(record["training_seconds"] for record in known) / 60
     row = {"seed": " ".join(str(record["seed"]) for record in known), "network": name}
     row |= {"minutes": round(minutes, 1)} | {key: found[key] for key in FIGURES}
+    row |= dict(zip(INTERVAL, found["mean IoU, 95 % of test sets"], strict=True))
     return row | found["iou"]
 
 
@@ -179,6 +185,9 @@ def table(frame: pd.DataFrame) -> str:
         cells = [f"{100 * group[key].mean():.1f}" for key in FIGURES]
         if len(group) > 1:
             cells[0] += f" ± {100 * group[FIGURES[0]].std():.1f}"
+        drawn = 100 * group.reindex(columns=INTERVAL).dropna().mean()  # older rows have none
+        if not drawn.isna().any():
+            cells[0] += f" ({drawn.low:.1f} to {drawn.high:.1f})"
         lines.append((group[FIGURES[0]].mean(), f"**{name}** | **{cells[0]}**", cells[1:]))
     for row in published.comparable("camvid", "test", TESTED).to_dict("records"):
         values = (row["mean_iou"], row["pixel_accuracy"], row["mean_accuracy"])
@@ -229,7 +238,9 @@ def publish(runs: list[Path], data: Path, together: bool = False) -> None:
     trained = network.trainable(backbone=True, head=True)
     millions = sum(v.shape.num_elements() for v in trained.values()) / 1e6
     text = readme(frame, about, millions)
-    names = [name for name in frame if name not in {"seed", "network", "minutes", *FIGURES}]
+    names = [
+        name for name in frame if name not in {"seed", "network", "minutes", *FIGURES, *INTERVAL}
+    ]
     page = _PAGE.format(readme=text, seeds=len(about["seeds"]), classes=classes(frame, names))
     # The table last but one: without its json nothing is taken over from it.
     (FOLDER / "best.json").unlink(missing_ok=True)
@@ -295,6 +306,7 @@ def readme(frame: pd.DataFrame, about: dict, millions: float) -> str:
         spread=f"± is the standard deviation over {len(origins)} seeds"
         if len(origins) > 1
         else "one seed",
+        drawn=_INTERVAL if frame.reindex(columns=INTERVAL).notna().any(axis=None) else "",
         width=about["config"]["depth_multiplier"],
         parameters=millions,
         start=f"learned {learned}" if learned else _DRAWN,

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fcnlib import borders, metrics
+from fcnlib import borders, diagnosis, metrics
 from fcnlib.errors import InputError
 from fcnlib.labels import VOC, LabelSet
 
@@ -54,7 +54,7 @@ class Board:
         self._results = results if classes == VOC.num_classes else None
         for stale in self._results.glob("*.png") if self._results else ():
             stale.unlink()
-        self._matrix = np.zeros((classes, classes), np.int64)
+        self._matrices: list[np.ndarray] = []  # int32 [C, C], one an image
         self._boundaries: list[float] = []
 
     def add(self, name: str, truth: np.ndarray | None, answer: np.ndarray) -> None:
@@ -72,13 +72,27 @@ class Board:
         """
         classes = self._labels.num_classes
         if truth is not None:
-            self._matrix += metrics.confusion_matrix(truth, answer, classes)
+            counts = metrics.confusion_matrix(truth, answer, classes)
+            self._matrices.append(counts.astype(np.int32))
             if self._figures is camvid_figures:
                 self._boundaries.append(borders.boundary_f1(truth, answer, classes))
         elif self._results is None:
             raise InputError(f"{name}: has no mask to score against; choose a split with masks")
         if self._results is not None:
             write_voc_result(self._results, name, answer)
+
+    @property
+    def _matrix(self) -> np.ndarray:
+        none = np.zeros((self._labels.num_classes,) * 2, np.int64)
+        return sum(self._matrices, start=none)
+
+    def interval(self) -> tuple[float, float]:
+        """Return what 95 % of test sets drawn again from these images have as mean IoU, 0..1.
+
+        The mean is over the classes present, as in `diagnosis.bootstrap`.
+        """
+        low, high = diagnosis.interval(diagnosis.bootstrap(np.array(self._matrices)).mean_iou)
+        return float(low), float(high)
 
     def iou(self) -> np.ndarray:
         """Return the IoU of each class, float64 [C], NaN for one that occurs nowhere."""

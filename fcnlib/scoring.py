@@ -116,6 +116,7 @@ def benchmark(
     about: dict[str, Any] = {"benchmark": dataset.name, **identity}
     about |= {"stride": reading.stride, "flip": reading.flip, "scales": list(reading.scales)}
     about |= {"others": [runrecord.relative(other) for other in reading.others]}
+    about |= {"mean IoU, 95 % of test sets": board.interval()}
     about |= {"iou": dict(zip(dataset.labels.classes, board.iou(), strict=True))}
     path = insert_ending(folder / f"benchmark{reading.name}.json", ending)
     runrecord.write_json(path, about | figures)

@@ -268,6 +268,14 @@ def test_an_average_of_networks_is_published_until_one_of_them_is_another(republ
     assert list(republish([4]).seed.unique()) == ["1", "2", "3", "4", "5", "10"]
 
 
+def test_an_interval_over_images_stands_beside_the_spread_over_seeds():
+    frame = scored(1, 2)
+    assert "| **FCN-32s** | **53.0 ± 1.4** |" in front_page.table(frame)
+    frame.loc[(frame.seed == "1") & (frame.network == "FCN-32s"), ["low", "high"]] = 0.49, 0.553
+    assert "| **FCN-32s** | **53.0 ± 1.4 (49.0 to 55.3)** |" in front_page.table(frame)
+    assert "| **FCN-4s** | **59.0 ± 1.4** |" in front_page.table(frame)
+
+
 def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch):
     runs = [make_run(seed).parents[1] for seed in (1, 2)]
     known = [RECORD | {"seed": seed, "config": {}} for seed in (1, 2)]
@@ -281,6 +289,7 @@ def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch)
             "others": [relative(other) for other in reading.others],
         }
         said |= dict.fromkeys(front_page.FIGURES, 0.6) | {"iou": {"sky": 0.9}}
+        said |= {"mean IoU, 95 % of test sets": [0.55, 0.64]}
         (folder / f"benchmark{reading.name}.json").write_text(json.dumps(said), encoding="utf-8")
 
     monkeypatch.setattr(front_page.scoring, "benchmark", benchmark)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import confusion_matrix
 
 from fcnlib import protocols
 from fcnlib.borders import boundary_f1
@@ -219,3 +220,21 @@ def test_what_is_no_benchmark_is_refused():
         protocols.Board("shapes", SHAPES)
     with pytest.raises(InputError, match="voc2012 has 21 classes, this has 9"):
         protocols.Board("voc2012", SHAPES)
+
+
+def test_the_interval_is_that_of_test_sets_drawn_again_from_the_images():
+    random = np.random.default_rng(5)
+    board, matrices = protocols.Board("camvid", CAMVID), []
+    for number in range(12):
+        truth = random.integers(0, 11, (20, 20)).astype(np.uint8)
+        right = random.random((20, 20)) < number / 12  # the images differ in how hard they are
+        answer = np.where(right, truth, (truth + 1) % 11).astype(np.uint8)
+        board.add(str(number), truth, answer)
+        matrices.append(confusion_matrix(truth.ravel(), answer.ravel(), labels=range(11)))
+    drawn = random.integers(0, 12, (4000, 12))  # another generator, by hand
+    sums = np.array(matrices)[drawn].sum(axis=1)  # [draws, 11, 11]
+    hits = np.diagonal(sums, axis1=1, axis2=2)
+    means = (hits / (sums.sum(axis=1) + sums.sum(axis=2) - hits)).mean(axis=1)
+    low, high = board.interval()
+    np.testing.assert_allclose((low, high), np.quantile(means, [0.025, 0.975]), atol=0.03)
+    assert low < board.figures()["mean IoU"] - 0.05 < high - 0.1
