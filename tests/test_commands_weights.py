@@ -92,7 +92,7 @@ def test_a_file_at_hand_is_imported(archive, tmp_path, monkeypatch):
     ("words", "complaint"),
     [
         (["import", "/no/such.ckpt"], "/no/such.ckpt: no such file"),
-        (["import", __file__], "not a whole TensorFlow checkpoint or Keras h5 file"),
+        (["import", __file__], "no whole TensorFlow checkpoint or file of Keras"),
         (["download", "alexnet"], "there are inception_v3, inception_v3_keras, "),
         (["download", "vgg_16", "--archive", __file__], "bytes, not 513324920"),
     ],
