@@ -19,9 +19,6 @@ from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.pretraining import load_classifier
 
-pytestmark = pytest.mark.filterwarnings(  # in Keras
-    "ignore:__array__ implementation:DeprecationWarning"
-)
 LOGITS = "InceptionV3/Logits/Conv2d_1c_1x1"
 ODD = (  # what a list of regular names would get wrong
     "InceptionV3/Mixed_5c/Branch_1/Conv_1_0c_5x5/weights",
