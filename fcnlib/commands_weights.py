@@ -18,7 +18,7 @@ def weights() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @path_option("--to", "target", help="The .npz to write; data/pretrained/BACKBONE.npz by default.")
 def import_(path: Path, target: Path | None) -> None:
-    """Turn a slim checkpoint or a Keras InceptionV3 .h5 file into a checkpoint."""
+    """Turn a slim checkpoint, or a file of Keras with an InceptionV3 in it, into a checkpoint."""
     from fcnlib import imagenet, weights
     from fcnlib.config import ROOT
 

@@ -102,7 +102,7 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
 
 def _require_initial(config: Config) -> None:
     path = config.path("initial")
-    if not path.is_file():
+    if not path.exists() and not weights.foreign(path):
         raise InputError(
             f"{path}: no such checkpoint; make it as data/README.md says under pretrained/, or "
             "start from random numbers with --set initial="

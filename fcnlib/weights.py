@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,26 @@ import numpy as np
 from fcnlib.errors import InputError
 
 _META = "meta.json"
+PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")  # ends of TensorFlow's checkpoint files
+_TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # ends their older form, a single file
+_IMPORT = "`fcnlib weights import FILE` makes one of it"
+RESAVE = "load it in Keras, write it with model.save('X.h5') and `fcnlib weights import X.h5`"
+DOWNLOAD = "`fcnlib weights download NAME` gets ImageNet's inception_v3 or vgg_16"
+CHECKPOINT, KERAS_H5 = "a TensorFlow checkpoint", "an .h5 file such as Keras writes"
+KERAS_MODEL, OURS = "a .keras file", "a checkpoint of fcnlib"
+_PICKLE, _NUMBERS = "a pickle such as PyTorch writes", "a NumPy archive of unknown names"
+_PACKED = "a packed file"
+FOREIGN = {  # what a file is that is no checkpoint of ours, and what to do with it
+    CHECKPOINT: _IMPORT,
+    KERAS_H5: _IMPORT,
+    KERAS_MODEL: _IMPORT,
+    OURS: "start from it with --set initial=FILE",
+    "a SavedModel folder": RESAVE,
+    "a folder": "give a file in it",
+    _PICKLE: DOWNLOAD,
+    _NUMBERS: DOWNLOAD,
+    _PACKED: "unpack it; a release goes to `fcnlib weights download NAME --archive FILE`",
+}
 _BOMB, _ROOM = 16, 2**28  # no weights unpack to so many times their size; but few bytes may
 
 
@@ -96,17 +117,53 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(archive, path.stat().st_size)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint") from None
     except Exception as error:  # zipfile and NumPy report a broken file in a dozen ways
+        form = foreign(path)
+        if form and form != OURS:
+            raise InputError(f"{path}: {form}, no checkpoint of fcnlib; {FOREIGN[form]}") from None
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"{path}: no such checkpoint") from None
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{path}: not a whole checkpoint ({reason}); make it again") from None
 
 
-def _read(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def foreign(path: Path) -> str:
+    """Tell what a file is that may hold weights: a key of `FOREIGN`, or "" where it is unknown."""
+    with contextlib.suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        if path.is_dir():
+            return "a SavedModel folder" if (path / "saved_model.pb").is_file() else "a folder"
+        there = (PART.subn("", other.name) for other in path.parent.iterdir())
+        if (PART.sub("", path.name), 1) in there:  # a part of it lies there
+            return CHECKPOINT
+        with path.open("rb") as file:
+            first, _ = file.read(8), file.seek(-8, os.SEEK_END)
+            if file.read() == _TABLE:
+                return CHECKPOINT
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = [Path(name).name for name in archive.namelist()]
+            within = {_META: OURS, "model.weights.h5": KERAS_MODEL, "data.pkl": _PICKLE}
+            kinds = [kind for name, kind in within.items() if name in names]
+            numbers = all(name.endswith(".npy") for name in names)
+            return (*kinds, _NUMBERS if numbers else _PACKED)[0]
+        starts = {b"\x89HDF": KERAS_H5, b"\x80": _PICKLE, b"\x1f\x8b": _PACKED}
+        return next((kind for start, kind in starts.items() if first.startswith(start)), "")
+    return ""
+
+
+def refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
+    """Check that an archive of so many bytes does not unpack to far more.
+
+    Raises:
+        ValueError: it says that it does.
+    """
     unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max(_BOMB * size, _ROOM):
         raise ValueError(f"unpacks to {unpacked / 2**30:.1f} GiB")
+
+
+def _read(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    refuse_bomb(archive, size)
     arrays = {}
     for entry in archive.namelist():
         if entry != _META:

@@ -17,7 +17,7 @@ MAX_FILE, MAX_FUNCTION = 400, 60  # lines; more is two things
 LAYERS = """
     __init__ errors schema
     blocks borders config diagnosis journal labels launching locking metrics progress
-    download keras_files protocols unpacking
+    download protocols unpacking
     runrecord
     sharing
     datasets.generation datasets.matlab datasets.records datasets.scene_canvas datasets.shape_forms

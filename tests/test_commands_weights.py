@@ -4,19 +4,23 @@ import dataclasses
 import hashlib
 import inspect
 import json
+import pickle
 import re
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import TINY_SHAPES
 from http_server import serve
 from model_maker import write_network
-from released_files import draw, slim_shapes, write_v1
+from released_files import draw, slim_shapes, write_v1, write_v2
 
 from fcnlib import checkpoints, cli, config, releases, weights
 from fcnlib.blocks import BACKBONES
 from fcnlib.compat import tf
+from fcnlib.errors import InputError
 
 
 def call(*words):
@@ -92,7 +96,7 @@ def test_a_file_at_hand_is_imported(archive, tmp_path, monkeypatch):
     ("words", "complaint"),
     [
         (["import", "/no/such.ckpt"], "/no/such.ckpt: no such file"),
-        (["import", __file__], "not a whole TensorFlow checkpoint or Keras h5 file"),
+        (["import", __file__], "no whole TensorFlow checkpoint or file of Keras"),
         (["download", "alexnet"], "there are inception_v3, inception_v3_keras, "),
         (["download", "vgg_16", "--archive", __file__], "bytes, not 513324920"),
     ],
@@ -101,6 +105,85 @@ def test_a_mistake_is_one_line_and_status_2(words, complaint):
     found = call(*words)
     assert found.exit_code == 2
     assert complaint in found.stderr and found.stderr.count("\n") == 1
+
+
+RESAVE, DOWNLOAD = "model.save('X.h5')", "`fcnlib weights download NAME`"
+IMPORT = "`fcnlib weights import FILE`"
+FORMS = {  # file: (what it is said to be, what to do with it in place of a checkpoint)
+    "v1.ckpt": ("a TensorFlow checkpoint", IMPORT),
+    "v2.ckpt": ("a TensorFlow checkpoint", IMPORT),
+    "v2.ckpt.index": ("a TensorFlow checkpoint", IMPORT),
+    "alone.ckpt.data-00000-of-00001": ("a TensorFlow checkpoint", IMPORT),
+    "x.weights.h5": ("an .h5 file such as Keras writes", IMPORT),
+    "x.keras": ("a .keras file", IMPORT),
+    "saved": ("a SavedModel folder", RESAVE),
+    "empty": ("a folder", "give a file in it"),
+    "new.pth": ("a pickle such as PyTorch writes", DOWNLOAD),
+    "old.pth": ("a pickle such as PyTorch writes", DOWNLOAD),
+    "other.npz": ("a NumPy archive of unknown names", DOWNLOAD),
+    "a.tar.gz": ("a packed file", "`fcnlib weights download NAME --archive FILE`"),
+}
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory):
+    """Files of others as their programs write them, but small."""
+    folder = tmp_path_factory.mktemp("forms")
+    model = tf.keras.Sequential([tf.keras.layers.Input([1]), tf.keras.layers.Dense(1)])
+    model.save(folder / "x.keras")
+    model.save_weights(folder / "x.weights.h5")
+    tf.train.Checkpoint(model=model).write(folder / "objects")
+    tf.saved_model.save(tf.Module(), str(folder / "saved"))
+    (folder / "empty").mkdir()
+    arrays = {"a/weights": np.ones(3, np.float32)}
+    write_v1(folder / "v1.ckpt", arrays)
+    write_v2(folder / "v2.ckpt", arrays)
+    (write_v2(folder / "alone.ckpt", arrays).with_name("alone.ckpt.index")).unlink()
+    np.savez(folder / "other.npz", **arrays)
+    (folder / "old.pth").write_bytes(pickle.dumps([1]))
+    with zipfile.ZipFile(folder / "new.pth", "w") as archive:
+        archive.writestr("new/data.pkl", pickle.dumps([1]))
+    with tarfile.open(folder / "a.tar.gz", "w:gz") as tar:
+        tar.add(folder / "old.pth", "old.pth")
+    return folder
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_file_of_others_in_place_of_a_checkpoint_is_told_by_its_kind(forms, name):
+    kind, advice = FORMS[name]
+    with pytest.raises(InputError) as caught:
+        weights.load(forms / name)
+    said = str(caught.value)
+    assert said.startswith(f"{forms / name}: {kind}, no checkpoint of fcnlib; ") and advice in said
+    found = call("import", forms / name, "--to", forms / "new.npz")
+    assert found.exit_code == 2 and found.stderr.count("\n") == 1
+    assert not (forms / "new.npz").exists()
+    if advice != IMPORT:
+        assert f"{name}: {kind}; " in found.stderr and advice in found.stderr
+
+
+def test_weights_kept_as_objects_and_half_a_checkpoint_are_told_apart(forms):
+    found = call("import", forms / "objects")
+    assert "weights of Keras as a TensorFlow checkpoint" in found.stderr and RESAVE in found.stderr
+    found = call("import", forms / "alone.ckpt")
+    assert "alone.ckpt.index: missing; its .data files alone are no checkpoint" in found.stderr
+
+
+@pytest.mark.parametrize("name", ["v2.ckpt", "saved", "x.keras"])
+def test_a_start_of_others_is_told_by_its_kind(forms, tiny_shapes, tmp_path, name):
+    small = {"depth_multiplier": 0.1, "min_depth": 4, "crop_size": 65, "chain": 32}
+    small |= {"initial": forms / name, "data_dir": tiny_shapes} | vars(TINY_SHAPES)
+    words = [word for pair in small.items() for word in ("--set", "{}={}".format(*pair))]
+    words += ["--out", str(tmp_path / "out")]
+    found = CliRunner().invoke(cli.main, ["train", *words], prog_name="fcnlib")
+    assert found.exit_code == 2
+    assert f"{name}: {FORMS[name][0]}, no checkpoint" in found.stderr.splitlines()[-1]
+
+
+def test_a_checkpoint_of_ours_needs_no_import(tmp_path):
+    weights.save(tmp_path / "c.npz", {"a": np.zeros(2)}, {"kind": "fcn"})
+    said = call("import", tmp_path / "c.npz").stderr
+    assert "c.npz: a checkpoint of fcnlib; start from it with --set initial=" in said
 
 
 def test_every_release_has_mirrors_and_something_to_check_it_by():

@@ -12,7 +12,6 @@ import pytest
 from released_files import AUX, draw, slim_shapes, vgg_shapes, write_keras, write_v1, write_v2
 
 from fcnlib import imagenet, weights
-from fcnlib import keras_files as keras_files_module
 from fcnlib.blocks import BACKBONES, Conv
 from fcnlib.checkpoints import build_fcn, start_from
 from fcnlib.compat import tf
@@ -113,6 +112,23 @@ def test_a_renamed_tensor_is_refused_under_both_names(slim_arrays, tmp_path, nam
     assert "InceptionV3/new/weights is not in the network" in str(caught.value)
 
 
+def test_a_slim_checkpoint_trained_further_gives_its_backbone(slim_arrays, tmp_path):
+    """Ten classes, and what the optimizer keeps; but a gamma would change the answers."""
+    head = {f"{LOGITS}/weights": np.ones([1, 1, 2048, 10], np.float32)}
+    head[f"{LOGITS}/biases"] = np.ones(10, np.float32)
+    slots = {f"{ODD[0]}/RMSProp": slim_arrays[ODD[0]], "global_step": np.array(7, np.int64)}
+    found = imagenet.read(write_v2(tmp_path / "x.ckpt", slim_arrays | head | slots))
+    assert len(found.arrays) == 376 and (found.meta["kind"], found.meta["classes"]) == (
+        "backbone",
+        [],
+    )
+    np.testing.assert_array_equal(found.arrays[ODD[0]], slim_arrays[ODD[0]])
+    assert {*head, *slots} < set(found.account.skipped)
+    gamma = ODD[0].replace("weights", "BatchNorm/gamma")
+    with pytest.raises(InputError, match=f"{gamma} is not in the network"):
+        imagenet.read(write_v2(tmp_path / "y.ckpt", slim_arrays | {gamma: np.ones(64, np.float32)}))
+
+
 def test_both_forms_of_keras_are_copied_whole(keras_models, keras_files):
     top, bare = (imagenet.read(path) for path in keras_files)
     for model, found, copied in ((keras_models[0], top, 378), (keras_models[1], bare, 376)):
@@ -122,8 +138,9 @@ def test_both_forms_of_keras_are_copied_whole(keras_models, keras_files):
         theirs = sorted(float(np.sum(a, dtype=np.float64)) for a in model.get_weights())
         assert ours == theirs  # each of their arrays once
     assert (top.meta["kind"], bare.meta["kind"]) == ("classifier", "backbone")
-    assert (
-        str(bare) == "copied 376, skipped 0, missing 2 (predictions/kernel 1, predictions/bias 1)"
+    assert str(bare) == (
+        "copied 376, skipped 0, missing 2 (predictions/kernel 1, predictions/bias 1); "
+        "the backbone alone: it has no head of ImageNet's classes"
     )
 
 
@@ -176,12 +193,52 @@ def test_an_fcn_of_full_width_starts_from_it_at_any_size(imported):
         assert network(tf.zeros([1, *size, 3])).shape == (1, *size, 21)
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in Keras
-def test_a_whole_model_saved_by_keras_3_is_read_too(keras_models, keras_files, tmp_path):
-    keras_models[1].save(tmp_path / "whole.h5")
-    found, expected = imagenet.read(tmp_path / "whole.h5"), imagenet.read(keras_files[1])
+@pytest.fixture(scope="module")
+def networks(keras_models):
+    """The backbone within others, as people train it: flat and nested, with their own layers."""
+    layers, (top, bare) = tf.keras.layers, keras_models
+    head = [layers.GlobalAveragePooling2D(), layers.Dropout(0.2)]
+    ten = bare.output
+    for layer in (*head, layers.Dense(10, name="predictions")):
+        ten = layer(ten)
+    before = [layers.RandomFlip(), layers.RandomRotation(0.1), layers.Conv2D(3, 1)]
+    nested = tf.keras.Sequential([layers.Input([99, 99, 3]), *before, bare, *head, layers.Dense(5)])
+    nested.compile("sgd", "mse")
+    return {"top": top, "ten": tf.keras.Model(bare.input, ten), "nested": nested}
+
+
+@pytest.mark.parametrize("form", [".weights.h5", ".keras", ".h5"])
+@pytest.mark.parametrize("kind", ["top", "ten", "nested"])
+def test_what_keras_3_saves_is_read(networks, keras_files, tmp_path, kind, form):
+    """In .weights.h5 and .keras the layers are numbered in another order than they were made in."""
+    path = tmp_path / f"x{form}"
+    (networks[kind].save_weights if "weights" in form else networks[kind].save)(path)
+    found, expected = imagenet.read(path), imagenet.read(keras_files[kind != "top"])
+    assert found.arrays.keys() == expected.arrays.keys()
     for name, array in expected.arrays.items():
         np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
+    assert found.meta == expected.meta | {"source": path.name}
+    skipped = {name.rpartition("/")[2] for name in found.account.skipped}
+    assert not skipped if kind == "top" else {"kernel", "bias"} <= skipped
+
+
+def test_a_file_of_an_older_keras_is_refused_with_what_to_save(networks, tmp_path):
+    networks["ten"].save_weights(tmp_path / "x.weights.h5")
+    with h5py.File(tmp_path / "x.weights.h5", "r+") as file:
+        for layer in file["layers"].values():
+            layer["vars"].attrs.pop("name")  # which Keras 3.6 was the first to write
+    with pytest.raises(InputError, match=r"x\.weights\.h5: .* before 3\.6, .*model\.save"):
+        imagenet.read(tmp_path / "x.weights.h5")
+
+
+@pytest.mark.parametrize("form", [".weights.h5", ".keras", ".h5"])
+def test_another_network_of_keras_is_told_by_its_layers(tmp_path, form):
+    layers = tf.keras.layers
+    model = tf.keras.Sequential([layers.Input([9, 9, 3]), layers.Conv2D(4, 3, name="block1_conv1")])
+    path = tmp_path / f"x{form}"
+    (model.save_weights if "weights" in form else model.save)(path)
+    with pytest.raises(InputError, match=r"no InceptionV3 .* but the layers block1_conv1 "):
+        imagenet.read(path)
 
 
 @pytest.fixture
@@ -202,7 +259,7 @@ def refusal(file):
 
 
 @pytest.mark.parametrize(("change", "words"), FAULTS)
-@pytest.mark.parametrize("tensor", ["conv2d_17/kernel", "predictions/bias"])
+@pytest.mark.parametrize("tensor", ["conv2d_17/kernel", "batch_normalization_94/beta"])
 def test_a_wrong_tensor_of_a_keras_file_is_named(h5, tensor, change, words):
     place = "{0}/{0}/{1}:0".format(*tensor.split("/"))
     value = change(h5[place][()])
@@ -212,21 +269,27 @@ def test_a_wrong_tensor_of_a_keras_file_is_named(h5, tensor, change, words):
     assert tensor in said and words in said
 
 
-@pytest.mark.parametrize("layer", ["conv2d_1", "conv2d_94"])
+@pytest.mark.parametrize("layer", ["conv2d_2", "conv2d_94"])
 def test_a_renamed_layer_of_a_keras_file_is_named(h5, layer):
-    h5.move(layer, "other")
-    assert "other/kernel is not in the network" in refusal(h5)
+    h5.move(f"{layer}/{layer}", f"{layer}/other")
+    said = refusal(h5)
+    assert f"{layer}/kernel is missing" in said and "other/kernel is not in the network" in said
 
 
 @pytest.mark.parametrize("first", [0, 1, 95])
-def test_keras_counts_its_layers_from_wherever_it_stands(first):
-    made = BACKBONES["inception_v3"]
-    numbers = ["" if n == 0 else f"_{n}" for n in (first, first + 1)]
-    found = [f"conv2d{n}/kernel" for n in numbers]
-    found += [f"batch_normalization{n}/beta" for n in numbers] + ["conv2d_x/kernel"]
-    names = keras_files_module.names(made, ["a", "b"], found)
-    assert list(names)[::4][:2] == found[:2]
-    assert names[found[1]] == "b/weights" and names[found[3]] == "b/BatchNorm/beta"
+def test_keras_counts_its_layers_from_wherever_it_stands(h5, keras_files, first):
+    """And a network's own layers may come before and after."""
+    for kind in ("conv2d", "batch_normalization"):
+        h5.create_group("all")
+        for n in range(1, 95):
+            h5.move(f"{kind}_{n}/{kind}_{n}", f"all/{kind}_{first + n - 1}".removesuffix("_0"))
+        h5.move("all", f"{kind}_all")
+    for n in {max(first - 1, 0), first + 94} - {first}:
+        h5[f"conv2d_{n}/kernel"] = np.ones((3, 3, 3, 32), np.float32)
+    path = Path(h5.filename)
+    h5.close()
+    found, expected = imagenet.read(path), imagenet.read(keras_files[0])
+    assert all(np.array_equal(found.arrays[n], array) for n, array in expected.arrays.items())
 
 
 def test_a_renamed_tensor_of_a_keras_file_is_named(h5):
@@ -240,9 +303,15 @@ def spoil(file, kind):
     place = "conv2d_17/conv2d_17/kernel:0"
     shape = file[place].shape
     if kind == "object":
-        file["conv2d_17/conv2d_17/extra:0"] = np.array([b"cos\nsystem\n"], object)
+        del file[place]
+        file[place] = np.array([b"cos\nsystem\n"], object)
     elif kind == "twice":
-        file["conv2d_17/again/kernel:0"] = file[place][()]
+        file["other/conv2d_17/kernel:0"] = file[place][()]
+    elif kind == "two":
+        for n in range(1, 95):
+            file[f"other/conv2d_{n + 200}/kernel"] = file[f"conv2d_{n}/conv2d_{n}/kernel:0"][()]
+    elif kind == "gamma":
+        file["x/batch_normalization_17/gamma"] = np.ones(3, np.float32)
     elif kind == "huge":  # declared in a few bytes, 4 TB to read
         del file[place]
         file.create_dataset(place, (2**40,), np.float32, chunks=(2**20,))
@@ -261,7 +330,9 @@ def spoil(file, kind):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("object", "extra is of type object"),
+        ("object", "kernel is of type object"),
+        ("two", "holds two InceptionV3"),
+        ("gamma", "batch_normalization_17/gamma is not in the network"),
         ("twice", "kernel is there twice"),
         ("huge", "kernel has shape [1099511627776]"),
         ("linked", "kernel is missing"),
