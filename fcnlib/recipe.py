@@ -16,6 +16,7 @@ from fcnlib.datasets import Dataset, Record
 from fcnlib.datasets.records import by_image
 from fcnlib.errors import InputError
 from fcnlib.evaluation import Evaluation, evaluate, predictor, settled
+from fcnlib.files import locked
 from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
 from fcnlib.network import FCN
@@ -84,8 +85,14 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         The network's folder with checkpoint.npz, log.csv and record.json.
 
     Raises:
-        InputError: start, splits or settings do not fit, a file is refused, the loss is not finite.
+        InputError: start, splits or settings do not fit, a file is refused, the loss is not finite,
+            or another process writes into the folder.
     """
+    with locked(job.folder, not workers.rank()):
+        return _train(config, dataset, job, resume)
+
+
+def _train(config: Config, dataset: Dataset, job: Job, resume: bool) -> Path:
     started = runrecord.start()
     network = build_fcn(config, dataset.labels.num_classes, job.stride)
     if job.start is not None:
@@ -199,6 +206,9 @@ def evaluate_fcn(
 
     Returns:
         The confusion matrices, one an image.
+
+    Raises:
+        InputError: another process writes into the folder, or a file is refused.
     """
     chosen = records(dataset, config.data.eval_split, config.data.eval_limit)
     names = tuple(record.name for record in chosen)
@@ -209,19 +219,20 @@ def evaluate_fcn(
     arrays, meta = weights.load(folder / EVALUATION) if there else ({}, None)
     if workers.of_first([int(meta == wanted)])[0]:
         return Evaluation(arrays["matrices"], names)
-    network, meta = load_fcn(folder)
-    store = ImageStore(chosen, dataset.labels, limit=0)  # each is looked at once
-    batches = eval_batches(store, config.train.eval_batch_size)
-    label = f"{meta['name']} on {config.data.eval_split}"
-    with store.reporting():
-        predict = predictor(settled(network, engine))
-        found = evaluate(predict, batches, names, dataset.labels.num_classes, label)
-    summary = {"network": meta["name"], "split": config.data.eval_split}
-    summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
-    if not workers.rank():
-        runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
-        weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
-    return found
+    with locked(folder, not workers.rank()):
+        network, meta = load_fcn(folder)
+        store = ImageStore(chosen, dataset.labels, limit=0)  # each is looked at once
+        batches = eval_batches(store, config.train.eval_batch_size)
+        label = f"{meta['name']} on {config.data.eval_split}"
+        with store.reporting():
+            predict = predictor(settled(network, engine))
+            found = evaluate(predict, batches, names, dataset.labels.num_classes, label)
+        summary = {"network": meta["name"], "split": config.data.eval_split}
+        summary |= {"images": len(names), "classes": list(dataset.labels.classes)}
+        if not workers.rank():
+            runrecord.write_json(folder / METRICS, summary | found.scores.to_dict())
+            weights.save(folder / EVALUATION, {"matrices": found.matrices}, wanted)
+        return found
 
 
 def train_chain(

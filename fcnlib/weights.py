@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from fcnlib.errors import InputError
+from fcnlib.files import replacing
 
 _META = "meta.json"
 _BOMB, _ROOM = 16, 2**28  # no weights unpack to so many times their size; but few bytes may
@@ -44,20 +45,11 @@ def save(
     Raises:
         InputError: the place cannot be written, or the disk is full; an older file is kept.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(partial, arrays, meta, half)
-        if previous and path.exists():
-            os.replace(path, previous)
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); free the disk or name another "
-            "folder; an older file is as it was"
-        ) from None
+    with replacing(path) as part:
+        _write(part, arrays, meta, half)
+        if previous:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, previous)
 
 
 def _write(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any], half: bool) -> None:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from fcnlib import pages, report, runrecord, sharing, stamps
+from fcnlib import files, pages, report, runrecord, sharing, stamps
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.errors import InputError
 from fcnlib.execution import Kernels, NotebookFailed, Stopped, execute
-from fcnlib.locking import locked
 from fcnlib.notebook_files import NOTEBOOKS, Notebook, choose, discover, split_settings
 from fcnlib.run_progress import RunProgress, Share, Track
 
@@ -96,7 +95,7 @@ def run(job: Job, resume: bool = False, stream: TextIO | None = None) -> Path:
             after that.
     """
     stamps.claim(job.out)
-    with locked(job.out):
+    with files.locked(job.out):
         started = runrecord.start()
         shares = [_share(job.out, notebook) for notebook in job.chosen]
         if not resume:
@@ -124,7 +123,8 @@ def _run_chosen(job: Job, resume: bool, progress: RunProgress) -> None:
 
     As with `make -j`, what runs beside a failing notebook goes on to its end, and nothing begins.
     """
-    variables = sharing.variables(job.at_once) | {runrecord.COMMAND_VARIABLE: runrecord.command()}
+    variables = sharing.variables(job.at_once) | {files.RUN: str(job.out)}
+    variables |= {runrecord.COMMAND_VARIABLE: runrecord.command()}
     source, kernels = stamps.source_digest(), Kernels(variables)
     waiting, running, failed = list(job.chosen), {}, []
     with ThreadPoolExecutor(job.at_once) as threads:

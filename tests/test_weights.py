@@ -120,7 +120,7 @@ def test_a_misfit_is_refused_by_name_and_nothing_is_changed(change, words):
 def test_a_place_that_cannot_be_written_is_named_and_the_old_file_kept(tmp_path):
     path = tmp_path / "net.npz"
     weights.save(path, {"a": np.ones(3)}, {"n": 1})
-    (tmp_path / "net.npz.partial").mkdir()  # in the way of the new one
+    (tmp_path / "previous.npz").mkdir()  # in the way of the old one
     with pytest.raises(InputError, match="cannot be written"):
-        weights.save(path, {"a": np.zeros(3)}, {"n": 2})
+        weights.save(path, {"a": np.zeros(3)}, {"n": 2}, previous=tmp_path / "previous.npz")
     assert weights.load(path)[1] == {"n": 1}

@@ -12,7 +12,7 @@ from notebook_maker import PARAMETERS, write_notebook
 from fcnlib import notebook_files, run_progress, stamps, workbook
 from fcnlib.config import ROOT, load_profile
 from fcnlib.errors import InputError
-from fcnlib.locking import locked
+from fcnlib.files import locked
 from fcnlib.run_progress import RunProgress, Share
 
 SOURCE_DIGEST = stamps.source_digest
