@@ -47,6 +47,17 @@ def test_half_precision_is_for_kernels_only(tmp_path):
     np.testing.assert_array_equal(arrays["a/beta"], ARRAYS["a/beta"])
 
 
+@pytest.mark.parametrize(("half", "value"), [(False, np.nan), (False, np.inf), (True, 7e4)])
+def test_what_is_not_finite_is_not_written(tmp_path, half, value):
+    """In float16 kernels end at 65504."""
+    path = tmp_path / "c.npz"
+    weights.save(path, ARRAYS, META)
+    bad = ARRAYS | {"a/weights": np.full([2, 3], value, np.float32)}
+    with pytest.raises(InputError, match=r"c\.npz: a/weights holds a NaN or an infinity"):
+        weights.save(path, bad, META, half)
+    np.testing.assert_array_equal(weights.load(path)[0]["a/weights"], ARRAYS["a/weights"])
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
 def test_a_file_cut_short_is_refused_by_name(tmp_path, share):
     path = tmp_path / "c.npz"
