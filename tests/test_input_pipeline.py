@@ -195,6 +195,19 @@ def test_a_crop_is_what_resizing_the_whole_pair_and_cutting_gives(store, scales,
     assert (seen_padding, seen_cut) == (pads, cuts)
 
 
+@pytest.mark.parametrize(("width", "scale"), [(20_000, 4.0), (36_000, 1.0), (100_000, 0.8)])
+def test_a_crop_of_a_very_wide_image_is_the_nearest_pixels(width, scale):
+    """By Python's whole numbers, which have no end."""
+    size, crop = round(width * scale), 33
+    for offset in (0, size // 2, size - crop):
+        pair = tf.constant([9, width]), tf.constant([9, size]), tf.constant([0, offset])
+        (rows, columns), inside = augmentation._nearest(*pair, crop)
+        expected = [(2 * (offset + i) + 1) * width // (2 * size) for i in range(crop)]
+        np.testing.assert_array_equal(columns, expected)
+        np.testing.assert_array_equal(rows[:9], range(9))
+        assert inside[:9].numpy().all() and not inside[9:].numpy().any()
+
+
 @pytest.mark.parametrize(("side", "low", "high"), [(36, 0, 3), (30, -3, 0), (33, 0, 0)])
 def test_every_place_of_the_crop_is_equally_likely(side, low, high):
     corners = [
