@@ -67,6 +67,7 @@ class ImageStore:
         records: what to read; the place in the tuple is the index.
         labels: the label set of the masks.
         names: the records' names, by index.
+        sizes: (H, W) of every pair, by index; known once `verify` has read them.
     """
 
     def __init__(self, records: Sequence[Record], labels: LabelSet, limit: int = CACHE_BYTES):
@@ -87,7 +88,7 @@ class ImageStore:
         self.records, self.labels = tuple(records), labels
         self.names = tuple(record.name for record in records)
         self._cache = Cache(lambda index: read_pair(self.records[index], labels), limit)
-        self._verified = False
+        self.sizes: list[tuple[int, ...]] = []
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -113,13 +114,15 @@ class ImageStore:
         Raises:
             InputError: as `read_pair`, for the first file that is refused.
         """
-        if self._verified:
+        if self.sizes:
             return
         shown = len(self) if len(self) >= _MANY else 0
         with ThreadPoolExecutor(_THREADS) as pool, progress.bar(shown, "checking", "pair") as bar:
-            for _ in pool.map(self.fetch, range(len(self))):
+            sizes = []
+            for _, mask in pool.map(self.fetch, range(len(self))):
+                sizes.append(mask.shape)
                 bar.update()
-        self._verified = True
+        self.sizes = sizes
 
     def class_pixels(self) -> tuple[np.ndarray, np.ndarray]:
         """Count the pixels of every class over all masks.

@@ -418,6 +418,31 @@ def test_evaluation_batches_images_of_one_size_together(store):
     assert spec["index"] == tf.TensorSpec([None], tf.int32)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(20, 20)] * 5, [[0, 1], [2, 3], [4]]),
+        ([(20, 20), (30, 20)] * 3, [[0, 2], [1, 3], [4], [5]]),
+        ([(30, 20), (20, 30), (20, 20), (30, 20)], [[0, 3], [2], [1]]),  # the rest by size
+    ],
+)
+def test_evaluation_batches_have_an_order(tmp_path, sizes, expected):
+    found = [
+        list(batch["index"].numpy()) for batch in eval_batches(write_store(tmp_path, sizes), 2)
+    ]
+    assert found == expected
+
+
+def test_evaluation_of_many_sizes_keeps_few_images_in_memory(tmp_path, monkeypatch):
+    store, read = write_store(tmp_path, [(20 + n, 20) for n in range(60)], limit=0), []
+    store.verify()
+    real = store.fetch
+    monkeypatch.setattr(store, "fetch", lambda index: read.append(index) or real(index))
+    for given, _ in enumerate(eval_batches(store, 16), 1):
+        assert len(read) <= given + 15  # two batches in the making, two ready, and a few threads'
+    assert given == len(read) == 60
+
+
 def test_pairs_are_decoded_once_as_far_as_memory_goes(tmp_path, monkeypatch):
     reads = []
     real = image_store.read_pair
