@@ -44,9 +44,8 @@ def features(
 
     Args:
         images: float32 [N, H, W, 3] in [-1, 1].
-        training: True drops features, normalizes by the batch and updates the moving averages;
-            False normalizes by the moving averages and leaves them alone.
-        frozen: while training, leave batch norm on its moving averages.
+        training: drop features, normalize by the batch and update the moving averages.
+        frozen: while training, normalize by the moving averages and leave them alone.
         backbone: a name of `blocks.BACKBONES`.
         padding: "VALID" as in the classifier, or "SAME"; it concerns only the layers that trim.
         depth_multiplier: scales the channels of every layer.
@@ -70,8 +69,7 @@ def features(
     last = final_end_point or names[-1]
     if padding not in ("VALID", "SAME") or depth_multiplier <= 0 or last not in names:
         raise ValueError(
-            f"padding {padding!r} must be VALID or SAME, depth_multiplier {depth_multiplier} "
-            f"above 0, final_end_point {last!r} one of {', '.join(names)}"
+            f"no padding {padding!r}, depth_multiplier {depth_multiplier} or end point {last!r}"
         )
 
     def depth(channels: int) -> int:

@@ -14,6 +14,7 @@ from fcnlib.checkpoints import load_fcn
 from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.errors import InputError
+from fcnlib.files import locked
 from fcnlib.inference import Segmenter
 from fcnlib.labels import VOC
 from fcnlib.scoring import Reading
@@ -98,3 +99,9 @@ def test_the_figures_of_a_reading_lie_beside_the_plain_ones(tmp_path):
         assert set(kept["iou"]) == set(VOC.classes)
     assert found["benchmark.json"] != found["benchmark-32s-flip.json"]
     assert json.loads((place / "benchmark-32s-flip.json").read_text())["stride"] == 32
+
+
+def test_a_folder_that_another_writes_into_is_not_scored(folder, monkeypatch):
+    monkeypatch.setattr("fcnlib.files._PATIENCE", 0)
+    with locked(folder), pytest.raises(InputError, match="fcn-8s: another run is writing into it"):
+        scoring.benchmark(Config(), folder)
