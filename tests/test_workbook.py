@@ -282,6 +282,18 @@ def test_a_locked_folder_is_refused(place):
         pass  # the lock was given back
 
 
+def test_a_notebook_of_the_run_writes_into_the_locked_folder(place):
+    """Its journal names what it made, not the places where that was half-made."""
+    code = "from pathlib import Path\nfrom fcnlib.files import locked, write_text\n"
+    code += "with locked(Path(out, 'models', 'net')):\n"
+    code += "    write_text(Path(out, 'models', 'net', 'log.csv'), 'a')"
+    write_notebook(place / "nb" / "00_a.ipynb", code)
+    run(place)
+    out = place / "out {0} é"
+    assert stamps.files(out, "00_a") == ["models/net/log.csv"]
+    assert [p.name for p in (out / "models" / "net").iterdir()] == ["log.csv"]
+
+
 def test_a_foreign_folder_is_refused_and_stays_as_it_is(place):
     two(place)
     theirs = place / "theirs"
