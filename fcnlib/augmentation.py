@@ -144,7 +144,9 @@ def _place(shape, scale, crop: int, draws) -> tuple[tf.Tensor, tf.Tensor]:
 def _nearest(shape, size, offset, crop: int) -> tuple[list[tf.Tensor], tf.Tensor]:
     """Return the source rows and columns nearest the crop's, and where the image is, [S, S]."""
     # Pixel centres in whole numbers: a half pixel of the crop is (2i + 1) / 2, so no rounding errs.
-    places = 2 * tf.range(crop)[:, None] + 1 + 2 * offset
+    # In 64 bits: the product passes 2**31 in an image of 33,000 pixels, enlarged in a smaller one.
+    shape, size, offset = (tf.cast(pair, tf.int64) for pair in (shape, size, offset))
+    places = 2 * tf.range(crop, dtype=tf.int64)[:, None] + 1 + 2 * offset
     nearest = places * shape // (2 * size)
     inside = (nearest >= 0) & (nearest < shape)
     nearest = tf.clip_by_value(nearest, 0, shape - 1)

@@ -27,6 +27,7 @@ def features(
     images: tf.Tensor,
     *,
     training: bool,
+    frozen: bool = False,
     backbone: str = "inception_v3",
     padding: str = "VALID",
     depth_multiplier: float = 1.0,
@@ -43,8 +44,8 @@ def features(
 
     Args:
         images: float32 [N, H, W, 3] in [-1, 1].
-        training: True normalizes by the batch and updates the moving averages; False normalizes by
-            the moving averages and leaves them alone (also what a frozen backbone needs).
+        training: drop features, normalize by the batch and update the moving averages.
+        frozen: while training, normalize by the moving averages and leave them alone.
         backbone: a name of `blocks.BACKBONES`.
         padding: "VALID" as in the classifier, or "SAME"; it concerns only the layers that trim.
         depth_multiplier: scales the channels of every layer.
@@ -68,15 +69,14 @@ def features(
     last = final_end_point or names[-1]
     if padding not in ("VALID", "SAME") or depth_multiplier <= 0 or last not in names:
         raise ValueError(
-            f"padding {padding!r} must be VALID or SAME, depth_multiplier {depth_multiplier} "
-            f"above 0, final_end_point {last!r} one of {', '.join(names)}"
+            f"no padding {padding!r}, depth_multiplier {depth_multiplier} or end point {last!r}"
         )
 
     def depth(channels: int) -> int:
         return max(int(channels * depth_multiplier), min_depth)
 
     net, end_points = tf.cast(_pixels(images, made, raw_inputs), dtype), {}
-    with _layers(made, batch_norm, training, batch_norm_decay):
+    with _layers(made, batch_norm, training and not frozen, batch_norm_decay):
         for layer in made.table[: names.index(last) + 1]:
             net = _apply(net, layer, depth, padding)
             if training and dropout and isinstance(layer, Conv) and layer.drops:

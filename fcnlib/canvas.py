@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from pathlib import Path
 
 import matplotlib
@@ -11,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from fcnlib import runrecord
+from fcnlib.files import replacing, write_json
 
 # Told apart with any colour vision. Source: Okabe and Ito, https://jfly.uni-koeln.de/color/
 LINE_COLOURS = (
@@ -56,15 +54,11 @@ def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
         The path of the PNG.
     """
     png = Path(path).with_suffix(".png")
-    png.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
         for ending, metadata in ((".svg", {"Date": None}), (".png", {})):
-            data = io.BytesIO()
-            figure.savefig(data, format=ending[1:], dpi=DPI, metadata=metadata)
-            part = png.with_name(f"{png.name}.partial")
-            part.write_bytes(data.getvalue())
-            os.replace(part, png.with_suffix(ending))
-    runrecord.write_json(png.with_suffix(".json"), {"title": title, "alt": alt})
+            with replacing(png.with_suffix(ending)) as part:
+                figure.savefig(part, dpi=DPI, metadata=metadata)
+    write_json(png.with_suffix(".json"), {"title": title, "alt": alt})
     return png
 
 

@@ -59,7 +59,7 @@ def train(
     config = read_config(profile, settings)
     from fcnlib import launching
     from fcnlib.config import ROOT
-    from fcnlib.locking import locked
+    from fcnlib.files import locked
 
     folder = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
     if workers != 1 and not launching.scheduled():
@@ -91,7 +91,7 @@ def compare(
 
     from fcnlib import comparison, recipe
     from fcnlib.config import ROOT
-    from fcnlib.locking import locked
+    from fcnlib.files import locked
     from fcnlib.run_contents import COMPARISON
     from fcnlib.runrecord import write_text
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from fcnlib import progress
 from fcnlib.errors import InputError
+from fcnlib.files import OURS, held
 
 CHUNK = 2**20  # bytes
 TIMEOUT = 30.0  # seconds without a byte
@@ -52,23 +53,25 @@ def fetch(
 
     Raises:
         InputError: every mirror failed (each is named with its reason), the disk lacks the space,
-            or a file of this name is there with another content.
+            a file of this name is there with another content, or another process downloads it.
     """
     if target.exists():
         verify(target, checksum, size)
         return target
     part = target.with_name(f"{target.name}.partial")
+    lock = target.with_name(f"{OURS}{target.name}.lock")
     failures = []
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for url in urls:
-            try:
-                _complete(url, part, checksum, size, about)
-            except _MirrorFailed as error:
-                failures.append(f"{url}: {error}")
-            else:
-                os.replace(part, target)
-                return target
+        with held(lock, f"{target}: another process downloads it; wait for it"):
+            for url in urls:
+                try:
+                    _complete(url, part, checksum, size, about)
+                except _MirrorFailed as error:
+                    failures.append(f"{url}: {error}")
+                else:
+                    os.replace(part, target)
+                    return target
     except OSError as error:
         raise InputError(f"{target.parent}: {error.strerror}; choose another folder") from None
     raise InputError(

@@ -14,8 +14,8 @@ import numpy as np
 from fcnlib.backbone import BYTES_TO_UNIT
 from fcnlib.compat import tf
 from fcnlib.errors import InputError, extra
+from fcnlib.files import scratch
 from fcnlib.folding import Folded
-from fcnlib.locking import scratch
 from fcnlib.network import FCN
 from fcnlib.onnx_file import LABELS, PIXELS, SCORES, onnx_model
 from fcnlib.upsampling import pad_to_grid
@@ -56,20 +56,17 @@ def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> P
     if kind not in FORMATS:
         raise InputError(f"no format {kind!r}; there are {', '.join(FORMATS)}")
     write, read = FORMATS[kind]
-    folded, place = Folded(network), scratch(target)
+    folded = Folded(network)
     try:
-        place.mkdir(parents=True)
-        made = place / target.name
-        write(folded, made)
-        found = _compare(network, read(made), images)
-        if target.is_dir():
-            shutil.rmtree(target)
-        os.replace(made, target)
+        with scratch(target) as made:
+            write(folded, made)
+            found = _compare(network, read(made), images)
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(made, target)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(f"{target}: cannot be written: {reason}") from None
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
     return found
 
 

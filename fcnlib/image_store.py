@@ -68,6 +68,7 @@ class ImageStore:
         records: what to read; the place in the tuple is the index.
         labels: the label set of the masks.
         names: the records' names, by index.
+        sizes: (H, W) of every pair, by index; known once `verify` has read them.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class ImageStore:
         self.names = tuple(record.name for record in records)
         self._cache = Cache(lambda index: read_pair(self.records[index], labels), limit)
         self._counts: np.ndarray | None = None  # int64 [images, C], from `verify`
+        self.sizes: list[tuple[int, ...]] = []
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -124,15 +126,17 @@ class ImageStore:
             return
         classes, shown = self.labels.num_classes, len(self) if len(self) >= _MANY else 0
 
-        def count(index: int) -> np.ndarray:
-            return np.bincount(self.fetch(index)[1].ravel(), minlength=256)[:classes]
+        def look(index: int) -> tuple[np.ndarray, tuple[int, ...]]:
+            mask = self.fetch(index)[1]
+            return np.bincount(mask.ravel(), minlength=256)[:classes], mask.shape
 
         with ThreadPoolExecutor(_THREADS) as pool, progress.bar(shown, "checking", "pair") as bar:
-            counts = []
-            for of_mask in pool.map(count, range(len(self))):
-                counts.append(of_mask)
+            looks = []
+            for seen in pool.map(look, range(len(self))):
+                looks.append(seen)
                 bar.update()
-        self._counts = np.array(counts, np.int64)
+        self._counts = np.array([counts for counts, _ in looks], np.int64)
+        self.sizes = [size for _, size in looks]
         if not self._counts.any():
             raise InputError(
                 f"{self.split}: no pixel of its {len(self)} masks is labelled, beginning with "

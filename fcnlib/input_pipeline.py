@@ -119,22 +119,44 @@ def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:
     """
     store.verify()
 
-    def sample(index):
+    def sample(index, number):
         image, mask = _read(store.fetch, index, (3, 2))
-        return {"image": image, "label": mask, "index": index}
-
-    def shape(item):
-        height, width = tf.unstack(tf.shape(item["label"], out_type=tf.int64))
-        return height * 2**32 + width
+        return {"image": image, "label": mask, "index": index, "batch": number}
 
     def normalize(batch):
+        del batch["batch"]
         return batch | {"image": tf.cast(batch["image"], tf.float32) / 127.5 - 1.0}
 
     indices = np.arange(len(store), dtype=np.int32)
     indices = indices[indices // batch_size % size() == rank()]
-    images = tf.data.Dataset.from_tensor_slices(indices).map(sample, _THREADS)
-    groups = images.group_by_window(shape, lambda _, group: group.batch(batch_size), batch_size)
-    return _ready(groups.map(normalize, _THREADS))
+    groups = _of_one_size(indices, store.sizes, batch_size)
+    images = tf.data.Dataset.from_tensor_slices(
+        (
+            np.array([index for group in groups for index in group], np.int32),
+            np.array([number for number, group in enumerate(groups) for _ in group], np.int64),
+        )
+    ).map(sample, _THREADS)
+    # A batch at a time: it is given on as soon as its last image has come.
+    counts = tf.constant([len(group) for group in groups], tf.int64)
+    batches = images.group_by_window(
+        lambda item: item["batch"],
+        lambda _, group: group.batch(batch_size),
+        window_size_func=lambda number: counts[number],
+    )
+    return _ready(batches.map(normalize, _THREADS))
+
+
+def _of_one_size(
+    indices: np.ndarray, sizes: Sequence[tuple[int, ...]], most: int
+) -> list[list[int]]:
+    """Share images out to batches: full ones in order, then what is left of each size."""
+    full, begun = [], {}
+    for index in indices:
+        group = begun.setdefault(sizes[index], [])
+        group.append(index)
+        if len(group) == most:
+            full.append(begun.pop(sizes[index]))
+    return full + [begun[size] for size in sorted(begun)]
 
 
 def class_files(

@@ -15,6 +15,8 @@ import os
 import sys
 from typing import Any
 
+from fcnlib.files import OURS
+
 VARIABLE = "FCNLIB_JOURNAL"
 START = f"__import__('fcnlib.journal').journal.keep(__import__('os').environ['{VARIABLE}'])"
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -36,7 +38,8 @@ def keep(journal: str) -> None:
         if not isinstance(path, str | bytes | os.PathLike):  # a file that is open already
             return
         whole = os.path.abspath(os.fsdecode(path))
-        if whole.startswith(out) and not whole.startswith(own) and whole not in seen:
+        mine = whole.startswith(own) or f"{os.sep}{OURS}" in whole  # what is half-made is not there
+        if whole.startswith(out) and not mine and whole not in seen:
             seen.add(whole)
             os.write(lines, os.fsencode(whole.removeprefix(out)) + b"\n")
 

@@ -83,8 +83,8 @@ class FCN(SlimModule):
 
         def build(images, training, frozen, dropout_seed, unscored=False):
             drop = {"dropout": dropout, "dropout_seed": dropout_seed}
-            running = training and not frozen
-            end_points = features(images, training=running, padding="SAME", **drop, **settings)
+            mode = {"training": training, "frozen": frozen, "padding": "SAME"}
+            end_points = features(images, **mode, **drop, **settings)
             maps = {s: end_points[self.skips[s]] for s in self.strides}  # [N, H / s, W / s, ...]
             if training and dropout:
                 maps[32] = stateless_dropout(maps[32], dropout, dropout_seed)

@@ -13,6 +13,7 @@ from fcnlib.precision import compute_dtype
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7  # of Adam, as in Keras
 _MOMENTUM = 0.9  # of SGD
 _FIRST_SCALE, _STEPS_TO_DOUBLE = 2.0**15, 2000  # of a float16 loss, as in Keras
+_LEAST_SCALE = 2.0**-14  # the smallest normal float16; what overflows at that is no matter of scale
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Optimizer(tf.Module):
     that is an eighth of every step and half of the tracing. A test holds the two together.
 
     Where the network computes in float16 the loss is scaled up, so that small gradients do not
-    vanish; a step whose gradients overflow is left out and halves the scale.
+    vanish; a step whose gradients overflow is left out and halves the scale, down to a least one.
 
     It keeps an average of the weights, too, where the configuration gives its decay: exponential,
     faster at first, begun anew with each stage.
@@ -122,17 +123,20 @@ class Optimizer(tf.Module):
         """Return the loss whose gradients `apply` wants."""
         return loss * self._scale[0] if self._scale else loss
 
-    def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> None:
+    def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> tf.Tensor:
         """Take one step.
 
         Args:
             gradients: of the scaled loss, one a trained variable, in their order.
             rate: the learning rate.
+
+        Returns:
+            Whether it was taken, a scalar; False where a gradient overflowed in float16.
         """
         if not self._scale:
             self._step(gradients, rate)
             self._average()
-            return
+            return tf.constant(True)
         (scale,) = self._scale
         gradients = [gradient / scale for gradient in gradients]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
@@ -145,10 +149,10 @@ class Optimizer(tf.Module):
             return finite
 
         def skip():
-            scale.assign(scale / 2)
+            scale.assign(tf.maximum(scale / 2, _LEAST_SCALE))
             return finite
 
-        tf.cond(finite, step, skip)
+        return tf.cond(finite, step, skip)
 
     def _average(self) -> None:
         count = tf.cast(self._count, tf.float32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from fcnlib.compat import tf
 from fcnlib.datasets import Dataset, Record, open_dataset, read_pair
 from fcnlib.datasets.packed import INDEX, VERSION
 from fcnlib.errors import InputError
-from fcnlib.locking import scratch
+from fcnlib.files import scratch
 
 SHARD = 512  # pairs in a file
 
@@ -48,16 +47,14 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
     number = {pair: i for i, pair in enumerate(pairs)}
     index = {"version": VERSION, "name": dataset.name, "labels": dataset.labels.to_dict()}
     index["splits"] = {s: [number[pair] for pair in records] for s, records in chosen.items()}
-    half = scratch(target)
     try:
-        half.mkdir(parents=True)
-        runrecord.write_json(half / INDEX, index | {"pairs": _write(dataset, half, pairs)})
-        half.rename(target)
+        with scratch(target) as half:
+            half.mkdir()
+            runrecord.write_json(half / INDEX, index | {"pairs": _write(dataset, half, pairs)})
+            half.rename(target)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(f"{target}: cannot write here: {reason}") from None
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
     return open_dataset("packed", target)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from PIL import Image, ImageDraw
 from fcnlib import labels as label_sets
 from fcnlib.datasets.records import IMAGE_SUFFIXES
 from fcnlib.errors import InputError
+from fcnlib.files import replacing, write_json
 from fcnlib.labels import LabelSet, make_labels, voc_palette
 from fcnlib.pictures import overlay
-from fcnlib.runrecord import write_json
 
 LEGEND = "legend.png"
 _LINE = 22  # pixels a line of the legend
@@ -147,10 +146,5 @@ def write_legend(out: Path, labels: LabelSet) -> None:
 
 
 def _save(picture: Image.Image, path: Path, **options) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.partial")
-    try:
-        picture.save(part, path.suffix[1:].replace("jpg", "jpeg"), **options)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part:
+        picture.save(part, **options)

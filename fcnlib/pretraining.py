@@ -11,11 +11,11 @@ from fcnlib import runrecord, weights
 from fcnlib.backbone import Classifier
 from fcnlib.checkpoints import backbone_settings, seed
 from fcnlib.compat import tf
-from fcnlib.config import ROOT, Config
+from fcnlib.config import Config
 from fcnlib.datasets import shapes
 from fcnlib.errors import InputError
+from fcnlib.files import locked
 from fcnlib.input_pipeline import class_batches, class_files
-from fcnlib.locking import locked
 from fcnlib.precision import describe
 from fcnlib.slim_module import initialized_from
 from fcnlib.training import Stage, Trainer
@@ -23,6 +23,9 @@ from fcnlib.training import Stage, Trainer
 # What a classifier's checkpoint says of its backbone, so that it can be built again.
 _WIDTH = ("backbone", "depth_multiplier", "min_depth")
 _SHAPE = (*_WIDTH, "batch_norm", "raw_inputs")
+# What else decides its training, besides all of `PretrainConfig` and `ShapesConfig`.
+_LEARNING = ("seed", "optimizer", "schedule", "warmup_steps", "weight_decay", "weight_average")
+_LEARNING += ("batch_norm_decay", "precision")
 
 
 def build_classifier(config: Config, num_classes: int) -> Classifier:
@@ -77,15 +80,24 @@ def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
 
     Args:
         config: the `pretrain` profile, or one like it.
-        out: the checkpoint to write, float16 weights; its record goes beside it as .json.
+        out: the checkpoint to write, NAME.npz with float16 weights; its record goes beside it as
+            NAME.json, what a resumed run needs as the folder NAME.training.
         resume: continue an interrupted run.
 
     Returns:
         The record: accuracy on the validation objects, in [0, 1], settings, machine, seconds.
 
     Raises:
-        InputError: the loss is no longer finite, or data are missing.
+        InputError: `out` names no such file, another process writes it, the checkpoint to go on
+            from is of other settings, the loss is no longer finite, or data are missing.
     """
+    if out.is_dir() or out.suffix != ".npz":
+        raise InputError(f"{out}: give --out the name of a file that ends in .npz")
+    with locked(out.with_suffix(".training")):
+        return _pretrain(config, out, resume)
+
+
+def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     started = runrecord.start()
     root = config.path("data_dir")
     classes = shapes.ensure(root, config.shapes).labels.classes
@@ -106,20 +118,21 @@ def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
     accuracy = _accuracy(classifier, root / "objects/val", settings.pretrain_crop)
     width = {k: v for k, v in backbone_settings(config).items() if k in _SHAPE}
     meta = {"kind": "classifier", "classes": list(classes), **width}
+    flat, parts = config.to_dict(), (settings, config.shapes)
+    wanted = (*_LEARNING, *(key for part in parts for key in vars(part)))
     trainer = Trainer(
         classifier,
         [Stage("classify", settings.pretrain_steps, settings.pretrain_lr)],
         batches,
         loss,
         config.train,
-        ROOT / "results/runs" / f"pretrain-{out.stem}",  # of each width one can be resumed
-        meta=meta,
+        out.with_suffix(".training"),
+        meta=meta | {"settings": {key: flat[key] for key in wanted}},
         names=[path.name for path in paths],
         evaluate=accuracy,
         evaluate_every=config.train.val_every,
     )
-    with locked(trainer.folder):
-        trainer.run("classifier of single shapes", resume=resume)
+    trainer.run("classifier of single shapes", resume=resume)
     extra = {"accuracy": accuracy(), "objects": len(paths), "training_seconds": trainer.spent}
     arrays = {name: v.numpy() for name, v in classifier.named_variables().items()}
     weights.save(out, arrays, meta | {"accuracy": extra["accuracy"]}, half=True)

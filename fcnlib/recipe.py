@@ -17,6 +17,7 @@ from fcnlib.datasets import Dataset, Record
 from fcnlib.datasets.identity import by_content, run_digests, split_digest, split_name
 from fcnlib.errors import InputError
 from fcnlib.evaluation import Evaluation, evaluate, predictor, settled
+from fcnlib.files import locked
 from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
 from fcnlib.network import FCN
@@ -61,8 +62,14 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
         The network's folder with checkpoint.npz, log.csv and record.json.
 
     Raises:
-        InputError: start, splits or settings do not fit, a file is refused, the loss is not finite.
+        InputError: start, splits or settings do not fit, a file is refused, the loss is not finite,
+            or another process writes into the folder.
     """
+    with locked(job.folder, not workers.rank()):
+        return _train(config, dataset, job, resume)
+
+
+def _train(config: Config, dataset: Dataset, job: Job, resume: bool) -> Path:
     started, digests = runrecord.start(), run_digests(config, dataset)
     network = build_fcn(config, dataset.labels.num_classes, job.stride)
     if job.start is not None:
@@ -272,7 +279,8 @@ def evaluate_fcn(
         The confusion matrices, one an image.
 
     Raises:
-        InputError: the network was trained for other classes, or nothing in the split is labelled.
+        InputError: the network was trained for other classes, nothing in the split is labelled, a
+            file is refused, or another process writes into the folder.
     """
     chosen = dataset.records(config.data.eval_split, config.data.eval_limit)
     names = tuple(record.name for record in chosen)
@@ -286,19 +294,20 @@ def evaluate_fcn(
     arrays, meta = weights.load(evaluation) if there else ({}, None)
     if workers.of_first([int(meta == wanted)])[0]:
         return Evaluation(arrays["matrices"], names)
-    network, meta = load_fcn(folder)
-    require_classes(folder, meta, dataset.labels)
-    store = ImageStore(chosen, dataset.labels, limit=0, split=config.data.eval_split)
-    batches = eval_batches(store, config.train.eval_batch_size)  # each image is looked at once
-    label = f"{meta['name']} on {config.data.eval_split}"
-    with store.reporting():
-        predict = predictor(settled(network, engine))
-        found = evaluate(predict, batches, names, dataset.labels.num_classes, label)
-    summary = {"network": meta["name"], **about, "classes": list(dataset.labels.classes)}
-    if not workers.rank():
-        runrecord.write_json(metrics, summary | found.scores.to_dict())
-        weights.save(evaluation, {"matrices": found.matrices}, wanted)
-    return found
+    with locked(folder, not workers.rank()):
+        network, meta = load_fcn(folder)
+        require_classes(folder, meta, dataset.labels)
+        store = ImageStore(chosen, dataset.labels, limit=0, split=config.data.eval_split)
+        batches = eval_batches(store, config.train.eval_batch_size)  # each image is looked at once
+        label = f"{meta['name']} on {config.data.eval_split}"
+        with store.reporting():
+            predict = predictor(settled(network, engine))
+            found = evaluate(predict, batches, names, dataset.labels.num_classes, label)
+        summary = {"network": meta["name"], **about, "classes": list(dataset.labels.classes)}
+        if not workers.rank():
+            runrecord.write_json(metrics, summary | found.scores.to_dict())
+            weights.save(evaluation, {"matrices": found.matrices}, wanted)
+        return found
 
 
 def insert_ending(path: Path, ending: str) -> Path:

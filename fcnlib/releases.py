@@ -9,13 +9,13 @@ checked after that: names, shapes, types and finiteness of every tensor (`imagen
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from fcnlib import imagenet, weights
 from fcnlib.download import fetch, verify
 from fcnlib.errors import InputError
+from fcnlib.files import scratch
 from fcnlib.unpacking import unpack
 
 _SLIM = (
@@ -91,14 +91,10 @@ def obtain(name: str, folder: Path, archive: Path | None = None) -> tuple[Path, 
         archive = fetch(release.urls, folder / release.file, release.checksum, release.size)
     else:
         verify(archive, release.checksum, release.size)
-    unpacked = folder / f"{release.file}.unpacked"
-    shutil.rmtree(unpacked, ignore_errors=True)
-    try:
+    with scratch(folder / "unpacked") as place:
         if release.member:
-            archive = unpack(archive, unpacked, _UNPACKED) / release.member
+            archive = unpack(archive, place, _UNPACKED) / release.member
         imported = imagenet.read(archive)
-    finally:
-        shutil.rmtree(unpacked, ignore_errors=True)
     target = folder / f"{imported.backbone}.npz"
     weights.save(target, imported.arrays, imported.meta)
     return target, imported

@@ -6,8 +6,6 @@ committed and shared.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import platform
 import shlex
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnlib.config import ROOT, Config, is_path
+from fcnlib.files import read_json, write_json, write_text  # noqa: F401
 
 COMMAND_VARIABLE = "FCNLIB_COMMAND"
 DEVICE = ("device", "computed_in", "driver", "cuda", "cudnn")  # what `precision.describe` tells
@@ -198,54 +197,3 @@ def _steal(before: tuple[int, ...], after: tuple[int, ...]) -> float | None:
         return None
     spent = [b - a for a, b in zip(before, after, strict=True)]
     return round(spent[7] / sum(spent), 4) if sum(spent) > 0 else 0.0
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "tolist"):  # NumPy arrays and scalars, without importing NumPy
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None  # JSON has no NaN; an absent class reads as null
-    return value
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old or the new one, never a part.
-
-    Args:
-        path: the file; its folder is made where it is missing.
-        text: its whole content, written as UTF-8.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.partial")  # which the next call replaces, after a kill
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, with NumPy values as numbers and NaN or infinity as null.
-
-    Args:
-        path: the file.
-        value: dictionaries, lists, strings, numbers, NumPy arrays, paths.
-    """
-    write_text(
-        path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON, or return None where the file is missing, unreadable or no JSON."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None

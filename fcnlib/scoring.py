@@ -16,6 +16,7 @@ from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.datasets import Record, read_image
 from fcnlib.evaluation import predictions, predictor, settled
+from fcnlib.files import locked
 from fcnlib.image_store import ImageStore
 from fcnlib.inference import Segmenter
 from fcnlib.input_pipeline import eval_batches
@@ -94,9 +95,17 @@ def benchmark(
         {figure: value}, shares in 0..1; empty for a split whose masks PASCAL VOC's server keeps.
 
     Raises:
-        InputError: the data set is no benchmark, the split has neither masks nor a server, or the
-            network cannot be read so or was trained for other classes.
+        InputError: the data set is no benchmark, the split has neither masks nor a server, the
+            network cannot be read so or was trained for other classes, or another process writes
+            into the folder.
     """
+    with locked(folder):
+        return _benchmark(config, folder, competition, reading)
+
+
+def _benchmark(
+    config: Config, folder: Path, competition: str, reading: Reading
+) -> dict[str, float]:
     dataset, split = prepare_data(config), config.data.eval_split
     chosen = dataset.records(split, config.data.eval_limit)
     ending, identity = scored_as(config, dataset, folder)

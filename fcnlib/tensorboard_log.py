@@ -7,14 +7,13 @@ and TensorFlow has both; the viewer itself is no dependency of ours.
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from fcnlib.compat import tf
 from fcnlib.errors import InputError
-from fcnlib.runrecord import read_json
+from fcnlib.files import read_json, replacing
 
 _FILE = "events.out.tfevents.0.fcnlib"
 _SCALARS = ("loss", "learning_rate", "mean_iou", "images_per_second")
@@ -43,16 +42,10 @@ def write_events(run: Path, out: Path) -> list[Path]:
 
 
 def _write(path: Path, events: Iterator[tf.compat.v1.Event]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.partial")
-    try:
-        with tf.io.TFRecordWriter(str(part)) as writer:
-            writer.write(tf.compat.v1.Event(file_version="brain.Event:2").SerializeToString())
-            for event in events:
-                writer.write(event.SerializeToString())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, tf.io.TFRecordWriter(str(part)) as writer:
+        writer.write(tf.compat.v1.Event(file_version="brain.Event:2").SerializeToString())
+        for event in events:
+            writer.write(event.SerializeToString())
     return path
 
 

@@ -28,7 +28,8 @@ CHECKPOINT = "checkpoint.npz"
 PREVIOUS = "checkpoint.previous.npz"  # while a training lasts, in case the newest is damaged
 LOG = "log.csv"
 LOG_FIELDS = ("step", "stage", "learning_rate", "loss", "images_per_second", "seconds", "mean_iou")
-
+LOG_FIELDS += ("skipped",)  # steps so far that float16 could not take
+_MOST_SKIPPED = 50  # in a row: more than it takes to halve the first scale down to the least
 
 Batch = dict[str, tf.Tensor]
 LossFunction = Callable[[SlimModule, Batch, Stage, tf.Tensor], tf.Tensor]
@@ -71,6 +72,7 @@ class Trainer:
         self.config, self.folder, self.meta, self.names = config, folder, meta, names
         self.evaluate, self.evaluate_every = evaluate, evaluate_every
         self.step, self.rows, self.spent = 0, [], 0.0
+        self.skipped, self._skipped_now = 0, 0  # in all, and in a row up to now
         self._optimizer = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -131,8 +133,10 @@ class Trainer:
         every = max(self.total_steps // 200, 1)
         for batch in self.batches(self.step, steps):
             rate = learning_rate(stage, self.step - first, self.config)
-            value = float(train_step(batch, tf.constant(rate), tf.constant(self.step)))
+            value, taken = train_step(batch, tf.constant(rate), tf.constant(self.step))
+            value = float(value)
             self._check(value, batch)
+            self._count(bool(taken), batch)
             self.step += 1
             now = time.monotonic()
             self.spent = before + now - started
@@ -172,8 +176,7 @@ class Trainer:
             loss, gradients, sums = workers.summed([loss, gradients, averages])
             for variable, total in zip(averages, sums, strict=True):
                 variable.assign(total / workers.size())
-            optimizer.apply(gradients, rate)
-            return loss
+            return loss, optimizer.apply(gradients, rate)
 
         return train_step
 
@@ -183,39 +186,53 @@ class Trainer:
         return [v for name, v in moving.items() if "/moving_" in name]
 
     def _check(self, loss: float, batch: Batch) -> None:
-        if math.isfinite(loss):
-            return
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss is {loss} at step {self.step}, {self._images(batch)}; "
+                "lower the learning rate, or look at these files with `fcnlib data check`"
+            )
+
+    def _count(self, taken: bool, batch: Batch) -> None:
+        self.skipped += not taken
+        self._skipped_now = 0 if taken else self._skipped_now + 1
+        if self._skipped_now >= min(_MOST_SKIPPED, self.total_steps):
+            raise InputError(
+                f"no gradient was finite in {self._skipped_now} steps in a row up to step "
+                f"{self.step}, {self._images(batch)}: float16 cannot hold them; "
+                "set precision=float32 (or bfloat16), or lower the learning rate"
+            )
+
+    def _images(self, batch: Batch) -> str:
         index = np.zeros(workers.size() * len(batch["index"]), np.int64)
         index[workers.part(len(index))] = batch["index"]
         index = np.asarray(workers.summed(index))
-        files = [self.names[i] for i in index if i < len(self.names)]
-        raise InputError(
-            f"the loss is {loss} at step {self.step}, images {', '.join(files)}; "
-            "lower the learning rate, or look at these files with `fcnlib data check`"
-        )
+        return f"images {', '.join(self.names[i] for i in index if i < len(self.names))}"
 
     def _log(self, stage: Stage, rate: float, loss: float, speed: float, score) -> None:
         score = "" if score is None else f"{score:.5f}"
         values = (f"{rate:.3e}", f"{loss:.5f}", f"{speed:.1f}", f"{self.spent:.1f}", score)
-        self.rows.append((self.step, stage.name, *values))
+        self.rows.append((self.step, stage.name, *values, self.skipped))
         if workers.rank():
             return
         lines = (",".join(map(str, row)) + "\n" for row in (LOG_FIELDS, *self.rows))
         runrecord.write_text(self.folder / LOG, "".join(lines))
 
     def _save(self, finished: bool = False) -> None:
-        if workers.rank():
-            return
         arrays = {n: v.numpy() for n, v in self.network.named_variables().items()}
         if not finished:
             state = enumerate(self._optimizer.state)
             arrays.update({f"optimizer/{i}": np.asarray(v) for i, v in state})
+        advice = "lower the learning rate and train without --resume; what was saved is as it was"
+        weights.require_finite(arrays, f"after {self.step} steps", advice)
+        if workers.rank():
+            return
         stages = [asdict(stage) for stage in self.stages]
         position = {
             "step": self.step,
             "finished": finished,
             "seconds": self.spent,
             "rows": self.rows,
+            "skipped": [self.skipped, self._skipped_now],
         }
         meta = {**self.meta, **position, "stages": stages}
         weights.save(self.folder / CHECKPOINT, arrays, meta, previous=self.folder / PREVIOUS)
@@ -224,26 +241,37 @@ class Trainer:
         there = [p for n in (CHECKPOINT, PREVIOUS) if (p := self.folder / n).exists()]
         if not there:
             return None
-        path = there[0]
-        try:
-            arrays, meta = weights.load(path)
-        except InputError as error:
-            if len(there) == 1:
-                raise
-            print(f"{error}; going on from {PREVIOUS}, the one before", file=sys.stderr)
-            path = there[1]
-            arrays, meta = weights.load(path)
+        for path in there:
+            try:
+                arrays, meta = weights.load(path)
+                weights.require_finite(arrays, str(path), "train without --resume")
+                break
+            except InputError as error:
+                if path == there[-1]:
+                    raise
+                print(f"{error}; going on from {PREVIOUS}, the one before", file=sys.stderr)
         expected = {**self.meta, "stages": [asdict(stage) for stage in self.stages]}
-        # A checkpoint of an older version lacks what it did not know.
-        changed = [k for k, v in expected.items() if meta.get(k, v) != v]
+        changed = _changed(meta, expected)
         if changed:
             raise InputError(
-                f"{path}: made with other settings ({', '.join(changed)}); "
+                f"{path}: made with other settings or data ({', '.join(changed)}); "
                 "train without --resume, or choose another --out (`out` in a notebook)"
             )
         weights.transplant(
             arrays, self.network.named_variables(), may_skip=("optimizer/",), source=str(path)
         )
         self.step, self.spent = meta["step"], meta["seconds"]
+        self.skipped, self._skipped_now = meta.get("skipped", (0, 0))
         self.rows = [tuple(row) for row in meta["rows"]]
         return arrays
+
+
+def _changed(found: Any, expected: Any, name: str = "") -> list[str]:
+    """Return the keys of what differs; a checkpoint of an older version lacks what it knew not."""
+    if not (isinstance(found, dict) and isinstance(expected, dict)):
+        return [name] * (found != expected)
+    return [
+        where
+        for key, value in expected.items()
+        for where in _changed(found.get(key, value), value, f"{name}.{key}".lstrip("."))
+    ]

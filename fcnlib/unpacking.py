@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from fcnlib.errors import InputError
+from fcnlib.files import scratch
 
 _ENTRY = 512  # bytes that any entry counts, so that a million empty files are too much as well
 _DAMAGED = (
@@ -26,8 +27,8 @@ _DAMAGED = (
 def unpack(archive: Path, folder: Path, limit: int, inner: str = ".") -> Path:
     """Unpack a zip or tar archive into a new folder.
 
-    It is unpacked as FOLDER.partial and renamed, so the folder is complete if it is there; after a
-    kill the next call begins anew. Owners, modes and times of the archive are left out.
+    It is unpacked beside it and renamed, so the folder is complete if it is there; after a kill the
+    next call begins anew. Owners, modes and times of the archive are left out.
 
     Args:
         archive: .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, told by its content.
@@ -44,32 +45,27 @@ def unpack(archive: Path, folder: Path, limit: int, inner: str = ".") -> Path:
     """
     if folder.exists():
         raise InputError(f"{folder}: exists already; delete it to unpack {archive.name} again")
-    part = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(part, ignore_errors=True)
     try:
-        part.mkdir(parents=True)
-        free, needed = shutil.disk_usage(part).free, archive.stat().st_size
-        if needed > free:
-            raise InputError(
-                f"{part.parent}: {free / 1e6:.0f} MB are free, over {needed / 1e6:.0f} MB are "
-                "needed; make room or choose another folder"
-            )
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                _write(_zip_entries(opened), part, limit, archive, inner)
-        else:
-            with tarfile.open(archive) as opened:
-                _write(_tar_entries(opened), part, limit, archive, inner)
-        if not any(part.iterdir()):
-            raise InputError(f"{archive}: has no folder {inner}; it is another archive")
-        os.rename(part, folder)
+        with scratch(folder) as part:
+            part.mkdir()
+            free, needed = shutil.disk_usage(part).free, archive.stat().st_size
+            if needed > free:
+                raise InputError(
+                    f"{folder.parent}: {free / 1e6:.0f} MB are free, over {needed / 1e6:.0f} MB "
+                    "are needed; make room or choose another folder"
+                )
+            if zipfile.is_zipfile(archive):
+                with zipfile.ZipFile(archive) as opened:
+                    _write(_zip_entries(opened), part, limit, archive, inner)
+            else:
+                with tarfile.open(archive) as opened:
+                    _write(_tar_entries(opened), part, limit, archive, inner)
+            if not any(part.iterdir()):
+                raise InputError(f"{archive}: has no folder {inner}; it is another archive")
+            os.rename(part, folder)
     except _DAMAGED as error:
-        shutil.rmtree(part, ignore_errors=True)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{archive}: cannot be unpacked ({reason}); get it again") from None
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     return folder
 
 

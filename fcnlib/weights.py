@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from fcnlib.errors import InputError
+from fcnlib.files import replacing
 
 _META = "meta.json"
 PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")  # ends of TensorFlow's checkpoint files
@@ -63,32 +64,43 @@ def save(
         previous: where an older one goes, in place of being dropped.
 
     Raises:
-        InputError: the place cannot be written, or the disk is full; an older file is kept.
+        InputError: an array holds a NaN or an infinity (a kernel above 65504 is one in float16),
+            the place cannot be written, or the disk is full; an older file is kept.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(partial, arrays, meta, half)
-        if previous and path.exists():
-            os.replace(path, previous)
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); free the disk or name another "
-            "folder; an older file is as it was"
-        ) from None
+    kept = {name: np.asarray(value) for name, value in arrays.items()}
+    if half:
+        with np.errstate(over="ignore"):  # what overflows is refused
+            kept |= {n: v.astype(np.float16) for n, v in kept.items() if n.endswith("/weights")}
+    require_finite(kept, str(path), "nothing is written")
+    with replacing(path) as part:
+        _write(part, kept, meta, zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED)
+        if previous:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, previous)
 
 
-def _write(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any], half: bool) -> None:
-    method = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
+def require_finite(arrays: Mapping[str, np.ndarray], source: str, advice: str) -> None:
+    """Refuse numbers that no network can go on with.
+
+    Args:
+        arrays: {name: array}.
+        source: what to call them in an error.
+        advice: what to do then.
+
+    Raises:
+        InputError: one holds a NaN or an infinity.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"{source}: {name} holds a NaN or an infinity; {advice}")
+
+
+def _write(
+    path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], method: int
+) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(_entry(_META, method), json.dumps(dict(meta)))
-        for name, value in arrays.items():
-            array = np.asarray(value)
-            if half and name.endswith("/weights"):
-                array = array.astype(np.float16)
+        for name, array in arrays.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, array, allow_pickle=False)
             archive.writestr(_entry(f"{name}.npy", method), buffer.getvalue())

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from fcnlib import datasets, pages, report, runrecord, sharing, stamps
+from fcnlib import datasets, files, pages, report, runrecord, sharing, stamps
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets.identity import changed, run_digests
 from fcnlib.errors import InputError
 from fcnlib.execution import Kernels, NotebookFailed, Stopped, execute
-from fcnlib.locking import locked
 from fcnlib.notebook_files import NOTEBOOKS, Notebook, choose, discover, split_settings
 from fcnlib.run_progress import RunProgress, Share, Track
 
@@ -98,7 +97,7 @@ def run(job: Job, resume: bool = False, stream: TextIO | None = None) -> Path:
             after that.
     """
     stamps.claim(job.out)
-    with locked(job.out):
+    with files.locked(job.out):
         started = runrecord.start()
         shares = [_share(job.out, notebook) for notebook in job.chosen]
         digests = run_digests(job.config, datasets.prepare(job.config))
@@ -130,7 +129,8 @@ def _run_chosen(job: Job, resume: bool, progress: RunProgress, digests: dict[str
 
     As with `make -j`, what runs beside a failing notebook goes on to its end, and nothing begins.
     """
-    variables = sharing.variables(job.at_once) | {runrecord.COMMAND_VARIABLE: runrecord.command()}
+    variables = sharing.variables(job.at_once) | {files.RUN: str(job.out)}
+    variables |= {runrecord.COMMAND_VARIABLE: runrecord.command()}
     source, kernels = f"{stamps.source_digest()} {digests}", Kernels(variables)
     waiting, running, failed = list(job.chosen), {}, []
     with ThreadPoolExecutor(job.at_once) as threads:

@@ -16,7 +16,8 @@ MAX_FILE, MAX_FUNCTION = 400, 60  # lines; more is two things
 # Lowest first. A module imports from the lines above its own only, so there can be no cycle.
 LAYERS = """
     __init__ errors schema
-    blocks borders config diagnosis journal labels launching locking metrics progress
+    files
+    blocks borders config diagnosis journal labels launching metrics progress
     download protocols unpacking
     runrecord
     sharing
@@ -102,7 +103,7 @@ LATE = {
 LIGHT = (
     *("errors", "config", "labels", "metrics", "borders", "diagnosis", "datasets", "runrecord"),
     *("calibration", "smoothing", "postprocess", "prediction_files", "data_check"),
-    *("progress", "download", "unpacking", "geometry", "canvas", "pictures", "plotting"),
+    *("progress", "files", "download", "unpacking", "geometry", "canvas", "pictures", "plotting"),
     *(
         "pages",
         "run_contents",

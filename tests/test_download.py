@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from http_server import serve
 
-from fcnlib import download
+from fcnlib import download, files
 from fcnlib.config import ROOT
 from fcnlib.download import fetch, verify
 from fcnlib.errors import InputError
@@ -121,6 +121,18 @@ def test_a_full_disk_is_told_before_the_download(get, mirror, monkeypatch):
     with pytest.raises(InputError, match="2 MB are free, 3 MB more are needed"):
         get("/f.bin", "/f.bin")
     assert len(mirror.asked) == 1  # another mirror would not help
+
+
+def test_two_do_not_write_into_one_download(get, mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PATIENCE", 0)
+    (tmp_path / "new").mkdir()
+    with (
+        files.held(tmp_path / "new" / f"{files.OURS}f.bin.lock", "held"),
+        pytest.raises(InputError, match=r"f\.bin: another process downloads it; wait for it"),
+    ):
+        get()
+    assert mirror.asked == []
+    get()
 
 
 def test_a_folder_that_cannot_be_written_is_told(mirror, tmp_path):

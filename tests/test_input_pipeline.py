@@ -195,6 +195,19 @@ def test_a_crop_is_what_resizing_the_whole_pair_and_cutting_gives(store, scales,
     assert (seen_padding, seen_cut) == (pads, cuts)
 
 
+@pytest.mark.parametrize(("width", "scale"), [(20_000, 4.0), (36_000, 1.0), (100_000, 0.8)])
+def test_a_crop_of_a_very_wide_image_is_the_nearest_pixels(width, scale):
+    """By Python's whole numbers, which have no end."""
+    size, crop = round(width * scale), 33
+    for offset in (0, size // 2, size - crop):
+        pair = tf.constant([9, width]), tf.constant([9, size]), tf.constant([0, offset])
+        (rows, columns), inside = augmentation._nearest(*pair, crop)
+        expected = [(2 * (offset + i) + 1) * width // (2 * size) for i in range(crop)]
+        np.testing.assert_array_equal(columns, expected)
+        np.testing.assert_array_equal(rows[:9], range(9))
+        assert inside[:9].numpy().all() and not inside[9:].numpy().any()
+
+
 @pytest.mark.parametrize(("side", "low", "high"), [(36, 0, 3), (30, -3, 0), (33, 0, 0)])
 def test_every_place_of_the_crop_is_equally_likely(side, low, high):
     corners = [
@@ -403,6 +416,31 @@ def test_evaluation_batches_images_of_one_size_together(store):
     assert spec["image"] == tf.TensorSpec([None, None, None, 3], tf.float32)
     assert spec["label"] == tf.TensorSpec([None, None, None], tf.uint8)
     assert spec["index"] == tf.TensorSpec([None], tf.int32)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(20, 20)] * 5, [[0, 1], [2, 3], [4]]),
+        ([(20, 20), (30, 20)] * 3, [[0, 2], [1, 3], [4], [5]]),
+        ([(30, 20), (20, 30), (20, 20), (30, 20)], [[0, 3], [2], [1]]),  # the rest by size
+    ],
+)
+def test_evaluation_batches_have_an_order(tmp_path, sizes, expected):
+    found = [
+        list(batch["index"].numpy()) for batch in eval_batches(write_store(tmp_path, sizes), 2)
+    ]
+    assert found == expected
+
+
+def test_evaluation_of_many_sizes_keeps_few_images_in_memory(tmp_path, monkeypatch):
+    store, read = write_store(tmp_path, [(20 + n, 20) for n in range(60)], limit=0), []
+    store.verify()
+    real = store.fetch
+    monkeypatch.setattr(store, "fetch", lambda index: read.append(index) or real(index))
+    for given, _ in enumerate(eval_batches(store, 16), 1):
+        assert len(read) <= given + 15  # two batches in the making, two ready, and a few threads'
+    assert given == len(read) == 60
 
 
 def test_pairs_are_decoded_once_as_far_as_memory_goes(tmp_path, monkeypatch):

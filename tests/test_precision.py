@@ -78,6 +78,17 @@ def test_a_step_whose_gradients_overflow_is_left_out_and_halves_the_scale():
     assert variable.numpy() == [0.75] and count.numpy() == 1 and scale.numpy() == first / 2
 
 
+def test_the_scale_has_a_floor_from_which_it_goes_on():
+    variable = tf.Variable([1.0], name="conv/weights")
+    config = TrainConfig(precision="float16", optimizer="sgd", weight_decay=0)
+    optimizer = Optimizer(config, Stage("all", 99, 1.0), [variable])
+    for _ in range(60):
+        assert not optimizer.apply([tf.constant([np.inf])], tf.constant(1.0))
+    assert optimizer.scaled(tf.constant(1.0)).numpy() == 2.0**-14
+    assert optimizer.apply([tf.constant([0.25 * 2.0**-14])], tf.constant(1.0))
+    assert variable.numpy() == [0.75]
+
+
 def test_float32_and_bfloat16_have_no_scale():
     for name in ("float32", "bfloat16"):
         optimizer = Optimizer(

@@ -10,6 +10,7 @@ from fcnlib import config, weights
 from fcnlib.checkpoints import load_fcn
 from fcnlib.compat import tf
 from fcnlib.datasets import read_pair, streets
+from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SHAPES, VOID
 from fcnlib.pretraining import load_classifier, pretrain
 from fcnlib.runrecord import read_json
@@ -57,11 +58,15 @@ def test_both_paddings_share_the_weights():
     assert valid.score_map(images).shape == (1, 2, 2, 9)
 
 
-def test_the_command_makes_one(tiny_shapes, tmp_path, monkeypatch):
-    monkeypatch.setattr("fcnlib.pretraining.ROOT", tmp_path)
+@pytest.fixture
+def loaded(tiny_shapes):
+    """Settings for a training of two steps."""
     values = {"pretrain_steps": 2, "pretrain_batch_size": 4, "val_every": 0}
     thin = {"depth_multiplier": 0.1, "min_depth": 4, "data_dir": str(tiny_shapes)}
-    loaded = config.load_profile("pretrain", {**values, **thin, **asdict(TINY_SHAPES)})
+    return config.load_profile("pretrain", {**values, **thin, **asdict(TINY_SHAPES)})
+
+
+def test_the_command_makes_one(loaded, tmp_path):
     record = pretrain(loaded, tmp_path / "c.npz")
     assert 0 <= record["accuracy"] <= 1
     classifier, meta = load_classifier(tmp_path / "c.npz")
@@ -70,3 +75,29 @@ def test_the_command_makes_one(tiny_shapes, tmp_path, monkeypatch):
     wider = loaded.replace(depth_multiplier=0.12)
     pretrain(wider, tmp_path / "wider.npz", resume=True)  # nothing of the other's to go on from
     assert load_classifier(tmp_path / "wider.npz")[1]["depth_multiplier"] == 0.12
+    names = {f"{name}{end}" for name in ("c", "wider") for end in (".npz", ".json", ".training")}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_it_goes_on_with_the_same_settings_alone(loaded, tmp_path):
+    pretrain(loaded, tmp_path / "c.npz")
+    other = {"seed": 2, "pretrain_batch_size": 2, "pretrain_crop": 65, "label_smoothing": 0.0}
+    other |= {"weight_decay": 0.5, "batch_norm_decay": 0.5}
+    before = (tmp_path / "c.npz").read_bytes()
+    for key, value in other.items():
+        with pytest.raises(InputError, match=rf"other settings \(settings\.{key}\)"):
+            pretrain(loaded.replace(**{key: value}), tmp_path / "c.npz", resume=True)
+    free = loaded.replace(checkpoint_seconds=7, chain=(32,))
+    assert pretrain(free, tmp_path / "c.npz", resume=True)["training_seconds"] > 0
+    assert (tmp_path / "c.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["folder.npz", "net.json", "net"])
+def test_what_is_no_checkpoint_to_write_is_refused_at_the_start(
+    loaded, tmp_path, monkeypatch, name
+):
+    monkeypatch.setattr("fcnlib.pretraining.Trainer", lambda *_, **__: pytest.fail("trained"))
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(InputError, match=rf"{name}: give --out the name of a file that ends in"):
+        pretrain(loaded, tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.npz"]

@@ -15,6 +15,7 @@ from fcnlib.compat import tf
 from fcnlib.config import load_profile
 from fcnlib.datasets import read_mask
 from fcnlib.errors import InputError
+from fcnlib.files import locked
 from fcnlib.labels import SHAPES, make_labels
 
 FAST = {"chain": [32, 16], "depth_multiplier": 0.1, "min_depth": 4, "initial": "", "crop_size": 65}
@@ -277,3 +278,28 @@ def test_a_split_without_a_label_has_no_score(copy):
     repaint(dataset, "val", 255)
     with pytest.raises(InputError, match="val: no pixel of its 5 masks is labelled"):
         recipe.evaluate_fcn(config, dataset, job.folder)
+
+
+def test_nobody_trains_or_scores_in_a_folder_that_another_writes_into(
+    setting, tmp_path, monkeypatch
+):
+    config, dataset, jobs = setting
+    monkeypatch.setattr("fcnlib.files._PATIENCE", 0)
+    folder = tmp_path / "out" / "models" / "net"
+    shutil.copytree(jobs[0].folder, folder)
+    (folder / "evaluation.npz").unlink(missing_ok=True)
+    job = dataclasses.replace(jobs[0], folder=folder)
+    with locked(tmp_path / "out"):
+        # What another process holds is not in this one's list of its own.
+        monkeypatch.setattr("fcnlib.files._locked", set())
+        for write in (
+            lambda: recipe.train_fcn(config, dataset, job),
+            lambda: recipe.evaluate_fcn(config, dataset, folder),
+        ):
+            with pytest.raises(InputError, match="out: another run is writing into it; wait"):
+                write()
+        monkeypatch.undo()
+    scored = recipe.evaluate_fcn(config, dataset, folder)
+    with locked(folder):  # what is done may be read
+        again = recipe.evaluate_fcn(config, dataset, folder)
+    np.testing.assert_array_equal(scored.matrices, again.matrices)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 
 from fcnlib import runrecord
 from fcnlib.config import ROOT, Config
@@ -110,32 +109,3 @@ def test_steal_is_a_share_of_the_time_between(monkeypatch):
 def test_steal_is_unknown_without_proc_stat(monkeypatch):
     monkeypatch.setattr(runrecord, "_lines", lambda path: [])
     assert record()["steal"] is None
-
-
-def test_json_has_numbers_for_arrays_and_null_for_nan(tmp_path):
-    value = {"iou": np.array([0.5, np.nan]), "n": np.int64(3), "inf": float("inf"), "t": (1, True)}
-    runrecord.write_json(tmp_path / "new" / "a.json", value)
-    text = (tmp_path / "new" / "a.json").read_text(encoding="utf-8")
-    assert json.loads(text) == {"iou": [0.5, None], "n": 3, "inf": None, "t": [1, True]}
-
-
-@pytest.mark.parametrize("where", ["replace", "serialize"])
-def test_a_write_that_fails_leaves_the_old_file_and_no_part(tmp_path, monkeypatch, where):
-    path = tmp_path / "a.json"
-    runrecord.write_json(path, {"a": 1})
-
-    def fail(*_):
-        raise OSError("disk full")
-
-    if where == "replace":
-        monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises((OSError, TypeError)):
-        runrecord.write_json(path, {"a": object() if where == "serialize" else 2})
-    assert runrecord.read_json(path) == {"a": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
-
-
-def test_reading_what_is_no_json_gives_none(tmp_path):
-    (tmp_path / "a.json").write_text("{half")
-    assert runrecord.read_json(tmp_path / "a.json") is None
-    assert runrecord.read_json(tmp_path / "missing.json") is None

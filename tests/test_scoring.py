@@ -14,6 +14,7 @@ from fcnlib.checkpoints import load_fcn
 from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.errors import InputError
+from fcnlib.files import locked
 from fcnlib.inference import Segmenter
 from fcnlib.labels import VOC, make_labels, voc_palette
 from fcnlib.runrecord import write_json
@@ -123,3 +124,9 @@ def test_another_splits_figures_lie_beside_and_say_what_was_trained_on(tmp_path,
     beside = json.loads((place / "benchmark-train.json").read_text())
     assert (beside["split"], beside["trained_on"]) == ("train", 2)
     assert "train: 2 of these 2 images are in train" in capsys.readouterr().err
+
+
+def test_a_folder_that_another_writes_into_is_not_scored(folder, monkeypatch):
+    monkeypatch.setattr("fcnlib.files._PATIENCE", 0)
+    with locked(folder), pytest.raises(InputError, match="fcn-8s: another run is writing into it"):
+        scoring.benchmark(Config(), folder)

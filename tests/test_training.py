@@ -58,7 +58,22 @@ def loss(net, batch, stage, step):
     return pixel_cross_entropy(logits, batch["label"])
 
 
-def trainer(net, folder, stages=STAGES, feed=batches, **more):
+def spoilt(steps, by):
+    """The loss, whose gradient is of no use in some steps."""
+
+    def wrong(net, batch, stage, step):
+        bad = tf.reduce_any(tf.equal(step, steps))
+
+        @tf.custom_gradient
+        def same(value):
+            return value, lambda upstream: upstream * tf.where(bad, by, 1.0)
+
+        return same(loss(net, batch, stage, step))
+
+    return wrong
+
+
+def trainer(net, folder, stages=STAGES, feed=batches, loss=loss, **more):
     config = TrainConfig(warmup_steps=1, **more)
     return Trainer(net, stages, feed, loss, config, folder, meta={"kind": "fcn"}, names=("a", "b"))
 
@@ -92,9 +107,18 @@ def test_the_first_stage_leaves_the_backbone_alone(tmp_path):
     assert changed == {"FCN/score_32/weights", "FCN/score_32/biases"}
 
 
-@pytest.mark.parametrize(("stop", "average"), [(2, 0.0), (3, 0.0), (5, 0.0), (5, 0.5)])
-def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop, average):
-    whole, more = network(), {"weight_average": average}
+@pytest.mark.parametrize(
+    ("stop", "more"),
+    [
+        (2, {}),
+        (3, {}),
+        (5, {}),
+        (5, {"weight_average": 0.5}),
+        (5, {"precision": "float16", "loss": spoilt([1, 4, 6], np.inf)}),
+    ],
+)
+def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop, more):
+    whole = network()
     trainer(whole, tmp_path / "whole", **more).run("test")
 
     def interrupted(first, steps):
@@ -111,7 +135,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop, average):
     assert again.step == 7
     for name, value in values(whole).items():
         np.testing.assert_array_equal(values(resumed)[name], value, err_msg=name)
-    kept = ("step", "stage", "learning_rate", "loss")
+    kept = ("step", "stage", "learning_rate", "loss", "skipped")
     one, other = ([[row[k] for k in kept] for row in log(tmp_path / n)] for n in ("whole", "cut"))
     assert one == other
 
@@ -144,6 +168,13 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     trainer(network(), tmp_path).run("test")
     with pytest.raises(InputError, match="stages"):
         trainer(network(), tmp_path, STAGES[:1]).run("test", resume=True)
+    other = trainer(network(), tmp_path)
+    other.meta = {"kind": "fcn", "settings": {"seed": 2}, "labels": {"classes": ["a"]}}
+    arrays, meta = weights.load(tmp_path / CHECKPOINT)
+    known = {"settings": {"seed": 1, "gone": 0}, "labels": {"classes": ["b"]}}
+    weights.save(tmp_path / CHECKPOINT, arrays, meta | known)
+    with pytest.raises(InputError, match=r"other settings \(settings\.seed, labels\.classes\)"):
+        other.run("test", resume=True)
 
 
 def test_a_nan_stops_with_step_and_files(tmp_path):
@@ -155,6 +186,40 @@ def test_a_nan_stops_with_step_and_files(tmp_path):
     net = network()
     with pytest.raises(InputError, match=r"step 2, images a, b"):
         trainer(net, tmp_path, (Stage("all", 5, 1e-3),), poisoned).run("test")
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_nan_is_not_saved_and_what_was_saved_before_is_whole(tmp_path, last):
+    """Neither as a finished network nor as one to go on from."""
+    steps = 7 if last else 50
+    stages = (Stage("all", steps, 1e-3),)
+    with pytest.raises(InputError, match=r"after 7 steps: \S+ holds a NaN .* learning rate"):
+        made = trainer(network(), tmp_path, stages, loss=spoilt([6], np.nan), checkpoint_seconds=0)
+        made.run("test")
+    arrays, meta = weights.load(tmp_path / CHECKPOINT)
+    assert meta["step"] == 6 and not meta["finished"]
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_steps_that_float16_cannot_take_are_counted(tmp_path):
+    net = network()
+    before = values(net)
+    skipping = {"precision": "float16", "loss": spoilt([0, 1, 3], np.inf)}
+    trainer(net, tmp_path, (Stage("all", 4, 1e-3),), **skipping).run("test")
+    assert [row["skipped"] for row in log(tmp_path)] == ["1", "2", "2", "3"]
+    name = "FCN/score_32/weights"
+    assert not np.array_equal(values(net)[name], before[name])
+
+
+@pytest.mark.parametrize(("steps", "said"), [(200, 50), (4, 4)])
+def test_a_training_that_float16_cannot_do_stops_and_says_so(tmp_path, steps, said):
+    """Instead of ending with the weights it began with; resumed, at the same step."""
+    words = {"precision": "float16", "loss": spoilt(range(steps), np.inf), "checkpoint_seconds": 0}
+    for resume in (False, True):
+        reason = rf"finite in {said} steps in a row up to step {said - 1}, images a, b: float16"
+        with pytest.raises(InputError, match=reason):
+            trainer(network(), tmp_path, (Stage("all", steps, 1e-3),), **words).run("", resume)
+    assert weights.load(tmp_path / CHECKPOINT)[1]["step"] == said - 1
 
 
 def test_the_checkpoint_says_what_it_is(tmp_path):
@@ -215,6 +280,23 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
     said = capsys.readouterr().err
     assert f"{path}: not a whole checkpoint" in said and "going on from" in said
     assert not (tmp_path / PREVIOUS).exists()  # a finished training needs one only
+
+
+@pytest.mark.parametrize("name", ["FCN/score_32/weights", "optimizer/1"])
+def test_a_checkpoint_with_a_nan_falls_back_to_the_one_before_and_says_so(
+    tmp_path, undisturbed, capsys, monkeypatch, name
+):
+    """As older versions wrote them."""
+    path = cut_short(tmp_path)
+    arrays, meta = weights.load(path)
+    arrays[name] = arrays[name] * np.nan
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "require_finite", lambda *_: None)
+        weights.save(path, arrays, meta)
+    for key, value in finish(tmp_path).items():
+        np.testing.assert_array_equal(value, undisturbed[key], err_msg=key)
+    said = capsys.readouterr().err
+    assert f"{path}: {name} holds a NaN" in said and "going on from" in said
 
 
 def test_a_checkpoint_cut_short_between_its_two_names_is_the_one_before(tmp_path, undisturbed):

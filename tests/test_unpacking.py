@@ -127,12 +127,6 @@ def test_no_archive_at_all(tmp_path):
         unpack(tmp_path / "nothing", tmp_path / "out", 1)
 
 
-def test_what_an_interrupted_call_left_is_replaced(tmp_path):
-    (tmp_path / "out.partial").mkdir()
-    (tmp_path / "out.partial" / "old").touch()
-    assert found(unpack(tar(tmp_path / "a", FILES.items()), tmp_path / "out", 10**6)) == FILES
-
-
 def test_one_folder_of_an_archive(tmp_path):
     archive = write(tmp_path, "zip", FILES.items())
     assert found(unpack(archive, tmp_path / "out", 10**6, "deep")) == {

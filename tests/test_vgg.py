@@ -56,6 +56,33 @@ def test_thin_end_points_have_the_sizes_of_the_geometry_and_no_batch_norm():
     assert columns["fc7"].receptive_field == 404
 
 
+def test_to_freeze_batch_norm_leaves_dropout_alone():
+    """Half of fc6, doubled; and without batch norm there is nothing to freeze."""
+    images = tf.random.stateless_uniform([2, 64, 64, 3], [1, 2], -1, 1)
+    settings = THIN | {"dropout": 0.5, "padding": "SAME", "batch_norm": True}
+    module = SlimModule(
+        lambda training: features(
+            images, training=training, frozen=True, dropout_seed=(1, 1), **settings
+        )
+    )
+    plain = module._template(False)["fc6"].numpy()
+    averages = {n: v.numpy() for n, v in module.named_variables().items() if "moving" in n}
+    found = module._template(True)["fc6"].numpy()
+    np.testing.assert_allclose(found, np.where(found == 0, 0, 2 * plain), rtol=1e-5)
+    assert 0.4 < np.mean(found[plain > 0] == 0) < 0.6
+    for name, value in averages.items():
+        np.testing.assert_array_equal(module.named_variables()[name], value)
+    network = FCN(3, 32, dropout=0.5, **THIN)
+    network(images)
+    network.named_variables()["FCN/score_32/weights"].assign_add(tf.ones([1, 1, 204, 3]))
+    frozen, running = (
+        network(images, training=True, frozen=frozen, dropout_seed=(1, 1)).numpy()
+        for frozen in (True, False)
+    )
+    np.testing.assert_array_equal(frozen, running)
+    assert np.ptp(frozen) > 0
+
+
 @pytest.mark.parametrize(("size", "padded"), [(1, 32), (32, 32), (33, 64), (224, 224)])
 def test_the_centred_grid(size, padded):
     assert grid_size(size, centred=True) == padded

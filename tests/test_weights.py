@@ -47,6 +47,17 @@ def test_half_precision_is_for_kernels_only(tmp_path):
     np.testing.assert_array_equal(arrays["a/beta"], ARRAYS["a/beta"])
 
 
+@pytest.mark.parametrize(("half", "value"), [(False, np.nan), (False, np.inf), (True, 7e4)])
+def test_what_is_not_finite_is_not_written(tmp_path, half, value):
+    """In float16 kernels end at 65504."""
+    path = tmp_path / "c.npz"
+    weights.save(path, ARRAYS, META)
+    bad = ARRAYS | {"a/weights": np.full([2, 3], value, np.float32)}
+    with pytest.raises(InputError, match=r"c\.npz: a/weights holds a NaN or an infinity"):
+        weights.save(path, bad, META, half)
+    np.testing.assert_array_equal(weights.load(path)[0]["a/weights"], ARRAYS["a/weights"])
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
 def test_a_file_cut_short_is_refused_by_name(tmp_path, share):
     path = tmp_path / "c.npz"
@@ -120,7 +131,7 @@ def test_a_misfit_is_refused_by_name_and_nothing_is_changed(change, words):
 def test_a_place_that_cannot_be_written_is_named_and_the_old_file_kept(tmp_path):
     path = tmp_path / "net.npz"
     weights.save(path, {"a": np.ones(3)}, {"n": 1})
-    (tmp_path / "net.npz.partial").mkdir()  # in the way of the new one
+    (tmp_path / "previous.npz").mkdir()  # in the way of the old one
     with pytest.raises(InputError, match="cannot be written"):
-        weights.save(path, {"a": np.zeros(3)}, {"n": 2})
+        weights.save(path, {"a": np.zeros(3)}, {"n": 2}, previous=tmp_path / "previous.npz")
     assert weights.load(path)[1] == {"n": 1}

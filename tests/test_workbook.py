@@ -16,7 +16,7 @@ from PIL import Image
 from fcnlib import notebook_files, run_progress, stamps, workbook
 from fcnlib.config import ROOT, load_profile
 from fcnlib.errors import InputError
-from fcnlib.locking import locked
+from fcnlib.files import locked
 from fcnlib.run_progress import RunProgress, Share
 
 SOURCE_DIGEST = stamps.source_digest
@@ -305,6 +305,18 @@ def test_a_locked_folder_is_refused(place):
     assert not (place / "log").exists()
     with locked(out):
         pass  # the lock was given back
+
+
+def test_a_notebook_of_the_run_writes_into_the_locked_folder(place):
+    """Its journal names what it made, not the places where that was half-made."""
+    code = "from pathlib import Path\nfrom fcnlib.files import locked, write_text\n"
+    code += "with locked(Path(out, 'models', 'net')):\n"
+    code += "    write_text(Path(out, 'models', 'net', 'log.csv'), 'a')"
+    write_notebook(place / "nb" / "00_a.ipynb", code)
+    run(place)
+    out = place / "out {0} é"
+    assert stamps.files(out, "00_a") == ["models/net/log.csv"]
+    assert [p.name for p in (out / "models" / "net").iterdir()] == ["log.csv"]
 
 
 def test_a_foreign_folder_is_refused_and_stays_as_it_is(place):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnlib.errors import InputError
-from fcnlib.locking import scratch
+from fcnlib.files import scratch
 
 _PROCESSES = 2
 _CHUNK = 50  # pictures handed to a process at once
@@ -114,21 +113,17 @@ def generate(root: Path, recipe: Recipe, progress: Progress | None = None) -> No
     Raises:
         InputError: the folder cannot be written.
     """
-    # a name of its own: two runs that generate at the same time must not share a half-made folder
-    root = root.absolute()
-    half = scratch(root)
     try:
-        half.mkdir(parents=True)
-        recipe.folders(half)
-        _draw_all(half, recipe, progress or (lambda done, total: None))
-        recipe.finish(half)
-        text = json.dumps(recipe.settings, indent=2)
-        (half / recipe.stamp).write_text(text + "\n", encoding="utf-8")
-        _move(half, root, recipe.stamp)
+        with scratch(root) as half:
+            half.mkdir()
+            recipe.folders(half)
+            _draw_all(half, recipe, progress or (lambda done, total: None))
+            recipe.finish(half)
+            text = json.dumps(recipe.settings, indent=2)
+            (half / recipe.stamp).write_text(text + "\n", encoding="utf-8")
+            _move(half, root, recipe.stamp)
     except OSError as error:
         raise InputError(f"{root}: cannot generate {recipe.name} here: {error}") from error
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
 
 
 def _move(half: Path, root: Path, stamp: str) -> None:

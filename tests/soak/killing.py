@@ -81,7 +81,7 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def _content(path: Path) -> Any:
-    if path.name in (".lock", "fingerprint.pb"):  # TensorFlow gives a saved model a random id
+    if path.name == "fingerprint.pb":  # TensorFlow gives a saved model a random id
         return None
     if path.suffix == ".json":
         return _timeless(json.loads(path.read_text(encoding="utf-8")))

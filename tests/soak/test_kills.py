@@ -41,7 +41,7 @@ def test_ctrl_c_saves_and_gives_130(bench):
 
 def test_two_runs_into_one_folder_are_refused_and_a_killed_one_leaves_no_lock(bench, tmp_path):
     first, log = bench.start(TRAINING.words, tmp_path / "out"), tmp_path / "log"
-    while not (tmp_path / "out" / ".lock").exists():
+    while not (tmp_path / "out" / ".fcnlib.lock").exists():
         first.join(0.05)
     second = bench.start(TRAINING.words, tmp_path / "out", log)
     second.join()
