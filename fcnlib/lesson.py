@@ -21,6 +21,10 @@ from fcnlib.plotting import save_figure
 from fcnlib.recipe import prepare_data
 
 
+class ClaimFailed(AssertionError):
+    """A claim of a notebook does not hold; unlike an `assert`, it is never optimized away."""
+
+
 class Lesson:
     """One notebook at work in a run folder.
 
@@ -98,18 +102,27 @@ class Lesson:
         shown = frame.to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0)
         display(HTML(f"<p><b>{escape(title)}</b></p>{shown}<p>{escape(note)}</p>"))
 
+    def fact(self, text: str, holds: bool) -> None:
+        """Prove what must hold of any network and any data.
+
+        Args:
+            text: what holds.
+            holds: whether it does.
+
+        Raises:
+            ClaimFailed: it does not.
+        """
+        if not holds:
+            raise ClaimFailed(f"this run does not bear out: {text}")
+
     def claim(self, text: str, holds: bool) -> None:
-        """Prove a claim about trained networks.
+        """Prove a claim about trained networks, where the profile trains long enough (`prove`).
 
         Args:
             text: the claim with the measured numbers in it.
             holds: whether the numbers bear it out.
-
-        Raises:
-            AssertionError: they do not, and the profile trains long enough to say so (`prove`).
         """
-        if self.config.train.prove:
-            assert holds, f"this run does not bear out: {text}"
+        self.fact(text, holds or not self.config.train.prove)
         print(("holds: " if holds else "not borne out (this profile trains too little): ") + text)
 
     def close(self, **results: Any) -> None:
