@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import PIL.Image
+import yaml
 from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 
@@ -35,21 +38,23 @@ class Lesson:
         dataset: the data set, generated if it is one that we make.
     """
 
-    def __init__(self, name: str, profile: str, overrides: dict[str, Any], out: str):
+    def __init__(self, name: str, profile: str, overrides: dict[str, Any] | str, out: str):
         """Open the lesson.
 
         Args:
             name: of the notebook.
             profile: a saved profile.
-            overrides: {setting: value} that win over the profile.
+            overrides: {setting: value} that win over the profile, or the same as text in YAML.
             out: the run folder; empty for results/runs/PROFILE.
 
         Raises:
             InputError: an unknown profile or setting, or data that are not there.
         """
         self.name = name
+        overrides = parameter("overrides", overrides, {"base_lr": 0.001})
         self.config = settings.load_profile(profile, overrides)
-        self.out = Path(out or settings.ROOT / "results" / "runs" / Path(profile).stem)
+        default = settings.ROOT / "results" / "runs" / Path(profile).stem
+        self.out = Path(str(out or default)).expanduser()  # papermill makes `-p out 7` a number
         self.dataset: Dataset = prepare_data(self.config)
         self._started = runrecord.start()
 
@@ -145,6 +150,31 @@ class Lesson:
             f"{versions}; {device}; seed {record['seed']}; {record['wall_seconds']:.0f} s; "
             f"steal {record['steal']}"
         )
+
+
+def parameter(name: str, value: Any, like: Any) -> Any:
+    """Return a list or mapping among a notebook's parameters; `papermill -p` gives it as text.
+
+    Args:
+        name: of the parameter.
+        value: what the notebook was given; text is read as YAML.
+        like: an example of the right form.
+
+    Returns:
+        The list or mapping, its items or keys as text; an empty one for None.
+
+    Raises:
+        InputError: it is not of the example's type.
+    """
+    given, mapping = value, isinstance(like, dict)
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, yaml.YAMLError):
+            value = yaml.safe_load(value)
+    value = type(like)() if value is None else value
+    if not isinstance(value, dict if mapping else list | tuple):
+        kind = "mapping" if mapping else "list"
+        raise InputError(f"{name} = {given!r} is no {kind}; write it as {json.dumps(like)}")
+    return {str(k): v for k, v in value.items()} if mapping else [str(v) for v in value]
 
 
 def _light(png: Path) -> bytes:

@@ -316,7 +316,7 @@ BAD_SETTINGS = [
     ("nonsense=1", "unknown setting 'nonsense'.*parameters of the notebooks: steps"),
     ("base_lr", "has no '='"),
     ("base_lr=fast", "base_lr = 'fast' does not read as float"),
-    ("steps=many", "steps = 'many' does not read as int"),
+    ("steps=many", "steps = 'many' does not read as int, such as 3"),
     ("steps=1.5", "does not read as int"),
     ("profile=camvid", "use --profile"),
 ]
