@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from scipy.stats import ttest_ind_from_stats
 
 from fcnlib import runrecord
 from fcnlib.config import ROOT
@@ -65,11 +66,11 @@ def page(frame: pd.DataFrame, auto: str, machine: str) -> str:
         cells = [f"{row['mean']:.1f} ± {row['std']:.1f}" for row in (ours, theirs)]
         lines.append(f"| {network} | {' | '.join(cells)} | {difference:+.1f} | {error:.1f} |")
         lower += difference < 0
-        beyond += [network] if difference < -2 * error else []
-    verdict = "No difference is a loss of more than twice its standard error."
-    if beyond:
-        verdict = f"A loss of more than twice its standard error: {', '.join(beyond)}."
-    verdict += f" {lower} of {len(lines)} means are lower; the networks of a chain go together."
+        chance = ttest_ind_from_stats(*ours, *theirs, equal_var=False).pvalue
+        beyond += [network] if difference < 0 and chance < 0.05 else []
+    verdict = f"A loss that chance gives in less than 5 % (t test): {', '.join(beyond) or 'none'}"
+    verdict += f" of {len(lines)} looked at. "
+    verdict += f"{lower} of {len(lines)} means are lower; the networks of a chain go together."
     rows = "\n".join(lines)
     return _PAGE.format(seeds=len(SEEDS), auto=auto, rows=rows, verdict=verdict, machine=machine)
 

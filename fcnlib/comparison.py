@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy.stats import ttest_ind_from_stats
 
 from fcnlib import ablation, runrecord
 from fcnlib.config import ROOT, Config
@@ -246,3 +248,24 @@ def summary(rows: pd.DataFrame, group: str) -> pd.DataFrame:
             lines[-1] |= means.drop("seed").to_dict()
             lines[-1]["spread"] = seeds["mean_iou"].std()
     return pd.DataFrame(lines or {"name": []})
+
+
+def chance(systems: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
+    """Return how often chance alone gives two systems means as far apart as these.
+
+    A few seeds say little about their own spread, so twice the standard error is not enough: three
+    a side would call a difference where there is none in one case of nine.
+
+    Args:
+        systems: rows of `summary`, or a single one.
+        others: as many.
+
+    Returns:
+        float64, the p value of Welch's t test, two-sided, for each pair; NaN where one has one
+        seed.
+    """
+    (mean, spread, seeds), other = (
+        [np.asarray(rows[key], float) for key in ("mean_iou", "spread", "seeds")]
+        for rows in (systems, others)
+    )
+    return ttest_ind_from_stats(mean, spread, seeds, *other, equal_var=False).pvalue

@@ -14,14 +14,49 @@ import ctypes
 import logging
 import os
 import re
+import subprocess
 import types
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fcnlib.sharing import nvidia_driver
 
-import tensorflow as tf
-from tensorflow.python.framework import ops as _ops
+
+@contextlib.contextmanager
+def _sieved() -> Iterator[None]:
+    """Leave out what TensorFlow says while it loads, when it does not heed the log level yet.
+
+    Its errors stay, but for the one that a machine without a GPU always gets. The reader is a
+    process of its own, so that a crash's last words come through.
+    """
+    noise = "^WARNING: All log messages before absl|^[IW][0-9]{4} "
+    if not nvidia_driver() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        noise += "|failed call to cuInit"
+    command, alone = ["grep", "-aEv", noise], {"start_new_session": True}  # Ctrl-C is not for it
+    try:
+        kept = os.dup(2)
+        reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=kept, **alone)
+    except OSError:  # there is no standard error, or no grep
+        yield
+        return
+    os.dup2(reader.stdin.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        reader.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a child may hold the other end
+            reader.wait(10)
+
+
+_heard = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
+with contextlib.nullcontext() if _heard else _sieved():
+    import tensorflow as tf
+    from tensorflow.python.framework import ops as _ops
+
+    _gpus = tf.config.list_physical_devices("GPU")
 
 TESTED_TENSORFLOW = "2.21"
 
@@ -59,7 +94,7 @@ _slim_variables.ops = types.SimpleNamespace(**{**vars(_ops), "device": _device})
 __all__ = ["TESTED_TENSORFLOW", "slim", "tf"]
 
 # One process of ours never needs the whole GPU, and a second open notebook would starve.
-for _gpu in tf.config.list_physical_devices("GPU"):
+for _gpu in _gpus:
     tf.config.experimental.set_memory_growth(_gpu, True)
 
 

@@ -81,7 +81,8 @@ def checks() -> list[Check]:
         processes takes most of the 15 to 40 seconds.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found = [check_interpreter(project["requires-python"], sys.version_info[:2])]
+    python = sys.version_info[:2], sys.flags.optimize
+    found = [check_interpreter(project["requires-python"], *python)]
     found += [check_version(pin) for pin in project["dependencies"]]
     answer, complaint = _ask(_TENSORFLOW)
     found += check_tensorflow(answer, complaint, nvidia_driver())
@@ -100,18 +101,22 @@ def main() -> int:
     return int(failed > 0)
 
 
-def check_interpreter(supported: str, version: tuple[int, int]) -> Check:
-    """Check the Python version.
+def check_interpreter(supported: str, version: tuple[int, int], optimize: int) -> Check:
+    """Check the Python version, and that asserts are not left out.
 
     Args:
         supported: such as ">=3.11,<3.14".
         version: (major, minor) of the interpreter.
+        optimize: `sys.flags.optimize`.
 
     Returns:
         The check; its detail names the interpreter's path.
     """
     low, high = (tuple(map(int, v)) for v in re.findall(r"(\d+)\.(\d+)", supported))
     text = ".".join(map(str, version))
+    if optimize:
+        hint = "unset PYTHONOPTIMIZE, run without -O"
+        return Check("interpreter", False, f"Python {text} leaves out every assert", hint)
     hint = f"use Python {low[0]}.{low[1]} to {high[0]}.{high[1] - 1}"
     return Check("interpreter", low <= version < high, f"Python {text}, {sys.executable}", hint)
 

@@ -84,7 +84,7 @@ def predictor(network: FCN | Engine | Decoder2017, void_class: bool = False):
 def predictions(
     predict, batches: Iterable[dict[str, tf.Tensor]]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield every image of a split once, with truth and prediction.
+    """Yield every image of a split once, as it arrives, with truth and prediction.
 
     Args:
         predict: from `predictor`.

@@ -33,7 +33,8 @@ def answers(
         folder: of the trained network.
 
     Yields:
-        (truth uint8 [H, W] with 255 void, prediction uint8 [H, W]), every image once.
+        (truth uint8 [H, W] with 255 void, prediction uint8 [H, W]), every image once; where sizes
+        are mixed not in the order of the split.
     """
     predict = predictor(settled(load_fcn(folder)[0]))
     store = _store(config, dataset)
@@ -58,17 +59,18 @@ def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
         folder: of the trained network; only one trained with a void class ever answers void.
 
     Returns:
-        int64 [images, C + 1, C + 1], rows truth, void last.
+        int64 [images, C + 1, C + 1], rows truth, void last, in the order of the split.
     """
     count = dataset.labels.num_classes
     predict = predictor(settled(load_fcn(folder)[0]), void_class=True)
-    store, matrices = _store(config, dataset), []
+    store = _store(config, dataset)
+
+    def labelled(batch):
+        return batch | {"label": np.where(batch["label"] == VOID, count, batch["label"])}
+
     with store.reporting():
-        batches = eval_batches(store, config.train.eval_batch_size)
-        for _, truth, predicted in predictions(predict, batches):
-            truth = np.where(truth == VOID, count, truth)
-            matrices.append(metrics.confusion_matrix(truth, predicted, count + 1))
-    return np.stack(matrices)
+        batches = map(labelled, eval_batches(store, config.train.eval_batch_size))
+        return evaluate(predict, batches, store.names, count + 1).matrices
 
 
 def percent_row(name: str, scores: metrics.Scores) -> dict[str, str | float]:

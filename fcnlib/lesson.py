@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import PIL.Image
+import yaml
 from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 
@@ -21,6 +24,10 @@ from fcnlib.precision import describe
 from fcnlib.recipe import prepare_data
 
 
+class ClaimFailed(AssertionError):
+    """A claim of a notebook does not hold; unlike an `assert`, it is never optimized away."""
+
+
 class Lesson:
     """One notebook at work in a run folder.
 
@@ -31,21 +38,23 @@ class Lesson:
         dataset: the data set, generated if it is one that we make.
     """
 
-    def __init__(self, name: str, profile: str, overrides: dict[str, Any], out: str):
+    def __init__(self, name: str, profile: str, overrides: dict[str, Any] | str, out: str):
         """Open the lesson.
 
         Args:
             name: of the notebook.
             profile: a saved profile.
-            overrides: {setting: value} that win over the profile.
+            overrides: {setting: value} that win over the profile, or the same as text in YAML.
             out: the run folder; empty for results/runs/PROFILE.
 
         Raises:
             InputError: an unknown profile or setting, or data that are not there.
         """
         self.name = name
+        overrides = parameter("overrides", overrides, {"base_lr": 0.001})
         self.config = settings.load_profile(profile, overrides)
-        self.out = Path(out or settings.ROOT / "results" / "runs" / Path(profile).stem)
+        default = settings.ROOT / "results" / "runs" / Path(profile).stem
+        self.out = Path(str(out or default)).expanduser()  # papermill makes `-p out 7` a number
         self.dataset: Dataset = prepare_data(self.config)
         self._started = runrecord.start()
 
@@ -98,18 +107,27 @@ class Lesson:
         shown = frame.to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0)
         display(HTML(f"<p><b>{escape(title)}</b></p>{shown}<p>{escape(note)}</p>"))
 
+    def fact(self, text: str, holds: bool) -> None:
+        """Prove what must hold of any network and any data.
+
+        Args:
+            text: what holds.
+            holds: whether it does.
+
+        Raises:
+            ClaimFailed: it does not.
+        """
+        if not holds:
+            raise ClaimFailed(f"this run does not bear out: {text}")
+
     def claim(self, text: str, holds: bool) -> None:
-        """Prove a claim about trained networks.
+        """Prove a claim about trained networks, where the profile trains long enough (`prove`).
 
         Args:
             text: the claim with the measured numbers in it.
             holds: whether the numbers bear it out.
-
-        Raises:
-            AssertionError: they do not, and the profile trains long enough to say so (`prove`).
         """
-        if self.config.train.prove:
-            assert holds, f"this run does not bear out: {text}"
+        self.fact(text, holds or not self.config.train.prove)
         print(("holds: " if holds else "not borne out (this profile trains too little): ") + text)
 
     def close(self, **results: Any) -> None:
@@ -132,6 +150,31 @@ class Lesson:
             f"{versions}; {device['device']}, {device['computed_in']}; seed {record['seed']}; "
             f"{record['wall_seconds']:.0f} s; steal {record['steal']}"
         )
+
+
+def parameter(name: str, value: Any, like: Any) -> Any:
+    """Return a list or mapping among a notebook's parameters; `papermill -p` gives it as text.
+
+    Args:
+        name: of the parameter.
+        value: what the notebook was given; text is read as YAML.
+        like: an example of the right form.
+
+    Returns:
+        The list or mapping, its items or keys as text; an empty one for None.
+
+    Raises:
+        InputError: it is not of the example's type.
+    """
+    given, mapping = value, isinstance(like, dict)
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, yaml.YAMLError):
+            value = yaml.safe_load(value)
+    value = type(like)() if value is None else value
+    if not isinstance(value, dict if mapping else list | tuple):
+        kind = "mapping" if mapping else "list"
+        raise InputError(f"{name} = {given!r} is no {kind}; write it as {json.dumps(like)}")
+    return {str(k): v for k, v in value.items()} if mapping else [str(v) for v in value]
 
 
 def _light(png: Path) -> bytes:

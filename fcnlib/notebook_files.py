@@ -193,5 +193,6 @@ def _typed(key: str, raw: str, default: Any) -> Any:
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     if type(value) is not type(default):
-        raise InputError(f"{key} = {raw!r} does not read as {type(default).__name__}")
+        kind = type(default).__name__
+        raise InputError(f"{key} = {raw!r} does not read as {kind}, such as {default!r}")
     return value

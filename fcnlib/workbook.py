@@ -64,8 +64,10 @@ def prepare(
 
     Raises:
         InputError: an unknown profile, setting or notebook, a value of the wrong type, `at_once`
-            below 0.
+            below 0, or a Python that leaves out asserts.
     """
+    if sys.flags.optimize:
+        raise InputError("Python leaves out every assert; unset PYTHONOPTIMIZE, run without -O")
     every = discover((folder or NOTEBOOKS).resolve())
     chosen = choose(every, only)
     overrides, values = split_settings(settings, chosen)

@@ -23,6 +23,8 @@ from fcnlib.datasets import shapes
 # A shell that starts the tests in the background has told them to ignore Ctrl-C, which some raise.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+NO_BROWSER = "no Chromium here; to have it: apt-get install chromium"
+
 TINY_SHAPES = ShapesConfig(
     train_images=12,  # one batch and a rest
     val_images=5,  # does not divide by a batch, so padding of the last one shows
@@ -47,3 +49,16 @@ def seeds():
     np.random.seed(0)  # noqa: NPY002  (what old code of others draws from)
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(0)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter):
+    """Say last of all that pages were not opened, where there is no browser to open them."""
+    done = yield
+    skipped = [
+        r for r in terminalreporter.stats.get("skipped", ()) if NO_BROWSER in str(r.longrepr)
+    ]
+    if skipped:
+        said = f"{len(skipped)} tests that open pages were skipped: {NO_BROWSER}"
+        terminalreporter.write_line(said, yellow=True)
+    return done

@@ -1,19 +1,22 @@
 """What a person does with mouse and keys, in Debian's Chromium: the inspector as page and in 06.
 
-A missing Chromium fails these tests: an inspector that no one has opened is not tested.
+Without Chromium they are skipped, and the end of the run says so; with FCNLIB_NEEDS_BROWSER=1, as
+`.ci/run` sets it, they fail: an inspector that no one has opened is not tested.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import re
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import SECONDS, Browser
-from conftest import TINY_SHAPES
+from conftest import NO_BROWSER, TINY_SHAPES
 from lab import jupyter_lab, run_all
 from model_maker import write_network
 from PIL import Image
@@ -28,6 +31,9 @@ from fcnlib.pictures import spread_out
 from fcnlib.readings import Readings
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.skipif(
+    not shutil.which("chromium") and not os.environ.get("FCNLIB_NEEDS_BROWSER"), reason=NO_BROWSER
+)
 
 
 @pytest.fixture(scope="module")

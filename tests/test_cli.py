@@ -57,6 +57,15 @@ def test_a_mistake_is_one_line_and_status_2(words, complaint, tmp_path):
     assert found.stderr.count("\n") == 1
 
 
+def test_a_python_without_asserts_runs_no_notebook(tmp_path):
+    command = [sys.executable, "-m", "fcnlib", "run", "--out", str(tmp_path / "out")]
+    env = {**os.environ, "PYTHONOPTIMIZE": "1"}
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    said = "fcnlib: error: Python leaves out every assert; unset PYTHONOPTIMIZE, run without -O\n"
+    assert (run.returncode, run.stderr) == (2, said)
+    assert not (tmp_path / "out").exists()
+
+
 def test_profiles_and_settings_are_listed(tmp_path, monkeypatch):
     (tmp_path / "tiny.toml").write_text("# Seconds only.\n[train]\nhead_steps = 3\n")
     monkeypatch.setattr(config, "PROFILES", tmp_path)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fcnlib import comparison, recipe
-from fcnlib.comparison import GROUPS, SETTINGS_2017, Row, chosen, jobs, summary
+from fcnlib.comparison import GROUPS, SETTINGS_2017, Row, chance, chosen, jobs, summary
 from fcnlib.config import keys, load_profile
 from fcnlib.errors import InputError
 
@@ -81,6 +81,21 @@ def test_the_summary_is_of_the_group_with_spread_over_seeds():
     assert list(table.name) == ["vgg16"] and table.seeds[0] == 2
     assert table.mean_iou[0] == pytest.approx(0.3)
     assert table.spread[0] == pytest.approx(np.sqrt(0.02))
+
+
+def test_chance_by_hand_and_by_seeds_of_no_effect():
+    rows = pd.DataFrame(
+        {"mean_iou": [0.50, 0.52, 0.6], "spread": [0.01, 0.01, np.nan], "seeds": [3, 3, 1]}
+    )
+    found = chance(rows, rows.shift())
+    assert np.isnan(found[[0, 2]]).all()  # nothing before it; one seed
+    # t = 0.02 / (0.01 * sqrt(2 / 3)) = sqrt(6) with 4 degrees of freedom, in closed form
+    tail = np.sqrt(6 / 10) * (1 + 2 / 10)
+    assert found[1] == pytest.approx(1 - tail)
+    assert chance(rows.iloc[1], rows.iloc[0]) == found[1]
+    seeds = np.random.default_rng(0).normal(size=(2, 20000, 3))
+    drawn = [{"mean_iou": s.mean(-1), "spread": s.std(-1, ddof=1), "seeds": 3} for s in seeds]
+    assert np.mean(chance(*drawn) < 0.05) < 0.05  # two standard errors: 0.116
 
 
 def test_a_row_is_what_an_exercise_makes(tmp_path):

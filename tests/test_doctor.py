@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -38,9 +39,10 @@ def test_it_answers_where_no_package_is_installed():
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from fcnlib import doctor; doctor.main()"
     )
-    command = [sys.executable, "-I", "-S", "-c", code]
+    command = [sys.executable, "-I", "-S", "-O", "-c", code]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+    assert re.match(r"\[FAIL\] interpreter: Python \S+ leaves out every assert\n", run.stdout)
     assert "[FAIL] numpy: not installed; tested with " in run.stdout
 
 
@@ -48,9 +50,10 @@ def test_it_answers_where_no_package_is_installed():
     ("version", "ok"), [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False)]
 )
 def test_interpreter(version, ok):
-    check = doctor.check_interpreter(">=3.11,<3.14", version)
+    check = doctor.check_interpreter(">=3.11,<3.14", version, 0)
     assert check.ok is ok
     assert check.hint == "use Python 3.11 to 3.13"
+    assert not doctor.check_interpreter(">=3.11,<3.14", version, 1).ok
 
 
 def test_a_step_that_fails_is_a_fault(monkeypatch):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from conftest import NO_BROWSER
 
 import fcnlib
 
@@ -170,3 +173,17 @@ def test_the_readers_of_this_file_see_what_is_there():
         locked("a==1\na==2\n")
     text = 'channels:\n  - x # y\ndependencies:\n  - p=1\n  - pip:\n      # z\n      - "t[c]==1"\n'
     assert conda(text) == (["x"], ["p=1"], ["t[c]==1"])
+
+
+@pytest.mark.parametrize(("needed", "status"), [("", 0), ("1", 1)])
+def test_without_a_browser_its_tests_are_skipped_aloud_but_in_ci_they_fail(needed, status):
+    assert "export FCNLIB_NEEDS_BROWSER=1" in read(".ci/run")
+    env = {**os.environ, "PATH": "/nowhere", "FCNLIB_NEEDS_BROWSER": needed}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_browser.py"]
+    command += ["-k", "fits_a_phone"]
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert run.returncode == status, run.stdout
+    *_, said, total = run.stdout.splitlines()
+    said_so = said == f"skipped 1 of the tests that open pages: {NO_BROWSER}"
+    assert said_so is not bool(needed)
+    assert ("1 skipped" in total, "1 error" in total) == (not needed, bool(needed))

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fcnlib import experiments, runrecord, weights
 from fcnlib.config import Config
-from fcnlib.datasets import open_dataset
+from fcnlib.datasets import Dataset, Record, open_dataset
+from fcnlib.labels import SHAPES
 from fcnlib.metrics import scores
 from fcnlib.recipe import build_fcn
 
@@ -76,6 +78,23 @@ def test_all_weights_one_is_the_network_itself(dataset, network, tmp_path):
     np.testing.assert_array_equal(found["whole"].matrix, total)
     assert (found["without"].matrix != total).any()
     assert found["nothing"].matrix[:, 1:].sum() == 0  # all scores equal: the first class
+
+
+def test_matrices_with_void_are_in_the_order_of_the_split(network, tmp_path):
+    """Images of two widths come in batches of one width each, so 0, 2 and 4 arrive before 1."""
+    save(tmp_path, network)
+    truths, records = [], []
+    for i in range(6):
+        truths.append(np.full((33, 33 + 8 * (i % 2)), 255, np.uint8))
+        truths[i][: i + 1] = i % 4  # so many rows are labelled
+        image, mask = (tmp_path / f"{i}.{kind}.png" for kind in ("image", "mask"))
+        Image.fromarray(np.zeros((*truths[i].shape, 3), np.uint8)).save(image)
+        Image.fromarray(truths[i]).save(mask)
+        records.append(Record(str(i), image, mask))
+    dataset = Dataset("own", tmp_path, SHAPES, {"val": tuple(records)})
+    found = experiments.void_matrices(CONFIG.replace(eval_batch_size=3), dataset, tmp_path)
+    counts = [np.bincount(np.where(t == 255, 9, t).ravel(), minlength=10) for t in truths]
+    np.testing.assert_array_equal(found.sum(axis=2), counts)
 
 
 def test_a_study_is_read_where_there_is_one(tmp_path):

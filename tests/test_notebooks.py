@@ -67,7 +67,9 @@ def cell_faults(notebook: dict) -> list[str]:
         if (lines := len(source.rstrip("\n").split("\n"))) > MAX_LINES:
             faults.append(f"cell {number}: {lines} lines, at most {MAX_LINES}")
         for node in ast.walk(syntax(source)):
-            if isinstance(node, ast.ClassDef):
+            if isinstance(node, ast.Assert):
+                faults.append(f"cell {number}: an assert, which -O leaves out; use lesson.fact")
+            elif isinstance(node, ast.ClassDef):
                 faults.append(f"cell {number}: class {node.name} belongs into fcnlib")
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = node.end_lineno - node.lineno + 1
@@ -84,8 +86,9 @@ def story_faults(notebook: dict) -> list[str]:
     headings = " | ".join(re.findall(r"^#+ (.+)$", text, re.M))
     faults = [f"no heading {h!r}" for h in ("Goal", "Exercises") if h not in headings]
     nodes = (n for _, source in code_cells(notebook) for n in ast.walk(syntax(source)))
-    if not any(isinstance(n, ast.Assert) for n in nodes):
-        faults.append("no assert: its claims cannot fail")
+    calls = (ast.unparse(n.func) for n in nodes if isinstance(n, ast.Call))
+    if not {"lesson.fact", "lesson.claim"} & set(calls):
+        faults.append("no lesson.fact or lesson.claim: what it says cannot fail")
     kernel = notebook["metadata"].get("kernelspec", {}).get("name")
     return faults + ([] if kernel == "python3" else [f"kernel {kernel!r}; must be python3"])
 
@@ -129,6 +132,9 @@ def test_every_profile_loads():
         config.load_profile(name)
 
 
+FACT = 'lesson.fact("one is one", True)\n'
+
+
 @pytest.fixture
 def good():
     """A small notebook without a fault, as a dictionary."""
@@ -138,7 +144,7 @@ def good():
     cells = [
         new.new_markdown_cell("# 09 Nothing\n\n## Goal\n\nSee that one is one."),
         first,
-        new.new_code_cell("%matplotlib inline\ndef f(x):\n    return x\n\n\nassert f(1) == 1"),
+        new.new_code_cell("%matplotlib inline\ndef f(x):\n    return x\n\n\n" + FACT),
         new.new_markdown_cell("## Exercises\n\n1. Two?"),
     ]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
@@ -171,13 +177,14 @@ BAD = [  # (what is said, how a good notebook is spoilt)
     ("'import os' is no `name = literal`", _source(1, "import os\n" + PARAMETERS)),
     ("'a = b = 1' is no `name = literal`", _source(1, "a = b = 1\n" + PARAMETERS)),
     ("parameters: no overrides", _source(1, 'profile = ""\nout = ""')),
-    ("cell 3: 16 lines", _source(2, "assert True\n" * 16)),
-    ("cell 3: f has 9 lines", _source(2, "def f():\n" + "    x = 1\n" * 8 + "assert f")),
-    ("cell 3: class A belongs", _source(2, "class A:\n    pass\nassert A")),
+    ("cell 3: 16 lines", _source(2, FACT * 16)),
+    ("cell 3: f has 9 lines", _source(2, "def f():\n" + "    x = 1\n" * 8 + FACT)),
+    ("cell 3: class A belongs", _source(2, "class A:\n    pass\n" + FACT)),
     ("21 code cells", lambda nb: nb["cells"].extend([copy.deepcopy(nb["cells"][2])] * 19)),
     ("no heading 'Goal'", _source(0, "# 09 Nothing\n\nGoal: none.")),
     ("no heading 'Exercises'", _source(3, "That is all.")),
-    ("no assert", _source(2, "x = 1  # assert")),
+    ("no lesson.fact", _source(2, "x = 1  # lesson.fact")),
+    ("cell 3: an assert, which -O", _source(2, FACT + "assert True")),
     ("kernel 'venv'", lambda nb: nb["metadata"]["kernelspec"].update(name="venv")),
     ("bytes, at most 60000", _source(3, "## Exercises\n" + "x" * 60_000)),
 ]

@@ -28,7 +28,7 @@ def test_a_record_tells_how_a_result_was_made():
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["machine"]["cores"] == len(os.sched_getaffinity(0))
     assert found["machine"]["memory_gib"] > 0.1
-    assert 0 <= found["wall_seconds"] < 60
+    assert found["wall_seconds"] >= 0
     assert 0 <= found["steal"] <= 1
     assert found["started"].endswith("Z")
 

@@ -353,7 +353,7 @@ BAD_SETTINGS = [
     ("nonsense=1", "unknown setting 'nonsense'.*parameters of the notebooks: steps"),
     ("base_lr", "has no '='"),
     ("base_lr=fast", "base_lr = 'fast' does not read as float"),
-    ("steps=many", "steps = 'many' does not read as int"),
+    ("steps=many", "steps = 'many' does not read as int, such as 3"),
     ("steps=1.5", "does not read as int"),
     ("profile=camvid", "use --profile"),
 ]
@@ -461,7 +461,7 @@ def test_the_bar_weighs_notebooks_by_their_last_time():
         track = progress.begin(0)
         track.cell(cell_index=1)
         track.write("step 3/9\r step 4/9 loss 0.5\n")
-        assert progress.line() == "0:00 elapsed; 00_a: cell 2 of 4 | step 4/9 loss 0.5"
+        assert progress.line().endswith(" elapsed; 00_a: cell 2 of 4 | step 4/9 loss 0.5")
         other = progress.begin(1)
         other.cell(cell_index=2)
         assert progress.line().endswith("loss 0.5; 01_b: cell 3 of 4")
@@ -486,7 +486,7 @@ def test_a_log_gets_a_line_now_and_then():
     stream = io.StringIO()
     with RunProgress([Share("00_a", 4)], stream, quiet=0.0) as progress:
         progress.begin(0).cell(cell_index=2)
-        assert re.search("0:00 elapsed, about .*; 00_a: cell 3 of 4", stream.getvalue())
+        assert re.search(":.. elapsed, about .*; 00_a: cell 3 of 4", stream.getvalue())
     stream = io.StringIO()
     with RunProgress([Share("00_a", 4)], stream) as progress:
         progress.begin(0).cell(cell_index=2)

@@ -42,7 +42,6 @@ SETTINGS = {
 }
 OFTEN = ("--set", "checkpoint_seconds=0")
 CHECKPOINT = "models/fcn-32s/checkpoint.npz"
-SECONDS = 30.0  # in which the processes of a cluster stop when one is lost
 
 
 def words(root, name, *more):
@@ -101,11 +100,11 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lost(root):
-    """The first process of a cluster whose second was killed, and when; it ends as others run."""
+    """The first process of a cluster whose second was killed; it ends as others run."""
     first, second = start(root, "lost", 2, *OFTEN)
     appears(root / "lost" / CHECKPOINT)
     second.kill()
-    return first, time.time()
+    return first
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +175,8 @@ def own_network():
 
 @pytest.mark.slow
 def test_on_a_cluster_the_others_stop_by_themselves(root, lost):
-    first, killed = lost
-    first.join(2 * SECONDS)
-    assert first.exitcode == 2
-    assert (root / "lost.0").stat().st_mtime - killed < SECONDS  # its last words
+    lost.join(240)
+    assert lost.exitcode == 2
     (line,) = errors(root / "lost.0")
     assert "a worker was lost" in line and "--resume" in line
 
