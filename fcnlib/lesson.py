@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ class Lesson:
         """
         self.name = name
         self.config = settings.load_profile(profile, overrides)
-        self.out = Path(out or settings.ROOT / "results" / "runs" / Path(profile).stem)
+        self.out = Path(
+            os.path.expanduser(out) or settings.ROOT / "results" / "runs" / Path(profile).stem
+        )
         self.dataset: Dataset = prepare_data(self.config)
         self._started = runrecord.start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fcnlib.config import Config
@@ -116,7 +117,7 @@ def open_dataset(name: str, root: Path, faulty: bool = False) -> Dataset:
     """
     if name not in _OPENERS:
         raise InputError(f"no data set {name!r}; there are: {', '.join(_OPENERS)}")
-    dataset = _OPENERS[name](Path(root))
+    dataset = _OPENERS[name](Path(os.path.expanduser(root)))
     if dataset.faults and not faulty:
         rest = len(dataset.faults) - 1
         more = f" (and {rest} more; `fcnlib data check` lists them)" if rest else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def open_folder(root: Path) -> Dataset:
     """
     path = root if root.suffix in (".yaml", ".yml") else root / FILE
     about = _read(path)
-    base = path.parent / str(about.get("root", "."))
+    base = path.parent / _place(path, "root", about.get("root", "."))
     name = str(about.get("name", base.resolve().name))
     labels = _labels(path, name, about)
     if about.get("layout", "folders") == "voc":
@@ -91,10 +92,10 @@ def _splits(path: Path, about: dict[str, Any]) -> dict[str, str]:
         isinstance(word, str) for pair in splits.items() for word in pair
     ):
         raise InputError(f"{path}: splits = {splits!r}; use [train, val] or {{train: LIST.txt}}")
-    for split, listed in splits.items():
-        _place(path, "splits", split)
-        _place(path, f"splits: {split}", listed)
-    return splits
+    return {
+        _place(path, "splits", split): _place(path, f"splits: {split}", listed)
+        for split, listed in splits.items()
+    }
 
 
 def _place(path: Path, key: str, value: Any) -> str:
@@ -106,7 +107,7 @@ def _place(path: Path, key: str, value: Any) -> str:
     whole = value.encode("utf-8", "surrogatepass")
     if len(whole) > _LONGEST_PATH or max(map(len, whole.split(b"/"))) > _LONGEST_NAME:
         raise InputError(f"{path}: {key}: a path of {len(whole)} bytes is too long; shorten it")
-    return value
+    return os.path.expanduser(value)
 
 
 def _labels(path: Path, name: str, about: dict[str, Any]) -> LabelSet:

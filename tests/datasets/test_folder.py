@@ -58,6 +58,17 @@ def test_the_file_may_lie_elsewhere(tree, tmp_path_factory):
     assert dataset.name == dataset.labels.name == "plants" and dataset.counts()["train"] == 2
 
 
+def test_a_tilde_is_the_home(tree, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("HOME", str(tree))
+    far = tmp_path_factory.mktemp("far")
+    for number, more in enumerate(("root: '~'\n", "root: /no\nimages: ~/images\nmasks: ~/masks\n")):
+        listed = "splits: {train: ~/train.txt}\n" if number else ""
+        (far / "a.yaml").write_text(CLASSES + more + listed)
+        assert open_dataset("folder", far / "a.yaml").counts()["train"] == 2
+    (tree / "dataset.yaml").write_text(CLASSES)
+    assert open_dataset("folder", "~").counts()["train"] == 2
+
+
 def test_values_and_void_are_what_the_file_says(tree):
     dataset = describe(tree, "classes: {leaf: 255, soil: 0}\nvoid: [1, 2]\n")
     mask = read_pair(dataset.records("val")[0], dataset.labels)[1]
