@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, PngImagePlugin
 
 from fcnlib.datasets import matlab
 from fcnlib.datasets.records import File, Record
@@ -17,6 +17,8 @@ from fcnlib.labels import VOID, LabelSet
 
 # An image takes eight bytes a pixel to be read, a mask some fifteen: neither needs 2 GB.
 Image.MAX_IMAGE_PIXELS = 100_000_000  # Pillow warns above this and refuses above twice this
+# A text beside the picture may be as long as all texts together: XMP is often over the 1 MB.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 _MOST_OF_A_MASK, _STRIP = 90_000_000, 512  # pixels, rows
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
@@ -51,14 +53,25 @@ def read_image(path: File) -> np.ndarray:
         if image.mode in ("F", "I"):
             raise InputError(f"{path}: holds fractions or 32 bits; save it with 8 bits a channel")
         wide = "16" in _stored_as(image)  # asked first: loading the file forgets it
-        ImageOps.exif_transpose(image, in_place=True)
         pixels = np.empty((image.height, image.width, 3), np.uint8)
         for top in range(0, image.height, _STRIP):
             strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
             pixels[top : top + _STRIP] = _as_rgb(strip)
         if wide and 0 < pixels.max() < _DARK:
             raise InputError(f"{path}: uses 14 of its 16 bits at most; save it with 8 bits")
-        return pixels
+        turned = _orientation(image)
+    pixels = pixels.swapaxes(0, 1) if turned > 4 else pixels
+    rows, columns = (-1 if turned in mirrored else 1 for mirrored in ((3, 4, 7, 8), (2, 3, 6, 7)))
+    return np.ascontiguousarray(pixels[::rows, ::columns])
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1..8; 1 where there is none that can be understood."""
+    try:
+        turned = image.getexif().get(_ORIENTATION)
+    except Exception:  # Pillow reports a damaged block with whatever it stumbles over
+        return 1
+    return turned if turned in range(1, 9) else 1
 
 
 def _as_rgb(strip: Image.Image) -> np.ndarray:
@@ -83,11 +96,11 @@ def describe_image(path: File) -> tuple[tuple[int, int], tuple[str, ...]]:
     """
     with _opened(path) as image:
         kind = "16 bits" if "16" in _stored_as(image) else _KINDS.get(image.mode)
-        turned = image.getexif().get(_ORIENTATION, 1)
-        width, height = image.size[::-1] if turned in (5, 6, 7, 8) else image.size
+        turned = _orientation(image)
+        width, height = image.size[::-1] if turned > 4 else image.size
         unusual = [kind] if kind else []
         unusual += ["several pictures"] if getattr(image, "n_frames", 1) > 1 else []
-        unusual += [f"EXIF orientation {turned}"] if turned not in (0, 1) else []
+        unusual += [f"EXIF orientation {turned}"] if turned > 1 else []
         return (height, width), tuple(unusual)
 
 
@@ -135,7 +148,7 @@ def _read_values(path: File, labels: LabelSet) -> np.ndarray:
             )
         if getattr(image, "n_frames", 1) > 1:
             raise InputError(f"{path}: holds {image.n_frames} pictures; a mask is one")
-        if image.getexif().get(_ORIENTATION, 1) > 1:
+        if _orientation(image) > 1:
             raise InputError(f"{path}: has an EXIF orientation; turn the mask and remove it")
         if labels.colours is not None:
             return np.asarray(image.convert("RGB"))

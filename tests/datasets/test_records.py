@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from fcnlib.datasets import (
     Dataset,
@@ -196,6 +197,24 @@ def test_an_exif_orientation_is_carried_out(tmp_path, orientation):
     size, unusual = describe_image(tmp_path / "a.png")
     assert size == (4, 6)
     assert unusual == (() if orientation == 1 else (f"EXIF orientation {orientation}",))
+
+
+@pytest.mark.parametrize("fault", ["junk", "profile", "words", "text"])
+def test_a_png_is_read_whatever_stands_beside_its_pixels(tmp_path, fault):
+    """Its EXIF as of a JPEG: what cannot be understood turns nothing."""
+    picture = Image.fromarray(np.arange(36, dtype=np.uint8).reshape(3, 4, 3))
+    notes = PngInfo()
+    if fault == "profile":  # as ImageMagick keeps EXIF
+        notes.add_text("Raw profile type exif", "\nexif\n 8\n0008000201120003\n")
+    elif fault == "text":
+        notes.add_text("XML:com.adobe.xmp", "x" * (3 << 20), zip=True)
+    word = struct.pack("<2sHIHHHI4sI", b"II", 42, 8, 1, 0x0112, 2, 4, b"abc", 0)
+    exif = {"junk": b"Exif\0\0\0\x08\0\x02", "words": b"Exif\0\0" + word}.get(fault, b"")
+    picture.save(tmp_path / "a.png", pnginfo=notes, exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.asarray(picture))
+    assert describe_image(tmp_path / "a.png") == ((3, 4), ())
+    Image.fromarray(MASK).save(tmp_path / "m.png", pnginfo=notes, exif=exif)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", SHAPES), MASK)
 
 
 def test_masks_of_one_bit_and_of_sixteen_are_read_by_value(tmp_path):
