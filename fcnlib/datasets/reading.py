@@ -21,7 +21,7 @@ Image.MAX_IMAGE_PIXELS = 100_000_000  # Pillow warns above this and refuses abov
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 _MOST_OF_A_MASK, _STRIP = 90_000_000, 512  # pixels, rows
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
-_LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
+_LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF", "GIF")  # GIF: a writer renumbers the values
 _SIXTEEN_BITS, _DARK = 257, 64  # from 16 bits to 8; what 14 of 16 do not reach
 _KINDS = {
     "1": "black and white",
@@ -144,7 +144,7 @@ def _read_values(path: File, labels: LabelSet) -> np.ndarray:
         stored = _stored_as(image)  # first: looking at the rest loads the file and forgets it
         if image.format in _LOSSY:
             raise InputError(
-                f"{path}: a mask saved as {image.format} has lost its values; save it as PNG"
+                f"{path}: a mask saved as {image.format} has lost its values; export it anew as PNG"
             )
         if getattr(image, "n_frames", 1) > 1:
             raise InputError(f"{path}: holds {image.n_frames} pictures; a mask is one")
