@@ -9,7 +9,7 @@ from fcnlib.config import Config
 from fcnlib.datasets import camvid, folder, packed, sbd, scene_parsing, scenes, shapes, streets, voc
 from fcnlib.datasets.generation import Progress
 from fcnlib.datasets.reading import describe_image, read_image, read_mask, read_pair
-from fcnlib.datasets.records import Dataset, Record
+from fcnlib.datasets.records import Dataset, Record, files_in
 from fcnlib.errors import InputError
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Record",
     "camvid",
     "describe_image",
+    "files_in",
     "folder",
     "incomplete",
     "names",

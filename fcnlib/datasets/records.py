@@ -13,7 +13,11 @@ from typing import Protocol
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
 
-IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+# Where two files of a name differ in their endings, the earlier ending counts.
+IMAGE_SUFFIXES = (
+    *(".jpg", ".png", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".tga", ".mpo", ".apng"),
+)
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 
 
@@ -81,6 +85,18 @@ class Dataset:
     def counts(self) -> dict[str, int]:
         """Return the number of records of each split."""
         return {split: len(records) for split, records in self.splits.items()}
+
+
+def files_in(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """List the files of a folder, sorted, without those of folders inside and without hidden ones.
+
+    Args:
+        folder: where to look; it need not be there.
+        suffixes: the endings a file may have, in small letters.
+    """
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    # macOS leaves ._NAME.png beside NAME.png.
+    return [p for p in files if p.suffix.lower() in suffixes and not p.name.startswith(".")]
 
 
 def by_image(records: Sequence[Record]) -> dict[object, Record]:
@@ -195,7 +211,7 @@ def _by_name(folders: Sequence[Path], suffixes: Sequence[str]) -> dict[str, Path
     """Return {name: file}; earlier folders win over later ones, earlier endings over later ones."""
     found: dict[str, Path] = {}
     for folder in reversed([f for f in folders if f.is_dir()]):
-        files = [p for p in folder.iterdir() if _has(p, suffixes)]
+        files = files_in(folder, suffixes)
         files.sort(key=lambda p: suffixes.index(p.suffix.lower()), reverse=True)
         found.update((path.stem, path) for path in files)
     return found
@@ -204,14 +220,8 @@ def _by_name(folders: Sequence[Path], suffixes: Sequence[str]) -> dict[str, Path
 def _second_ones(
     folder: Path, used: Mapping[str, Path | None], suffixes: Sequence[str]
 ) -> list[str]:
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    others = [p for p in files if _has(p, suffixes) and used.get(p.stem, p) != p]
+    others = [p for p in files_in(folder, suffixes) if used.get(p.stem, p) != p]
     return [f"{path}: a second file named {path.stem}; remove one" for path in others]
-
-
-def _has(path: Path, suffixes: Sequence[str]) -> bool:
-    # macOS leaves ._NAME.png beside NAME.png.
-    return path.suffix.lower() in suffixes and not path.name.startswith(".")
 
 
 def _named(line: str, known: Container[str]) -> str:
