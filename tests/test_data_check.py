@@ -161,6 +161,10 @@ def _second(ending):
     return lambda p: Image.open(p).save(p.with_suffix(ending))
 
 
+def _instead(ending):
+    return lambda p: (_second(ending)(p), p.unlink())
+
+
 NO_IMAGE, COLOURS = "not a readable image", "a mask must store one index a pixel"
 REFUSED = [  # (kind, folder, how, what the fault says)
     ("no image", "images", Path.unlink, "missing"),
@@ -195,6 +199,8 @@ REFUSED = [  # (kind, folder, how, what the fault says)
     ("mask in colours", "masks", _as("CMYK", "TIFF"), "this one is CMYK"),
     ("mask in colours", "masks", _array(np.float32), "this one is F"),
     ("mask by a lossy format", "masks", _as("L", "JPEG"), "saved as JPEG has lost its values"),
+    ("mask by a lossy format", "masks", _instead(".jpg"), "saved as JPEG has lost its values"),
+    ("mask by a lossy format", "masks", _instead(".gif"), "saved as GIF has lost its values"),
     ("mask by a lossy format", "masks", _as("RGB", "WEBP"), "saved as WEBP has lost its values"),
     ("mask by a lossy format", "masks", _mask(lambda m: m * 0 + 2, "GIF"), "as GIF has lost"),
     ("mask of two pictures", "masks", _several("TIFF"), "holds 2 pictures"),

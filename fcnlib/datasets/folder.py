@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from fcnlib.datasets.records import MASK_SUFFIXES, Dataset, pair_by_name, pair_folders
+from fcnlib.datasets.records import Dataset, pair_by_name, pair_folders, read_text
 from fcnlib.datasets.voc import open_voc
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet, make_labels, voc_palette
@@ -62,15 +62,13 @@ def open_folder(root: Path) -> Dataset:
         if "{split}" in images:
             splits[split] = pair_folders(*folders, faults)
         else:
-            splits[split] = pair_by_name(
-                base / listed, folders[0], [folders[1]], faults, mask_suffixes=MASK_SUFFIXES
-            )
+            splits[split] = pair_by_name(base / listed, *folders, faults)
     return Dataset(name, base, labels, splits, tuple(faults))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         _look_through(text)
         about = yaml.safe_load(text)
     except FileNotFoundError:
@@ -124,7 +122,7 @@ def _place(path: Path, key: str, value: Any) -> str:
     whole = value.encode("utf-8", "surrogatepass")
     if len(whole) > _LONGEST_PATH or max(map(len, whole.split(b"/"))) > _LONGEST_NAME:
         raise InputError(f"{path}: {key}: a path of {len(whole)} bytes is too long; shorten it")
-    return os.path.expanduser(value)
+    return os.path.expanduser(value.replace("\\", "/"))
 
 
 def _labels(path: Path, name: str, about: dict[str, Any]) -> LabelSet:

@@ -114,7 +114,7 @@ def read_mask(path: File, labels: LabelSet) -> np.ndarray:
     Where the label set says that masks are pictures in colours, by its colours instead.
 
     Args:
-        path: an image of one value a pixel, or SBD's .mat file.
+        path: an image of one value a pixel, an .npy array of them, or SBD's .mat file.
         labels: the label set that says what the values stand for.
 
     Returns:
@@ -125,7 +125,8 @@ def read_mask(path: File, labels: LabelSet) -> np.ndarray:
             them, or holds a value that is neither a class nor void; the message names the value
             and the place.
     """
-    stored = _read_mat(path) if path.suffix == ".mat" else _read_values(path, labels)
+    read = {".mat": _read_mat, ".npy": _read_npy}.get(path.suffix.lower(), _read_values)
+    stored = read(path, labels)
     if stored.ndim == 3:
         mask, stored = labels.decode_colours(stored)
     else:
@@ -171,7 +172,22 @@ def _stored_as(image: Image.Image) -> str:
     return str(form[0] if isinstance(form, tuple) and form else form)
 
 
-def _read_mat(path: File) -> np.ndarray:
+def _read_npy(path: File, labels: LabelSet) -> np.ndarray:
+    try:
+        values = np.lib.format.read_array(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    except Exception as error:  # NumPy's words of a damaged file are of many kinds
+        raise InputError(_complaint(path, error)) from None
+    if values.ndim != 2 or values.dtype.kind not in "biu" or not 0 < values.size <= _MOST_OF_A_MASK:
+        raise InputError(
+            f"{path}: {values.dtype} of shape {values.shape}; a mask is whole numbers, "
+            f"[rows, columns], of 90 megapixels at most"
+        )
+    if labels.colours is not None:
+        raise InputError(f"{path}: stores indices, but the classes are given by colours; use one")
+    return values
+
+
+def _read_mat(path: File, labels: LabelSet) -> np.ndarray:
     try:
         return matlab.integers(path.read_bytes(), "GTcls", "Segmentation")
     except OSError as error:

@@ -39,7 +39,7 @@ def open_voc(root: Path, labels: LabelSet = VOC, name: str = "voc2012") -> Datas
         raise InputError(f"{found / LISTS}: no list of images (such as train.txt) in it")
     faults: list[str] = []
     splits = {
-        path.stem: pair_by_name(path, found / IMAGES, [found / MASKS], faults) for path in lists
+        path.stem: pair_by_name(path, found / IMAGES, found / MASKS, faults) for path in lists
     }
     return Dataset(name, found, labels, splits, tuple(faults))
 

@@ -43,6 +43,7 @@ CLASSES = "classes: [soil, leaf, stem]\n"
         "splits: [train, val]\n",
         "splits: {train: train.txt, val: val.txt}\n",
         "images: images/{split}\nmasks: masks/{split}\n",
+        "images: images\\{split}\nmasks: masks\\{split}\n",
     ],
 )
 def test_lists_and_folders_give_the_same_pairs(tree, more):

@@ -332,7 +332,7 @@ def _folder_of(path: Path) -> Any:
 
 
 def _list(path: Path) -> None:
-    pair_by_name(path, path.parent, [path.parent], [])
+    pair_by_name(path, path.parent, path.parent, [])
 
 
 def _words(path: Path) -> list[str]:
