@@ -11,7 +11,7 @@ import numpy as np
 
 from fcnlib import progress
 from fcnlib.compat import tf
-from fcnlib.datasets.reading import read_pair
+from fcnlib.datasets.reading import Palette, read_pair
 from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
@@ -69,13 +69,20 @@ class ImageStore:
         names: the records' names, by index.
     """
 
-    def __init__(self, records: Sequence[Record], labels: LabelSet, limit: int = CACHE_BYTES):
+    def __init__(
+        self,
+        records: Sequence[Record],
+        labels: LabelSet,
+        limit: int = CACHE_BYTES,
+        seen: Palette | None = None,
+    ):
         """Hold records; nothing is read yet.
 
         Args:
             records: at least one, each with a mask.
             labels: the label set of the masks.
             limit: bytes of decoded pairs to keep; what is beyond is read again every time.
+            seen: what stores of one data set share, so that the palettes of all masks agree.
 
         Raises:
             InputError: there are no records.
@@ -86,7 +93,8 @@ class ImageStore:
             )
         self.records, self.labels = tuple(records), labels
         self.names = tuple(record.name for record in records)
-        self._cache = Cache(lambda index: read_pair(self.records[index], labels), limit)
+        seen = {} if seen is None else seen
+        self._cache = Cache(lambda index: read_pair(self.records[index], labels, seen), limit)
         self._verified = False
 
     def __len__(self) -> int:

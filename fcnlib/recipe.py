@@ -160,10 +160,10 @@ def _meta(config: Config, dataset: Dataset, job: Job) -> dict[str, Any]:
 
 def _stores(config: Config, dataset: Dataset) -> list[ImageStore]:
     """Return what to train on, what to look at meanwhile, and what to score if it is different."""
-    data, labels = config.data, dataset.labels
-    train = ImageStore(records(dataset, data.train_split, data.train_limit), labels)
-    val = ImageStore(records(dataset, data.val_split, data.val_limit), labels)
-    scored = ImageStore(records(dataset, data.eval_split, data.eval_limit), labels, limit=0)
+    data, labels, seen = config.data, dataset.labels, {}
+    train = ImageStore(records(dataset, data.train_split, data.train_limit), labels, seen=seen)
+    val = ImageStore(records(dataset, data.val_split, data.val_limit), labels, seen=seen)
+    scored = ImageStore(records(dataset, data.eval_split, data.eval_limit), labels, 0, seen)
     trained = by_image(train.records)
     for split, store in ((data.val_split, val), (data.eval_split, scored)):
         shared = [trained[image].name for image in by_image(store.records) if image in trained]

@@ -456,6 +456,42 @@ def test_the_report_counts_what_the_files_hold(tree):
     assert "train 3" in text and f"{(masks == 2).sum():,}" in text and "void" in text
 
 
+PALETTE = [0, 0, 0, 255, 0, 0, 0, 255, 0]  # of soil, leaf, stem
+
+
+def _coloured(path, palette):
+    picture = Image.open(path)
+    picture.putpalette(palette + [9] * 759)
+    picture.save(path)
+
+
+def test_palettes_that_disagree_are_refused_by_name_index_and_colours(tree):
+    """What a tool does that numbers the colours of each mask anew: leaf is stem in one."""
+    for name in NAMES:
+        _coloured(tree / "masks" / f"{name}.png", PALETTE)
+    assert check(tree)[0] == 0
+    _coloured(tree / "masks" / "c.png", PALETTE[:3] + PALETTE[6:] + PALETTE[3:6])
+    a, c = tree / "masks" / "a.png", tree / "masks" / "c.png"
+    (fault,) = faults_of(tree)
+    said = "index 1 is #00ff00 in its palette, but #ff0000 in that of"
+    assert f"{c}: {said} {a}; save all masks" in fault
+    with pytest.raises(InputError, match=r"index 1 is #.* in its palette, but #.* in that of"):
+        start_training(tree)
+
+
+def test_palettes_may_differ_where_no_pixel_is_and_in_void(tree):
+    _coloured(tree / "masks" / "a.png", PALETTE)
+    picture = Image.open(tree / "masks" / "b.png")
+    picture.putpalette(PALETTE + [7] * 759)  # 255 among them
+    picture.save(tree / "masks" / "b.png")
+    assert check(tree)[0] == 0
+    one = Image.new("P", (WIDTH, HEIGHT), 0)
+    one.putpalette([0, 0, 0, 1, 1, 1])
+    one.save(tree / "masks" / "c.png")
+    assert check(tree)[0] == 0
+    start_training(tree)
+
+
 @pytest.mark.parametrize("split", ["val", "test", "other"])
 def test_an_image_in_two_splits_is_a_fault_or_said(tree, split):
     (tree / f"{split}.txt").write_text("b2\n")

@@ -144,3 +144,16 @@ def test_an_image_that_is_trained_on_cannot_be_scored(tmp_path, tiny_shapes, set
             config.replace(eval_split="test"), dataclasses.replace(dataset, splits=splits), job
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_masks_of_two_splits_with_other_palettes_are_refused(setting, tiny_shapes, tmp_path):
+    shutil.copytree(tiny_shapes, tmp_path / "shapes")
+    for path in (tmp_path / "shapes" / "SegmentationClass").glob("val_*.png"):
+        mask = Image.open(path)
+        mask.putpalette([0, 0, 0, *SHAPES.png_palette()[:3:-1]])
+        mask.save(path)
+    config = setting[0].replace(data_dir=str(tmp_path / "shapes"))
+    dataset = datasets.open_dataset("shapes", tmp_path / "shapes")
+    with pytest.raises(InputError, match=r"index \d is #\w* in its palette") as caught:
+        recipe.train_fcn(config, dataset, recipe.chain(config, tmp_path)[0])
+    assert "val_0000" in str(caught.value) and "train_0000" in str(caught.value)

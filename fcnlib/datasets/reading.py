@@ -32,6 +32,9 @@ _KINDS = {
     **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), "16 bits"),
 }
 
+# {value in masks: its colour 0xRRGGBB in the palette of the first mask that has it, that mask}
+Palette = dict[int, tuple[int, File]]
+
 
 def read_image(path: File) -> np.ndarray:
     """Read an image as RGB, turned upright.
@@ -108,7 +111,7 @@ _INDEXED = ("palette", "grey", "black and white", "16 bits")
 _FEW_BITS = {"L;2": 2, "L;4": 4}
 
 
-def read_mask(path: File, labels: LabelSet) -> np.ndarray:
+def read_mask(path: File, labels: LabelSet, seen: Palette | None = None) -> np.ndarray:
     """Read a mask by its stored value, never through its palette.
 
     Where the label set says that masks are pictures in colours, by its colours instead.
@@ -116,6 +119,7 @@ def read_mask(path: File, labels: LabelSet) -> np.ndarray:
     Args:
         path: an image of one value a pixel, an .npy array of them, or SBD's .mat file.
         labels: the label set that says what the values stand for.
+        seen: the palette of the masks read before, which this one must agree with and is added to.
 
     Returns:
         uint8 [H, W], class indices 0..C-1 or VOID (255).
@@ -123,10 +127,12 @@ def read_mask(path: File, labels: LabelSet) -> np.ndarray:
     Raises:
         InputError: the file is missing or unreadable, stores colours or what a lossy format left of
             them, or holds a value that is neither a class nor void; the message names the value
-            and the place.
+            and the place. Or its palette shows a value in another colour than a mask before.
     """
     read = {".mat": _read_mat, ".npy": _read_npy}.get(path.suffix.lower(), _read_values)
-    stored = read(path, labels)
+    stored, palette = read(path, labels)
+    if seen is not None:
+        agree(seen, palette)
     if stored.ndim == 3:
         mask, stored = labels.decode_colours(stored)
     else:
@@ -138,7 +144,26 @@ def read_mask(path: File, labels: LabelSet) -> np.ndarray:
     return mask.astype(np.uint8)
 
 
-def _read_values(path: File, labels: LabelSet) -> np.ndarray:
+def agree(seen: Palette, palette: Palette) -> None:
+    """Compare palettes: where they differ, somebody has numbered the classes anew.
+
+    Args:
+        seen: of some masks; what it lacks is added.
+        palette: of other masks.
+
+    Raises:
+        InputError: a value has two colours.
+    """
+    for value, (colour, path) in palette.items():
+        other, first = seen.setdefault(value, (colour, path))
+        if colour != other:
+            raise InputError(
+                f"{path}: index {value} is #{colour:06x} in its palette, but #{other:06x} in that "
+                f"of {first}; save all masks with the same indices and palette"
+            )
+
+
+def _read_values(path: File, labels: LabelSet) -> tuple[np.ndarray, Palette]:
     with _opened(path) as image:
         if image.width * image.height > _MOST_OF_A_MASK:
             raise InputError(f"{path}: over 90 megapixels; cut image and mask into parts")
@@ -152,7 +177,7 @@ def _read_values(path: File, labels: LabelSet) -> np.ndarray:
         if _orientation(image) > 1:
             raise InputError(f"{path}: has an EXIF orientation; turn the mask and remove it")
         if labels.colours is not None:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(image.convert("RGB")), {}
         if image.mode != "I" and _KINDS.get(image.mode) not in _INDEXED:
             raise InputError(
                 f"{path}: a mask must store one index a pixel (PIL mode P or L), this one is "
@@ -163,7 +188,16 @@ def _read_values(path: File, labels: LabelSet) -> np.ndarray:
         values = np.asarray(image)
         if stored in _FEW_BITS:  # which Pillow stretches to 0..255
             values = values // (255 // (2 ** _FEW_BITS[stored] - 1))
-        return values.astype(np.uint8) if values.dtype == bool else values
+        palette = _palette(path, image, values) if image.mode == "P" else {}
+        return values.astype(np.uint8) if values.dtype == bool else values, palette
+
+
+def _palette(path: File, image: Image.Image, values: np.ndarray) -> Palette:
+    """Return the colours of the values that occur; 255 is left out, as no numbering reaches it."""
+    colours = bytes(image.getpalette("RGB"))
+    used = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:VOID]).tolist()
+    codes = {value: colours[3 * value : 3 * value + 3] for value in used}
+    return {value: (int.from_bytes(code), path) for value, code in codes.items()}
 
 
 def _stored_as(image: Image.Image) -> str:
@@ -172,7 +206,7 @@ def _stored_as(image: Image.Image) -> str:
     return str(form[0] if isinstance(form, tuple) and form else form)
 
 
-def _read_npy(path: File, labels: LabelSet) -> np.ndarray:
+def _read_npy(path: File, labels: LabelSet) -> tuple[np.ndarray, Palette]:
     try:
         values = np.lib.format.read_array(io.BytesIO(path.read_bytes()), allow_pickle=False)
     except Exception as error:  # NumPy's words of a damaged file are of many kinds
@@ -184,12 +218,12 @@ def _read_npy(path: File, labels: LabelSet) -> np.ndarray:
         )
     if labels.colours is not None:
         raise InputError(f"{path}: stores indices, but the classes are given by colours; use one")
-    return values
+    return values, {}
 
 
-def _read_mat(path: File, labels: LabelSet) -> np.ndarray:
+def _read_mat(path: File, labels: LabelSet) -> tuple[np.ndarray, Palette]:
     try:
-        return matlab.integers(path.read_bytes(), "GTcls", "Segmentation")
+        return matlab.integers(path.read_bytes(), "GTcls", "Segmentation"), {}
     except OSError as error:
         raise InputError(_complaint(path, error)) from None
     except ValueError as error:
@@ -210,12 +244,15 @@ def _is(labels: LabelSet) -> str:
     return f"is no class of {labels.name} ({listed}) and not void ({void or 'no value is'})"
 
 
-def read_pair(record: Record, labels: LabelSet) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    record: Record, labels: LabelSet, seen: Palette | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Read an image and its mask and check that they are of one size.
 
     Args:
         record: a record with a mask.
         labels: the label set of the mask.
+        seen: as in `read_mask`.
 
     Returns:
         (image uint8 [H, W, 3], mask uint8 [H, W] of 0..C-1 or VOID).
@@ -226,7 +263,7 @@ def read_pair(record: Record, labels: LabelSet) -> tuple[np.ndarray, np.ndarray]
     if record.label_path is None:
         raise InputError(f"{record.image_path}: has no mask; choose a split with masks")
     image = read_image(record.image_path)
-    mask = read_mask(record.label_path, labels)
+    mask = read_mask(record.label_path, labels, seen)
     if image.shape[:2] != mask.shape:
         turned = [w for w in describe_image(record.image_path)[1] if w.startswith("EXIF")]
         hint = f" (turned by its {turned[0]})" if turned else ""
