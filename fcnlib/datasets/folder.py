@@ -131,7 +131,8 @@ def _labels(path: Path, name: str, about: dict[str, Any]) -> LabelSet:
         raise InputError(f"{path}: classes = {classes!r}; write a list of names")
     listed = isinstance(classes, list)
     words, values = list(classes), list(range(len(classes)) if listed else classes.values())
-    if all(_ID.fullmatch(str(word)) for word in words) and None in map(_as_code, values):
+    named = int in map(type, words) or None in map(_as_code, values)
+    if named and all(_ID.fullmatch(str(word)) for word in words):
         words, values = values, [int(word) for word in words]  # {0: soil, 1: leaf}
     names = [_text(path, word) for word in words]
     if len(set(names)) < len(names):

@@ -97,6 +97,7 @@ def test_the_common_forms_of_a_class_list(tree, text):
 def test_names_that_look_like_something_else(tree):
     assert describe(tree, "names: [soil, leaf]\nnc: 2").labels.classes == ("soil", "leaf")
     assert describe(tree, 'classes: ["1", facade]').labels.classes == ("1", "facade")
+    assert describe(tree, "classes: {0: facade, 1: decade}").labels.classes == ("facade", "decade")
     assert describe(tree, 'classes: {"1": 0, "0": 5}').labels.values.tolist() == [0, 5]
     coloured = describe(tree, 'classes: {"1": "#000001", "0": [0, 1, 0]}')
     assert coloured.labels.classes == ("1", "0") and coloured.labels.colours == {1: 0, 256: 1}
@@ -156,7 +157,7 @@ BAD = [
     ("is no name", "classes: [[soil]]"),
     ("palette has 1 colours for 2", "classes: [a, b]\npalette: 5"),
     ("classes: 0 is no name; write a word", "classes: [0, 1, 2]"),
-    ("classes: 0 is no name; write a word", "classes: {0: [0, 0, 0], 1: [0, 0, 1]}"),
+    ("classes: [0, 0, 0] is no name; write a word", "classes: {0: [0, 0, 0], 1: [0, 0, 1]}"),
     ("classes: {'name': 'soil'} is no name", "classes: [{name: soil}]"),
     ("256 classes; there may be 255", f"classes: {[f'c{i}' for i in range(256)]}"),
     ("no key 'names'", "classes: [a]\nnames: [a]"),
