@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 from pathlib import Path
@@ -28,6 +29,12 @@ _PLACES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose anoth
 
 class _Commands(click.Group):
     """A group that turns a user's mistake into one line, and Ctrl-C into status 130."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        # No shell expands the ~ of --out=~/x, nor one in quotes.
+        parts = (word.partition("=") if word[:2] == "--" else ("", "", word) for word in args)
+        words = [f"{name}{equals}{os.path.expanduser(value)}" for name, equals, value in parts]
+        return super().parse_args(context, words)
 
     def invoke(self, context: click.Context) -> Any:
         try:

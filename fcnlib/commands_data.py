@@ -176,8 +176,8 @@ def _open(
 
     if place is None:
         return datasets.open_dataset(name or config.data.dataset, config.path("data_dir"), faulty)
-    described = place.suffix in (".yaml", ".yml") or (place / datasets.folder.FILE).is_file()
-    if name is None and not described:
+    described = datasets.folder.description(place)
+    if name is None and described != place and not described.is_file():
         raise InputError(f"{place}: say --format, one of: {', '.join(datasets.names())}")
     return datasets.open_dataset(name or "folder", place.resolve(), faulty)
 

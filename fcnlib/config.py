@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import sys
 import tomllib
 from dataclasses import dataclass, field
@@ -119,7 +120,7 @@ def _checked(section: str, key: str, value: Any) -> Any:
         options = _FIELDS[section][key].metadata.get("options")
         if options and value not in options:
             raise InputError(f"{key} = {value!r} is not one of {', '.join(options)}")
-        return value
+        return os.path.expanduser(value) if is_path(key) else value
     lists = {tuple[int, ...]: "list of whole numbers", tuple[float, ...]: "list of numbers"}
     name = lists.get(kind) or kind.__name__
     raise InputError(f"{key} = {value!r} is a {type(value).__name__}; it must be a {name}")
@@ -155,7 +156,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
             f"{key} = {raw!r} does not read as {getattr(kind, '__name__', kind)}"
         ) from None
     if is_path(key):
-        value = str(Path(raw).resolve()) if raw else ""
+        value = str(Path(os.path.expanduser(raw)).resolve()) if raw else ""
     return key, _checked(section, key, value)
 
 
@@ -177,7 +178,7 @@ def load_profile(name: str, overrides: dict[str, Any] | None = None) -> Config:
     Raises:
         InputError: no such profile, unreadable TOML, or an unknown section, key or value in it.
     """
-    path = Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+    path = Path(os.path.expanduser(name)) if name.endswith(".toml") else PROFILES / f"{name}.toml"
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError:

@@ -14,6 +14,7 @@ import numpy as np
 from fcnlib import progress
 from fcnlib.datasets import Dataset, Record, describe_image, read_image, read_pair
 from fcnlib.datasets.identity import by_content
+from fcnlib.datasets.reading import Palette, agree
 from fcnlib.datasets.records import File
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
@@ -92,13 +93,20 @@ def check(dataset: Dataset) -> Report:
             ]
         else:  # such as trainval: not both in one experiment, which a training sees to
             unusual[f"in {one} and in {other}"] = [path.name for path, _ in shared]
+    seen: Palette = {}
+    palettes: list[Palette] = [{} for _ in records]
+    look = partial(_look, labels=dataset.labels)
     with (
         ThreadPoolExecutor(_THREADS) as pool,
         progress.bar(len(records), dataset.name, "pair") as bar,
     ):
-        for record, (size, kinds, counts, fault) in zip(
-            records, pool.map(partial(_look, labels=dataset.labels), records), strict=True
+        for record, palette, (size, kinds, counts, fault) in zip(
+            records, palettes, pool.map(look, records, palettes), strict=True
         ):
+            try:
+                agree(seen, palette)
+            except InputError as error:
+                faults.append(str(error))
             faults += [fault] if fault else []
             sizes.update([size] if size else [])
             for kind in kinds:
@@ -113,9 +121,12 @@ def check(dataset: Dataset) -> Report:
 
 
 def _look(
-    record: Record, labels: LabelSet
+    record: Record, palette: Palette, labels: LabelSet
 ) -> tuple[tuple[int, int] | None, tuple[str, ...], np.ndarray, str]:
-    """Return (size, what is unusual about the image, pixels of each class, the fault or "")."""
+    """Return (size, what is unusual about the image, pixels of each class, the fault or "").
+
+    `palette` is filled with that of the mask.
+    """
     counts = np.zeros(256, np.int64)
     size, kinds = None, ()
     try:
@@ -123,7 +134,7 @@ def _look(
         if record.label_path is None:
             read_image(record.image_path)
             return size, (*kinds, "without a mask"), counts, ""
-        counts += np.bincount(read_pair(record, labels)[1].ravel(), minlength=256)
+        counts += np.bincount(read_pair(record, labels, palette)[1].ravel(), minlength=256)
         empty = ("no labelled pixel",) if not counts[:VOID].any() else ()
         return size, (*kinds, *empty), counts, ""
     except InputError as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fcnlib import progress
 from fcnlib.compat import tf
-from fcnlib.datasets.reading import read_pair
+from fcnlib.datasets.reading import Palette, read_pair
 from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
@@ -77,6 +77,7 @@ class ImageStore:
         labels: LabelSet,
         limit: int = CACHE_BYTES,
         split: str = "a split",
+        seen: Palette | None = None,
     ):
         """Hold records; nothing is read yet.
 
@@ -85,6 +86,7 @@ class ImageStore:
             labels: the label set of the masks.
             limit: bytes of decoded pairs to keep; what is beyond is read again every time.
             split: what to call them in an error.
+            seen: what stores of one data set share, so that the palettes of all masks agree.
 
         Raises:
             InputError: there are no records.
@@ -93,7 +95,8 @@ class ImageStore:
             raise InputError(f"{split}: no images, nothing to read; look at the list of the split")
         self.split, self.records, self.labels = split, tuple(records), labels
         self.names = tuple(record.name for record in records)
-        self._cache = Cache(lambda index: read_pair(self.records[index], labels), limit)
+        seen = {} if seen is None else seen
+        self._cache = Cache(lambda index: read_pair(self.records[index], labels, seen), limit)
         self._counts: np.ndarray | None = None  # int64 [images, C], from `verify`
         self.sizes: list[tuple[int, ...]] = []
 

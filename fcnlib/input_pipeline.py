@@ -15,13 +15,13 @@ from fcnlib.augmentation import augment, augment_object, centre_object, mix_clas
 from fcnlib.compat import tf
 from fcnlib.config import DataConfig
 from fcnlib.datasets.reading import read_image
+from fcnlib.datasets.records import files_in
 from fcnlib.errors import InputError
 from fcnlib.image_store import Cache, ImageStore
 from fcnlib.labels import SHAPES
 from fcnlib.workers import part, rank, size
 
 _THREADS = 2
-_IMAGES = (".jpg", ".png")
 
 
 def order(count: int, seed: int, start: int, stop: int) -> np.ndarray:
@@ -165,7 +165,7 @@ def class_files(
     """List the pictures of single objects, a folder for each class.
 
     Args:
-        folder: holds CLASS/*.jpg or *.png, such as `objects/train` of the shapes.
+        folder: holds CLASS/*.jpg and the like, such as `objects/train` of the shapes.
         classes: the names the folders may have, by class index.
 
     Returns:
@@ -182,9 +182,9 @@ def class_files(
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        files = sorted(p for p in folder.glob(f"{name}/*") if p.suffix.lower() in _IMAGES)
+        files = files_in(folder / name)
         if not files:
-            raise InputError(f"{folder / name}: no pictures of this class; add *.jpg or *.png")
+            raise InputError(f"{folder / name}: no pictures of this class; add some")
         paths += files
         labels += [label] * len(files)
     return tuple(paths), np.array(labels, np.int32), tuple(classes)

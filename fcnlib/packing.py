@@ -13,6 +13,7 @@ from fcnlib import progress, runrecord
 from fcnlib.compat import tf
 from fcnlib.datasets import Dataset, Record, open_dataset, read_pair
 from fcnlib.datasets.packed import INDEX, VERSION
+from fcnlib.datasets.reading import Palette
 from fcnlib.errors import InputError
 from fcnlib.files import scratch
 
@@ -61,13 +62,14 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
 def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict[str, Any]]:
     """Write the shards; return what the index says of each pair."""
     entries: list[dict[str, Any]] = []
+    seen: Palette = {}
     parts = [pairs[i : i + SHARD] for i in range(0, len(pairs), SHARD)]
     with progress.bar(len(pairs), f"packing {dataset.name}", "pair") as bar:
         for number, part in enumerate(parts):
             path = folder / f"pairs-{number:05d}-of-{len(parts):05d}.tfrecord.gz"
             with path.open("wb") as shard:
                 for pair in part:
-                    read_pair(pair, dataset.labels)
+                    read_pair(pair, dataset.labels, seen)
                     record, files = _record(pair, folder / "one")
                     where = {"shard": path.name, "record": [shard.tell(), len(record)]}
                     entries.append({"name": pair.name} | where | files)

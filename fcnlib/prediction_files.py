@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fcnlib import labels as label_sets
-from fcnlib.datasets.records import IMAGE_SUFFIXES
+from fcnlib.datasets.records import files_in
 from fcnlib.errors import InputError
 from fcnlib.files import replacing, write_json
 from fcnlib.labels import LabelSet, make_labels, voc_palette
@@ -40,7 +40,7 @@ def find_images(places: Sequence[Path]) -> list[Path]:
             raise InputError(f"{place}: no such file or folder")
         inside = [place]
         if place.is_dir():
-            inside = sorted(p for p in place.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            inside = files_in(place)
             if not inside:
                 raise InputError(f"{place}: no image in this folder")
         found += inside

@@ -153,10 +153,11 @@ def _learned_from(data: DataConfig) -> tuple[str, str]:
 
 def _stores(config: Config, dataset: Dataset) -> list[ImageStore]:
     """Return what to train on, what to look at meanwhile, and what to score if it is different."""
-    data, labels = config.data, dataset.labels
+    data, labels, seen = config.data, dataset.labels, {}
 
     def store(split: str, count: int, **options) -> ImageStore:
-        return ImageStore(dataset.records(split, count), labels, split=split, **options)
+        chosen = dataset.records(split, count)
+        return ImageStore(chosen, labels, split=split, seen=seen, **options)
 
     train = store(data.train_split, data.train_limit)
     val = store(data.val_split, data.val_limit)

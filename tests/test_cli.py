@@ -66,6 +66,18 @@ def test_a_python_without_asserts_runs_no_notebook(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tilde_is_the_home_also_behind_an_option(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shapes = ("train_images=8", "val_images=1", "objects_per_class=0", "objects_val_per_class=0")
+    settings = [f"--set={text}" for text in ("data_dir=~/shapes", *shapes)]
+    made = call("data", "make", *settings)
+    assert made.exit_code == 0 and (tmp_path / "shapes" / "shapes.json").is_file(), made.output
+    assert call("data", "check", "~/shapes", "--format=shapes").exit_code == 0
+    packed = call("data", "pack", "~/shapes", "--format=shapes", "--to=~/packed")
+    assert packed.exit_code == 0 and (tmp_path / "packed" / "index.json").is_file()
+    assert not Path("~").exists() and not (ROOT / "~").exists()
+
+
 def test_profiles_and_settings_are_listed(tmp_path, monkeypatch):
     (tmp_path / "tiny.toml").write_text("# Seconds only.\n[train]\nhead_steps = 3\n")
     monkeypatch.setattr(config, "PROFILES", tmp_path)

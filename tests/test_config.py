@@ -59,6 +59,17 @@ def test_a_relative_path_of_a_profile_counts_from_the_project():
     assert Config().path("data_dir") == config.ROOT / "data/shapes"
 
 
+def test_a_tilde_is_the_home_wherever_a_path_is_read(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    home.mkdir()
+    (home / "mine.toml").write_text('[data]\ndata_dir = "~/a"\ntrain_split = "~/a"\n')
+    loaded = load_profile("~/mine.toml", {"scenes_dir": "~/b"})
+    assert loaded.path("data_dir") == home / "a" and loaded.path("scenes_dir") == home / "b"
+    assert loaded.data.train_split == "~/a", "which is no path"
+    assert parse_setting("data_dir=~/a") == ("data_dir", str(home / "a"))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -161,6 +161,10 @@ def _second(ending):
     return lambda p: Image.open(p).save(p.with_suffix(ending))
 
 
+def _instead(ending):
+    return lambda p: (_second(ending)(p), p.unlink())
+
+
 NO_IMAGE, COLOURS = "not a readable image", "a mask must store one index a pixel"
 REFUSED = [  # (kind, folder, how, what the fault says)
     ("no image", "images", Path.unlink, "missing"),
@@ -195,10 +199,12 @@ REFUSED = [  # (kind, folder, how, what the fault says)
     ("mask in colours", "masks", _as("CMYK", "TIFF"), "this one is CMYK"),
     ("mask in colours", "masks", _array(np.float32), "this one is F"),
     ("mask by a lossy format", "masks", _as("L", "JPEG"), "saved as JPEG has lost its values"),
+    ("mask by a lossy format", "masks", _instead(".jpg"), "saved as JPEG has lost its values"),
+    ("mask by a lossy format", "masks", _instead(".gif"), "saved as GIF has lost its values"),
     ("mask by a lossy format", "masks", _as("RGB", "WEBP"), "saved as WEBP has lost its values"),
+    ("mask by a lossy format", "masks", _mask(lambda m: m * 0 + 2, "GIF"), "as GIF has lost"),
     ("mask of two pictures", "masks", _several("TIFF"), "holds 2 pictures"),
     ("mask of two pictures", "masks", _several("PNG"), "holds 2 pictures"),
-    ("mask of two pictures", "masks", _several("GIF"), "holds 2 pictures"),
     ("mask with an orientation", "masks", _mask(lambda m: m, **_exif(6)), "EXIF orientation"),
     ("mask with an orientation", "masks", _mask(lambda m: m, **_exif(2)), "EXIF orientation"),
     ("inverted mask", "masks", _inverted, "stores its values inverted"),
@@ -448,6 +454,42 @@ def test_the_report_counts_what_the_files_hold(tree):
     assert report.sizes == {(HEIGHT, WIDTH): 3} and report.faults == ()
     text = "\n".join(report.lines())
     assert "train 3" in text and f"{(masks == 2).sum():,}" in text and "void" in text
+
+
+PALETTE = [0, 0, 0, 255, 0, 0, 0, 255, 0]  # of soil, leaf, stem
+
+
+def _coloured(path, palette):
+    picture = Image.open(path)
+    picture.putpalette(palette + [9] * 759)
+    picture.save(path)
+
+
+def test_palettes_that_disagree_are_refused_by_name_index_and_colours(tree):
+    """What a tool does that numbers the colours of each mask anew: leaf is stem in one."""
+    for name in NAMES:
+        _coloured(tree / "masks" / f"{name}.png", PALETTE)
+    assert check(tree)[0] == 0
+    _coloured(tree / "masks" / "c.png", PALETTE[:3] + PALETTE[6:] + PALETTE[3:6])
+    a, c = tree / "masks" / "a.png", tree / "masks" / "c.png"
+    (fault,) = faults_of(tree)
+    said = "index 1 is #00ff00 in its palette, but #ff0000 in that of"
+    assert f"{c}: {said} {a}; save all masks" in fault
+    with pytest.raises(InputError, match=r"index 1 is #.* in its palette, but #.* in that of"):
+        start_training(tree)
+
+
+def test_palettes_may_differ_where_no_pixel_is_and_in_void(tree):
+    _coloured(tree / "masks" / "a.png", PALETTE)
+    picture = Image.open(tree / "masks" / "b.png")
+    picture.putpalette(PALETTE + [7] * 759)  # 255 among them
+    picture.save(tree / "masks" / "b.png")
+    assert check(tree)[0] == 0
+    one = Image.new("P", (WIDTH, HEIGHT), 0)
+    one.putpalette([0, 0, 0, 1, 1, 1])
+    one.save(tree / "masks" / "c.png")
+    assert check(tree)[0] == 0
+    start_training(tree)
 
 
 @pytest.mark.parametrize("split", ["val", "test", "other"])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fcnlib import prediction_files as files
-from fcnlib.datasets import read_mask
+from fcnlib.datasets import read_image, read_mask
 from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SCENE_PARSING, SHAPES, VOC, make_labels
 
@@ -28,6 +28,19 @@ def test_the_images_of_a_folder_are_found_by_name(folder):
         (folder / name).touch()
     found = files.find_images([folder, folder / "b.png"])
     assert [path.name for path in found] == ["a.JPG", "b.png"]
+
+
+def test_what_is_read_when_named_is_found_in_a_folder(tmp_path):
+    """Also by the other names and formats that cameras, phones and scanners write."""
+    picture = Image.new("RGB", (4, 3), (9, 99, 199))
+    endings = ("jpg", "jpe", "jfif", "JPEG", "png", "tif", "tiff", "bmp", "dib", "webp", "gif")
+    endings += ("ppm", "pgm", "pnm", "jp2", "avif", "tga", "mpo")
+    for ending in endings:
+        picture.save(tmp_path / f"a_{ending}.{ending}")
+        (tmp_path / f"._a_{ending}.{ending}").write_bytes(b"what macOS leaves")
+    found = files.find_images([tmp_path])
+    assert sorted(path.stem for path in found) == sorted(f"a_{ending}" for ending in endings)
+    assert {read_image(path).shape for path in found} == {(3, 4, 3)}
 
 
 @pytest.mark.parametrize(("place", "fault"), [("gone.png", "no such"), ("inner", "no image in")])

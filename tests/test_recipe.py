@@ -303,3 +303,16 @@ def test_nobody_trains_or_scores_in_a_folder_that_another_writes_into(
     with locked(folder):  # what is done may be read
         again = recipe.evaluate_fcn(config, dataset, folder)
     np.testing.assert_array_equal(scored.matrices, again.matrices)
+
+
+def test_masks_of_two_splits_with_other_palettes_are_refused(setting, tiny_shapes, tmp_path):
+    shutil.copytree(tiny_shapes, tmp_path / "shapes")
+    for path in (tmp_path / "shapes" / "SegmentationClass").glob("val_*.png"):
+        mask = Image.open(path)
+        mask.putpalette([0, 0, 0, *SHAPES.png_palette()[:3:-1]])
+        mask.save(path)
+    config = setting[0].replace(data_dir=str(tmp_path / "shapes"))
+    dataset = datasets.open_dataset("shapes", tmp_path / "shapes")
+    with pytest.raises(InputError, match=r"index \d is #\w* in its palette") as caught:
+        recipe.train_fcn(config, dataset, recipe.chain(config, tmp_path)[0])
+    assert "val_0000" in str(caught.value) and "train_0000" in str(caught.value)

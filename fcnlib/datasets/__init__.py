@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fcnlib.config import Config
 from fcnlib.datasets import camvid, folder, packed, sbd, scene_parsing, scenes, shapes, streets, voc
 from fcnlib.datasets.generation import Progress
 from fcnlib.datasets.reading import describe_image, read_image, read_mask, read_pair
-from fcnlib.datasets.records import Dataset, Record
+from fcnlib.datasets.records import Dataset, Record, files_in
 from fcnlib.errors import InputError
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Record",
     "camvid",
     "describe_image",
+    "files_in",
     "folder",
     "incomplete",
     "names",
@@ -116,7 +118,7 @@ def open_dataset(name: str, root: Path, faulty: bool = False) -> Dataset:
     """
     if name not in _OPENERS:
         raise InputError(f"no data set {name!r}; there are: {', '.join(_OPENERS)}")
-    dataset = _OPENERS[name](Path(root))
+    dataset = _OPENERS[name](Path(os.path.expanduser(root)))
     if dataset.faults and not faulty:
         rest = len(dataset.faults) - 1
         more = f" (and {rest} more; `fcnlib data check` lists them)" if rest else ""

@@ -38,7 +38,7 @@ def open_camvid(root: Path, name: str = "camvid") -> Dataset:
             faults: list[str] = []
             splits = {
                 split: pair_by_name(
-                    path, root / images.format(split), [root / masks.format(split)], faults
+                    path, root / images.format(split), root / masks.format(split), faults
                 )
                 for split, path in lists.items()
             }

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from fcnlib.datasets.records import MASK_SUFFIXES, Dataset, pair_by_name, pair_folders
+from fcnlib.datasets.records import Dataset, pair_by_name, pair_folders, read_text
 from fcnlib.datasets.voc import open_voc
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet, make_labels, voc_palette
 
-FILE = "dataset.yaml"
+_FILES = ("dataset.yaml", "dataset.yml")
 _KEYS = ("name", "layout", "root", "classes", "palette", "void", "images", "masks", "splits")
 _DEPTH = 8
 _LONGEST_NAME, _LONGEST_PATH = 200, 2000  # bytes; systems take 255 and some 4000
 _LAYOUTS = ("folders", "voc")
+_ID, _HEX = re.compile("[0-9]{1,3}"), re.compile("#?[0-9a-fA-F]{6}")
+
+
+def description(root: Path) -> Path:
+    """Return the path of the `dataset.yaml` that is meant, which need not be there.
+
+    Args:
+        root: the file itself, or the folder that holds it.
+    """
+    if root.suffix in (".yaml", ".yml"):
+        return root
+    first, *others = (root / name for name in _FILES)
+    return next((path for path in others if path.is_file() and not first.is_file()), first)
 
 
 def open_folder(root: Path) -> Dataset:
@@ -32,9 +47,9 @@ def open_folder(root: Path) -> Dataset:
     Raises:
         InputError: no such file, or one that cannot be meant; the message names the key.
     """
-    path = root if root.suffix in (".yaml", ".yml") else root / FILE
+    path = description(root)
     about = _read(path)
-    base = path.parent / str(about.get("root", "."))
+    base = path.parent / _place(path, "root", about.get("root", "."))
     name = str(about.get("name", base.resolve().name))
     labels = _labels(path, name, about)
     if about.get("layout", "folders") == "voc":
@@ -47,15 +62,13 @@ def open_folder(root: Path) -> Dataset:
         if "{split}" in images:
             splits[split] = pair_folders(*folders, faults)
         else:
-            splits[split] = pair_by_name(
-                base / listed, folders[0], [folders[1]], faults, mask_suffixes=MASK_SUFFIXES
-            )
+            splits[split] = pair_by_name(base / listed, *folders, faults)
     return Dataset(name, base, labels, splits, tuple(faults))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         _look_through(text)
         about = yaml.safe_load(text)
     except FileNotFoundError:
@@ -64,6 +77,9 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not readable: {' '.join(str(error).split())}") from None
+    if isinstance(about, dict) and "names" in about and "classes" not in about:
+        about["classes"] = about.pop("names")  # as in the files of Ultralytics and Roboflow,
+        about.pop("nc", None)  # which count them here
     if not isinstance(about, dict) or not about.get("classes"):
         raise InputError(f"{path}: has no `classes`; list their names")
     for key in about:
@@ -91,10 +107,10 @@ def _splits(path: Path, about: dict[str, Any]) -> dict[str, str]:
         isinstance(word, str) for pair in splits.items() for word in pair
     ):
         raise InputError(f"{path}: splits = {splits!r}; use [train, val] or {{train: LIST.txt}}")
-    for split, listed in splits.items():
-        _place(path, "splits", split)
-        _place(path, f"splits: {split}", listed)
-    return splits
+    return {
+        _place(path, "splits", split): _place(path, f"splits: {split}", listed)
+        for split, listed in splits.items()
+    }
 
 
 def _place(path: Path, key: str, value: Any) -> str:
@@ -106,27 +122,32 @@ def _place(path: Path, key: str, value: Any) -> str:
     whole = value.encode("utf-8", "surrogatepass")
     if len(whole) > _LONGEST_PATH or max(map(len, whole.split(b"/"))) > _LONGEST_NAME:
         raise InputError(f"{path}: {key}: a path of {len(whole)} bytes is too long; shorten it")
-    return value
+    return os.path.expanduser(value.replace("\\", "/"))
 
 
 def _labels(path: Path, name: str, about: dict[str, Any]) -> LabelSet:
     classes = about["classes"]
     if not isinstance(classes, list | dict):
         raise InputError(f"{path}: classes = {classes!r}; write a list of names")
-    names = [_text(path, name) for name in classes]
-    named = classes if isinstance(classes, dict) else {name: i for i, name in enumerate(names)}
-    if len(named) != len(classes) or len(names) > VOID:
-        raise InputError(f"{path}: classes: {len(named)} different names of {len(classes)}")
+    listed = isinstance(classes, list)
+    words, values = list(classes), list(range(len(classes)) if listed else classes.values())
+    named = int in map(type, words) or None in map(_as_code, values)
+    if named and all(_ID.fullmatch(str(word)) for word in words):
+        words, values = values, [int(word) for word in words]  # {0: soil, 1: leaf}
+    names = [_text(path, word) for word in words]
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: classes: {len(set(names))} different names of {len(names)}")
+    if len(names) > VOID:
+        raise InputError(f"{path}: {len(names)} classes; there may be {VOID}, as {VOID} is void")
     void = about.get("void")
-    if all(type(value) is int for value in named.values()):
-        values = list(named.values())
+    if all(type(value) is int for value in values):
         voids = [v for v in [VOID] if v not in values] if void is None else _listed(void)
         wrong = [v for v in (*values, *voids) if type(v) is not int or not 0 <= v <= 255]
         if wrong or len({*values, *voids}) < len(values) + len(voids):
             raise InputError(f"{path}: values {values}, void {voids}: each once, and 0..255")
         palette = _listed(about.get("palette") or _codes(voc_palette(len(names))).tolist())
         return make_labels(name, names, _palette(path, names, palette), values, voids)
-    palette = _palette(path, names, list(named.values()))
+    palette = _palette(path, names, values)
     voids = [] if void is None else [void] if _is_colour(void) else _listed(void)
     every = [*_codes(palette).tolist(), *(_code(path, v) for v in voids)]
     if len(set(every)) < len(every):
@@ -139,7 +160,7 @@ def _labels(path: Path, name: str, about: dict[str, Any]) -> LabelSet:
 
 def _text(path: Path, name: Any) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise InputError(f"{path}: classes: {name!r} is no name; put it in quotes")
+        raise InputError(f"{path}: classes: {name!r} is no name; write a word or put it in quotes")
     return name
 
 
@@ -164,15 +185,17 @@ def _is_colour(value: Any) -> bool:
 
 
 def _code(path: Path, colour: Any) -> int:
-    """Return 0xRRGGBB of [R, G, B], "#RRGGBB" or 0xRRGGBB."""
-    try:
-        if isinstance(colour, str):
-            colour = int(colour.removeprefix("#"), 16) if len(colour.lstrip("#")) == 6 else -1
-        elif isinstance(colour, list):
-            red, green, blue = (int(v) if type(v) is int and 0 <= v <= 255 else -1 for v in colour)
-            colour = red << 16 | green << 8 | blue
-        if type(colour) is int and 0 <= colour < 1 << 24:
-            return colour
-    except ValueError:
-        pass
-    raise InputError(f'{path}: {colour!r} is no colour; write [R, G, B] (0..255) or "#RRGGBB"')
+    code = _as_code(colour)
+    if code is None:
+        raise InputError(f'{path}: {colour!r} is no colour; write [R, G, B] (0..255) or "#RRGGBB"')
+    return code
+
+
+def _as_code(colour: Any) -> int | None:
+    """Return 0xRRGGBB of [R, G, B], "#RRGGBB" or 0xRRGGBB, None of anything else."""
+    if isinstance(colour, str):
+        return int(colour[-6:], 16) if _HEX.fullmatch(colour) else None
+    if isinstance(colour, list):
+        fits = len(colour) == 3 and all(type(v) is int and 0 <= v <= 255 for v in colour)
+        return int.from_bytes(colour) if fits else None
+    return colour if type(colour) is int and 0 <= colour < 1 << 24 else None

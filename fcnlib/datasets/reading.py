@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, PngImagePlugin
 
 from fcnlib.datasets import matlab
 from fcnlib.datasets.records import File, Record
@@ -17,9 +17,11 @@ from fcnlib.labels import VOID, LabelSet
 
 # An image takes eight bytes a pixel to be read, a mask some fifteen: neither needs 2 GB.
 Image.MAX_IMAGE_PIXELS = 100_000_000  # Pillow warns above this and refuses above twice this
+# A text beside the picture may be as long as all texts together: XMP is often over the 1 MB.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 _MOST_OF_A_MASK, _STRIP = 90_000_000, 512  # pixels, rows
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
-_LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
+_LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF", "GIF")  # GIF: a writer renumbers the values
 _SIXTEEN_BITS, _DARK = 257, 64  # from 16 bits to 8; what 14 of 16 do not reach
 _KINDS = {
     "1": "black and white",
@@ -29,6 +31,9 @@ _KINDS = {
     **dict.fromkeys(("LA", "PA", "RGBA"), "alpha"),
     **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), "16 bits"),
 }
+
+# {value in masks: its colour 0xRRGGBB in the palette of the first mask that has it, that mask}
+Palette = dict[int, tuple[int, File]]
 
 
 def read_image(path: File) -> np.ndarray:
@@ -51,14 +56,25 @@ def read_image(path: File) -> np.ndarray:
         if image.mode in ("F", "I"):
             raise InputError(f"{path}: holds fractions or 32 bits; save it with 8 bits a channel")
         wide = "16" in _stored_as(image)  # asked first: loading the file forgets it
-        ImageOps.exif_transpose(image, in_place=True)
         pixels = np.empty((image.height, image.width, 3), np.uint8)
         for top in range(0, image.height, _STRIP):
             strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
             pixels[top : top + _STRIP] = _as_rgb(strip)
         if wide and 0 < pixels.max() < _DARK:
             raise InputError(f"{path}: uses 14 of its 16 bits at most; save it with 8 bits")
-        return pixels
+        turned = _orientation(image)
+    pixels = pixels.swapaxes(0, 1) if turned > 4 else pixels
+    rows, columns = (-1 if turned in mirrored else 1 for mirrored in ((3, 4, 7, 8), (2, 3, 6, 7)))
+    return np.ascontiguousarray(pixels[::rows, ::columns])
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1..8; 1 where there is none that can be understood."""
+    try:
+        turned = image.getexif().get(_ORIENTATION)
+    except Exception:  # Pillow reports a damaged block with whatever it stumbles over
+        return 1
+    return turned if turned in range(1, 9) else 1
 
 
 def _as_rgb(strip: Image.Image) -> np.ndarray:
@@ -83,11 +99,11 @@ def describe_image(path: File) -> tuple[tuple[int, int], tuple[str, ...]]:
     """
     with _opened(path) as image:
         kind = "16 bits" if "16" in _stored_as(image) else _KINDS.get(image.mode)
-        turned = image.getexif().get(_ORIENTATION, 1)
-        width, height = image.size[::-1] if turned in (5, 6, 7, 8) else image.size
+        turned = _orientation(image)
+        width, height = image.size[::-1] if turned > 4 else image.size
         unusual = [kind] if kind else []
         unusual += ["several pictures"] if getattr(image, "n_frames", 1) > 1 else []
-        unusual += [f"EXIF orientation {turned}"] if turned not in (0, 1) else []
+        unusual += [f"EXIF orientation {turned}"] if turned > 1 else []
         return (height, width), tuple(unusual)
 
 
@@ -95,14 +111,15 @@ _INDEXED = ("palette", "grey", "black and white", "16 bits")
 _FEW_BITS = {"L;2": 2, "L;4": 4}
 
 
-def read_mask(path: File, labels: LabelSet) -> np.ndarray:
+def read_mask(path: File, labels: LabelSet, seen: Palette | None = None) -> np.ndarray:
     """Read a mask by its stored value, never through its palette.
 
     Where the label set says that masks are pictures in colours, by its colours instead.
 
     Args:
-        path: an image of one value a pixel, or SBD's .mat file.
+        path: an image of one value a pixel, an .npy array of them, or SBD's .mat file.
         labels: the label set that says what the values stand for.
+        seen: the palette of the masks read before, which this one must agree with and is added to.
 
     Returns:
         uint8 [H, W], class indices 0..C-1 or VOID (255).
@@ -110,9 +127,12 @@ def read_mask(path: File, labels: LabelSet) -> np.ndarray:
     Raises:
         InputError: the file is missing or unreadable, stores colours or what a lossy format left of
             them, or holds a value that is neither a class nor void; the message names the value
-            and the place.
+            and the place. Or its palette shows a value in another colour than a mask before.
     """
-    stored = _read_mat(path) if path.suffix == ".mat" else _read_values(path, labels)
+    read = {".mat": _read_mat, ".npy": _read_npy}.get(path.suffix.lower(), _read_values)
+    stored, palette = read(path, labels)
+    if seen is not None:
+        agree(seen, palette)
     if stored.ndim == 3:
         mask, stored = labels.decode_colours(stored)
     else:
@@ -124,21 +144,40 @@ def read_mask(path: File, labels: LabelSet) -> np.ndarray:
     return mask.astype(np.uint8)
 
 
-def _read_values(path: File, labels: LabelSet) -> np.ndarray:
+def agree(seen: Palette, palette: Palette) -> None:
+    """Compare palettes: where they differ, somebody has numbered the classes anew.
+
+    Args:
+        seen: of some masks; what it lacks is added.
+        palette: of other masks.
+
+    Raises:
+        InputError: a value has two colours.
+    """
+    for value, (colour, path) in palette.items():
+        other, first = seen.setdefault(value, (colour, path))
+        if colour != other:
+            raise InputError(
+                f"{path}: index {value} is #{colour:06x} in its palette, but #{other:06x} in that "
+                f"of {first}; save all masks with the same indices and palette"
+            )
+
+
+def _read_values(path: File, labels: LabelSet) -> tuple[np.ndarray, Palette]:
     with _opened(path) as image:
         if image.width * image.height > _MOST_OF_A_MASK:
             raise InputError(f"{path}: over 90 megapixels; cut image and mask into parts")
         stored = _stored_as(image)  # first: looking at the rest loads the file and forgets it
         if image.format in _LOSSY:
             raise InputError(
-                f"{path}: a mask saved as {image.format} has lost its values; save it as PNG"
+                f"{path}: a mask saved as {image.format} has lost its values; export it anew as PNG"
             )
         if getattr(image, "n_frames", 1) > 1:
             raise InputError(f"{path}: holds {image.n_frames} pictures; a mask is one")
-        if image.getexif().get(_ORIENTATION, 1) > 1:
+        if _orientation(image) > 1:
             raise InputError(f"{path}: has an EXIF orientation; turn the mask and remove it")
         if labels.colours is not None:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(image.convert("RGB")), {}
         if image.mode != "I" and _KINDS.get(image.mode) not in _INDEXED:
             raise InputError(
                 f"{path}: a mask must store one index a pixel (PIL mode P or L), this one is "
@@ -149,7 +188,16 @@ def _read_values(path: File, labels: LabelSet) -> np.ndarray:
         values = np.asarray(image)
         if stored in _FEW_BITS:  # which Pillow stretches to 0..255
             values = values // (255 // (2 ** _FEW_BITS[stored] - 1))
-        return values.astype(np.uint8) if values.dtype == bool else values
+        palette = _palette(path, image, values) if image.mode == "P" else {}
+        return values.astype(np.uint8) if values.dtype == bool else values, palette
+
+
+def _palette(path: File, image: Image.Image, values: np.ndarray) -> Palette:
+    """Return the colours of the values that occur; 255 is left out, as no numbering reaches it."""
+    colours = bytes(image.getpalette("RGB"))
+    used = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:VOID]).tolist()
+    codes = {value: colours[3 * value : 3 * value + 3] for value in used}
+    return {value: (int.from_bytes(code), path) for value, code in codes.items()}
 
 
 def _stored_as(image: Image.Image) -> str:
@@ -158,9 +206,24 @@ def _stored_as(image: Image.Image) -> str:
     return str(form[0] if isinstance(form, tuple) and form else form)
 
 
-def _read_mat(path: File) -> np.ndarray:
+def _read_npy(path: File, labels: LabelSet) -> tuple[np.ndarray, Palette]:
     try:
-        return matlab.integers(path.read_bytes(), "GTcls", "Segmentation")
+        values = np.lib.format.read_array(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    except Exception as error:  # NumPy's words of a damaged file are of many kinds
+        raise InputError(_complaint(path, error)) from None
+    if values.ndim != 2 or values.dtype.kind not in "biu" or not 0 < values.size <= _MOST_OF_A_MASK:
+        raise InputError(
+            f"{path}: {values.dtype} of shape {values.shape}; a mask is whole numbers, "
+            f"[rows, columns], of 90 megapixels at most"
+        )
+    if labels.colours is not None:
+        raise InputError(f"{path}: stores indices, but the classes are given by colours; use one")
+    return values, {}
+
+
+def _read_mat(path: File, labels: LabelSet) -> tuple[np.ndarray, Palette]:
+    try:
+        return matlab.integers(path.read_bytes(), "GTcls", "Segmentation"), {}
     except OSError as error:
         raise InputError(_complaint(path, error)) from None
     except ValueError as error:
@@ -181,12 +244,15 @@ def _is(labels: LabelSet) -> str:
     return f"is no class of {labels.name} ({listed}) and not void ({void or 'no value is'})"
 
 
-def read_pair(record: Record, labels: LabelSet) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    record: Record, labels: LabelSet, seen: Palette | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Read an image and its mask and check that they are of one size.
 
     Args:
         record: a record with a mask.
         labels: the label set of the mask.
+        seen: as in `read_mask`.
 
     Returns:
         (image uint8 [H, W, 3], mask uint8 [H, W] of 0..C-1 or VOID).
@@ -197,7 +263,7 @@ def read_pair(record: Record, labels: LabelSet) -> tuple[np.ndarray, np.ndarray]
     if record.label_path is None:
         raise InputError(f"{record.image_path}: has no mask; choose a split with masks")
     image = read_image(record.image_path)
-    mask = read_mask(record.label_path, labels)
+    mask = read_mask(record.label_path, labels, seen)
     if image.shape[:2] != mask.shape:
         turned = [w for w in describe_image(record.image_path)[1] if w.startswith("EXIF")]
         hint = f" (turned by its {turned[0]})" if turned else ""

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import bisect
+import codecs
 import re
-from collections.abc import Container, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
 
-IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+# Where two files of a name differ in their endings, the earlier ending counts.
+IMAGE_SUFFIXES = (
+    *(".jpg", ".png", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".tga", ".mpo", ".apng"),
+)
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy")
+_ENDINGS = (*IMAGE_SUFFIXES, *MASK_SUFFIXES, ".mat")
+# What tools add to the name of an image for that of its mask, and Cityscapes to that of the image.
+_MASK_MARKS = ("_mask", "_masks", "_gt", "_label", "_labels", "_labelIds", "_gtFine_labelIds")
+_IMAGE_MARK = "_leftImg8bit"
+_DEPTH = 5  # folders of a line that can tell two files of a name apart
 
 
 class File(Protocol):
@@ -32,7 +43,7 @@ class Record:
     """One image and, where there is one, its mask.
 
     Attributes:
-        name: the name both files share, without ending.
+        name: the name both files share, without ending; as "city_001" in a folder of folders.
         image_path: where the image is.
         label_path: where the mask is; None for a split without masks.
     """
@@ -83,20 +94,32 @@ class Dataset:
         return {split: len(records) for split, records in self.splits.items()}
 
 
+def files_in(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Return the files of a folder, sorted; none of folders inside, and none that are hidden.
+
+    Args:
+        folder: where to look; it need not be there.
+        suffixes: the endings a file may have, in small letters.
+    """
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    # macOS leaves ._NAME.png beside NAME.png.
+    return [p for p in files if _ends(p, suffixes) and not p.name.startswith(".")]
+
+
 def pair_by_name(
     list_path: Path,
     images: Path,
-    masks: Sequence[Path],
+    masks: Path,
     faults: list[str],
     image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
-    mask_suffixes: Sequence[str] = (".png",),
+    mask_suffixes: Sequence[str] = MASK_SUFFIXES,
 ) -> tuple[Record, ...]:
     """Pair the images and masks that a list file names.
 
     Args:
         list_path: text file, one record a line, as `read_names`.
-        images: folder of the images.
-        masks: folders of the masks; of two masks the one in the earlier folder counts.
+        images: folder of the images, or of folders of them.
+        masks: folder of the masks, likewise.
         faults: what is wrong is added here: a list that is unreadable or empty or names something
             twice, two files of one name, an image that is missing, a mask that is missing though
             others are there.
@@ -108,24 +131,24 @@ def pair_by_name(
         name of the list has a mask, as in the test list of a benchmark that keeps them; a list
         called train... or val... must have them.
     """
-    image_files = _by_name([images], image_suffixes)
-    mask_files = _by_name(masks, mask_suffixes)
+    image_files, mask_files = _both(images, image_suffixes, masks, mask_suffixes)
     names = read_names(list_path, faults, image_files)
-    if images not in masks:  # where an image may share its name with its mask
-        used = {name: image_files.get(name) for name in names}
-        faults += _second_ones(images, used, image_suffixes)
-        used = {name: mask_files.get(name) for name in names}
-        faults += _second_ones(masks[0], used, mask_suffixes)
-    labelled = list_path.stem.startswith(("train", "val"))
-    labelled = labelled or any(name in mask_files for name in names)
+    found = {name: _mask_of(name, image_files, mask_files) for name in names}
+    if images != masks:  # where an image may share its name with its mask
+        faults += _second_ones(image_files, image_suffixes, names)
+        faults += _second_ones(mask_files, mask_suffixes, names)
+    labelled = list_path.stem.startswith(("train", "val")) or any(found.values())
+    image_hint, mask_hint = _instead(images), _instead(masks)
     records = []
-    for name in names:
-        wanted = [(images, image_suffixes[0], image_files)]
-        wanted += [(masks[-1], mask_suffixes[0], mask_files)] if labelled else []
-        missing = [f"{folder / name}{end}" for folder, end, files in wanted if name not in files]
-        faults += [f"{path}: missing, though {list_path} names it" for path in missing]
+    for name, mask in found.items():
+        missing = []
+        if name not in image_files:
+            missing.append((images / f"{name}{image_suffixes[0]}", image_hint(name)))
+        if labelled and mask is None:
+            missing.append((masks / f"{name}{mask_suffixes[0]}", mask_hint(name)))
+        faults += [f"{p}: missing, though {list_path} names it; {hint}" for p, hint in missing]
         if not missing:
-            records.append(Record(name, image_files[name], mask_files.get(name)))
+            records.append(Record(name, image_files[name][0], mask))
     return tuple(records)
 
 
@@ -133,7 +156,8 @@ def read_names(list_path: Path, faults: list[str], known: Container[str] = ()) -
     """Read a list of images.
 
     Args:
-        list_path: one a line; the file name without folders and ending counts.
+        list_path: one a line; the file name without ending counts, and its folders where `known`
+            has them.
         faults: what is wrong is added here.
         known: names that are there. A line may go on after one of these, with a space between; of
             two such the longer one is meant.
@@ -142,76 +166,153 @@ def read_names(list_path: Path, faults: list[str], known: Container[str] = ()) -
         The names, sorted, each once.
     """
     try:
-        lines = list_path.read_text(encoding="utf-8-sig").splitlines()
+        lines = [_plain(line).strip() for line in read_text(list_path).splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        faults.append(f"{list_path}: cannot read this list of images: {error}")
+        faults.append(f"{list_path}: cannot read this list of images: {error}; save it as UTF-8")
         return []
-    names = sorted(_named(line.strip(), known) for line in lines if line.strip())
-    if not names:
+    meant: dict[str, list[str]] = {}
+    for line in filter(None, lines):
+        meant.setdefault(_named(line, known), []).append(line)
+    if not meant:
         faults.append(f"{list_path}: names no image; write one name a line")
-    twice = {one for one, other in pairwise(names) if one == other}
-    faults += [f"{list_path}: names {name} twice; remove one line" for name in sorted(twice)]
-    return sorted(set(names))
+    for name, (line, *others) in sorted(meant.items()):
+        if others and {line} == set(others):
+            faults.append(f"{list_path}: names {name} twice; remove one line")
+        elif others:
+            faults.append(
+                f"{list_path}: names {name} twice, as {line} and {others[0]}; keep two images in "
+                f"folders of these names or rename them; of one image, remove a line"
+            )
+    return sorted(meant)
 
 
-def pair_folders(
-    images: Path, masks: Path, faults: list[str], mask_suffixes: Sequence[str] = MASK_SUFFIXES
-) -> tuple[Record, ...]:
+def read_text(path: Path) -> str:
+    """Return the text of a file, which is UTF-8 or what Windows calls Unicode."""
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "ignore")  # half of a line break may be left at the end
+    return data.decode("utf-8-sig")
+
+
+def pair_folders(images: Path, masks: Path, faults: list[str]) -> tuple[Record, ...]:
     """Pair the files of two folders by their names.
 
     Args:
-        images: folder of the images.
-        masks: folder of the masks.
+        images: folder of the images, or of folders of them.
+        masks: folder of the masks, likewise; it may be the same one.
         faults: what is wrong is added here: an image without mask, a mask without image, two
             images or masks of one name, an empty folder.
-        mask_suffixes: endings a mask may have.
 
     Returns:
         The records sorted by name.
     """
-    image_files, mask_files = _by_name([images], IMAGE_SUFFIXES), _by_name([masks], mask_suffixes)
-    faults += _second_ones(images, image_files, IMAGE_SUFFIXES)
-    faults += _second_ones(masks, mask_files, mask_suffixes)
-    alone = sorted(image_files.keys() - mask_files.keys())
-    faults += [f"{image_files[name]}: has no mask in {masks}" for name in alone]
-    alone = sorted(mask_files.keys() - image_files.keys())
-    faults += [f"{mask_files[name]}: has no image in {images}" for name in alone]
-    if not image_files:
-        faults.append(f"{images}: no images here ({', '.join(IMAGE_SUFFIXES)})")
-    both = sorted(image_files.keys() & mask_files.keys())
-    return tuple(Record(name, image_files[name], mask_files[name]) for name in both)
+    image_files, mask_files = _both(images, IMAGE_SUFFIXES, masks, MASK_SUFFIXES)
+    found = {name: _mask_of(name, image_files, mask_files) for name in sorted(image_files)}
+    taken = set(found.values())
+    records = [Record(name, image_files[name][0], mask) for name, mask in found.items()]
+    records = [record for record in records if record.image_path not in taken]
+    if images != masks:
+        faults += _second_ones(image_files, IMAGE_SUFFIXES, image_files)
+        faults += _second_ones(mask_files, MASK_SUFFIXES, mask_files)
+    hint = _instead(masks)
+    faults += [
+        f"{record.image_path}: has no mask in {masks}; {hint(record.name)}"
+        for record in records
+        if record.label_path is None
+    ]
+    taken |= {record.image_path for record in records}
+    alone = sorted(first for first, *_ in mask_files.values() if first not in taken)
+    faults += [f"{p}: has no image in {images}" for p in alone if _ends(p, MASK_SUFFIXES)]
+    if not records:
+        endings = ", ".join(IMAGE_SUFFIXES)
+        faults.append(f"{images}: no images here ({endings}); {_instead(images)('')}")
+    return tuple(record for record in records if record.label_path is not None)
 
 
-def _by_name(folders: Sequence[Path], suffixes: Sequence[str]) -> dict[str, Path]:
-    """Return {name: file}; earlier folders win over later ones, earlier endings over later ones."""
-    found: dict[str, Path] = {}
-    for folder in reversed([f for f in folders if f.is_dir()]):
-        files = [p for p in folder.iterdir() if _has(p, suffixes)]
-        files.sort(key=lambda p: suffixes.index(p.suffix.lower()), reverse=True)
-        found.update((path.stem, path) for path in files)
+def _both(
+    images: Path, image_suffixes: Sequence[str], masks: Path, mask_suffixes: Sequence[str]
+) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    # A mask of another ending is found, so that its reader says what is wrong with that.
+    return _by_name(images, image_suffixes), _by_name(masks, (*mask_suffixes, *IMAGE_SUFFIXES))
+
+
+def _by_name(folder: Path, suffixes: Sequence[str]) -> dict[str, list[Path]]:
+    """Return {name: files}, earlier endings first; in a folder of folders their names count."""
+    files = files_in(folder, suffixes) or [
+        file
+        for inside in sorted(folder.rglob("*/"))
+        if not any(part[0] == "." for part in inside.relative_to(folder).parts)
+        for file in files_in(inside, suffixes)
+    ]
+    found: dict[str, list[Path]] = {}
+    for path in sorted(files, key=lambda p: suffixes.index(p.suffix.lower())):
+        name = "_".join(path.relative_to(folder).with_suffix("").parts)
+        found.setdefault(_plain(name), []).append(path)
     return found
 
 
+def _mask_of(
+    name: str, image_files: Mapping[str, list[Path]], mask_files: Mapping[str, list[Path]]
+) -> Path | None:
+    """Return the mask of an image: the one of its name, or the only one named as its mask."""
+    image, *_ = image_files.get(name, [None])
+    for path in mask_files.get(name, ()):
+        if path != image:
+            return path
+    found = [
+        path
+        for key in (name.removesuffix(_IMAGE_MARK) + mark for mark in _MASK_MARKS)
+        for path in mask_files.get(key, ())[:1]
+        if image_files.get(key, [path])[0] == path  # else it may belong to an image of this name
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def _second_ones(
-    folder: Path, used: Mapping[str, Path | None], suffixes: Sequence[str]
+    files: Mapping[str, list[Path]], suffixes: Sequence[str], names: Iterable[str]
 ) -> list[str]:
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    others = [p for p in files if _has(p, suffixes) and used.get(p.stem, p) != p]
+    others = [p for name in sorted(names) for p in files.get(name, ())[1:] if _ends(p, suffixes)]
     return [f"{path}: a second file named {path.stem}; remove one" for path in others]
 
 
-def _has(path: Path, suffixes: Sequence[str]) -> bool:
-    # macOS leaves ._NAME.png beside NAME.png.
-    return path.suffix.lower() in suffixes and not path.name.startswith(".")
+def _instead(folder: Path) -> Callable[[str], str]:
+    """Return what says which files of a folder may be meant by a name that is not there."""
+    there = [_plain(p.name) for p in folder.iterdir()] if folder.is_dir() else []
+    there = sorted((name for name in there if name[0] != "."), key=str.casefold)
+
+    def say(name: str) -> str:
+        start = name.casefold()
+        at = bisect.bisect_left(there, start, key=str.casefold)
+        alike = [other for other in there[at : at + 3] if other.casefold().startswith(start)]
+        if name and alike:
+            return f"there is {', '.join(alike)}: give the right one this name and format"
+        if not there:
+            return f"{folder} is {'empty' if folder.is_dir() else 'no folder'}"
+        more = f" and {len(there) - 3} more" if len(there) > 3 else ""
+        return f"there is {', '.join(there[:3])}{more}: correct the list or the names"
+
+    return say
+
+
+def _ends(path: Path, suffixes: Sequence[str]) -> bool:
+    return path.suffix.lower() in suffixes
+
+
+def _plain(name: str) -> str:
+    """Return a name as it is compared: accents composed, without characters nobody sees."""
+    composed = unicodedata.normalize("NFC", name)
+    return "".join(c for c in composed if unicodedata.category(c) != "Cf")
 
 
 def _named(line: str, known: Container[str]) -> str:
     """Return what a line names: the longest of `known` that it begins with, else all of it."""
     ends = [len(line), *(space.start() for space in re.finditer(r"\s+", line))]
-    names = []
+    files, names = [], []
     for end in sorted(ends, reverse=True):
-        file = Path(line[:end]).name
+        *folders, file = re.split(r"[/\\]", line[:end])
         suffix = Path(file).suffix
-        ending = suffix.lower() in (*IMAGE_SUFFIXES, *MASK_SUFFIXES, ".mat")
-        names.append(file.removesuffix(suffix) if ending else file)
-    return next((name for name in names if name in known), names[0])
+        file = file.removesuffix(suffix) if suffix.lower() in _ENDINGS else file
+        parts = [*folders[-_DEPTH:], file]
+        names += ["_".join(parts[at:]) for at in range(len(parts))]
+        files.append(file)
+    return next((name for name in names if name in known), files[0])

@@ -56,7 +56,7 @@ def open_sbd(root: Path) -> Dataset:
     faults: list[str] = []
     own = {
         split: pair_by_name(
-            found / f"{split}.txt", found / "img", [found / "cls"], faults, (".jpg",), (".mat",)
+            found / f"{split}.txt", found / "img", found / "cls", faults, (".jpg",), (".mat",)
         )
         for split in COUNTS
     }

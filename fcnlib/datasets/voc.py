@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fcnlib.datasets.records import Dataset, pair_by_name
+from fcnlib.datasets.records import Dataset, files_in, pair_by_name
 from fcnlib.errors import InputError
 from fcnlib.labels import VOC, LabelSet
 
@@ -34,12 +34,12 @@ def open_voc(root: Path, labels: LabelSet = VOC, name: str = "voc2012") -> Datas
     found = find_devkit(root)
     if found is None:
         raise InputError(f"{root}: no VOC devkit here (it has no {LISTS}); see data/README.md")
-    lists = sorted((found / LISTS).glob("*.txt"))
+    lists = files_in(found / LISTS, (".txt",))
     if not lists:
         raise InputError(f"{found / LISTS}: no list of images (such as train.txt) in it")
     faults: list[str] = []
     splits = {
-        path.stem: pair_by_name(path, found / IMAGES, [found / MASKS], faults) for path in lists
+        path.stem: pair_by_name(path, found / IMAGES, found / MASKS, faults) for path in lists
     }
     return Dataset(name, found, labels, splits, tuple(faults))
 

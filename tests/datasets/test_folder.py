@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from fcnlib import cli
 from fcnlib.datasets import open_dataset, read_pair
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID
@@ -41,6 +43,7 @@ CLASSES = "classes: [soil, leaf, stem]\n"
         "splits: [train, val]\n",
         "splits: {train: train.txt, val: val.txt}\n",
         "images: images/{split}\nmasks: masks/{split}\n",
+        "images: images\\{split}\nmasks: masks\\{split}\n",
     ],
 )
 def test_lists_and_folders_give_the_same_pairs(tree, more):
@@ -58,10 +61,59 @@ def test_the_file_may_lie_elsewhere(tree, tmp_path_factory):
     assert dataset.name == dataset.labels.name == "plants" and dataset.counts()["train"] == 2
 
 
+def test_a_tilde_is_the_home(tree, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("HOME", str(tree))
+    far = tmp_path_factory.mktemp("far")
+    for number, more in enumerate(("root: '~'\n", "root: /no\nimages: ~/images\nmasks: ~/masks\n")):
+        listed = "splits: {train: ~/train.txt}\n" if number else ""
+        (far / "a.yaml").write_text(CLASSES + more + listed)
+        assert open_dataset("folder", far / "a.yaml").counts()["train"] == 2
+    (tree / "dataset.yaml").write_text(CLASSES)
+    assert open_dataset("folder", "~").counts()["train"] == 2
+
+
 def test_values_and_void_are_what_the_file_says(tree):
     dataset = describe(tree, "classes: {leaf: 255, soil: 0}\nvoid: [1, 2]\n")
     mask = read_pair(dataset.records("val")[0], dataset.labels)[1]
     assert mask.tolist() == [[1, VOID, VOID, 0]]
+
+
+FORMS = [  # the same classes as their values 0, 2 and 1
+    "classes: {soil: 0, stem: 2, leaf: 1}",
+    "classes: {0: soil, 2: stem, 1: leaf}",
+    'classes: {"0": soil, "2": stem, "1": leaf}',
+    "nc: 3\nnames:\n  0: soil\n  2: stem\n  1: leaf",  # Ultralytics
+]
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_the_common_forms_of_a_class_list(tree, text):
+    dataset = describe(tree, text)
+    assert dataset.labels.classes == ("soil", "stem", "leaf")
+    mask = read_pair(dataset.records("val")[0], dataset.labels)[1]
+    assert mask.tolist() == [[0, 2, 1, VOID]]
+
+
+def test_names_that_look_like_something_else(tree):
+    assert describe(tree, "names: [soil, leaf]\nnc: 2").labels.classes == ("soil", "leaf")
+    assert describe(tree, 'classes: ["1", facade]').labels.classes == ("1", "facade")
+    assert describe(tree, "classes: {0: facade, 1: decade}").labels.classes == ("facade", "decade")
+    assert describe(tree, 'classes: {"1": 0, "0": 5}').labels.values.tolist() == [0, 5]
+    coloured = describe(tree, 'classes: {"1": "#000001", "0": [0, 1, 0]}')
+    assert coloured.labels.classes == ("1", "0") and coloured.labels.colours == {1: 0, 256: 1}
+
+
+def test_the_file_may_end_in_yml(tree):
+    (tree / "dataset.yml").write_text(CLASSES)
+    run = CliRunner().invoke(cli.main, ["data", "check", str(tree)])
+    assert "train 2, val 1" in run.output, run.output
+    (tree / "dataset.yaml").write_text("classes: [soil, leaf, stem, thorn]\n")
+    assert open_dataset("folder", tree).labels.num_classes == 4, "the documented name counts"
+
+
+def test_255_classes_fit_beside_void(tree):
+    most = [f"c{i}" for i in range(255)]
+    assert describe(tree, f"classes: {most}").labels.num_classes == 255
 
 
 def test_without_void_every_other_value_is_refused(tree):
@@ -104,13 +156,23 @@ BAD = [
     ("write a list of names", "classes: soil"),
     ("is no name", "classes: [[soil]]"),
     ("palette has 1 colours for 2", "classes: [a, b]\npalette: 5"),
+    ("classes: 0 is no name; write a word", "classes: [0, 1, 2]"),
+    ("classes: [0, 0, 0] is no name; write a word", "classes: {0: [0, 0, 0], 1: [0, 0, 1]}"),
+    ("classes: {'name': 'soil'} is no name", "classes: [{name: soil}]"),
+    ("256 classes; there may be 255", f"classes: {[f'c{i}' for i in range(256)]}"),
+    ("no key 'names'", "classes: [a]\nnames: [a]"),
+    ("no key 'train'", "names: [a]\nnc: 1\ntrain: ../train/images"),
+    ("each once, and 0..255", "classes: {300: a, 1: b}"),
     ("2 different names of 3", "classes: [a, b, a]"),
     ("each once, and 0..255", "classes: {a: 0, b: 0}"),
     ("each once, and 0..255", "classes: {a: 0, b: 300}"),
     ("each once, and 0..255", "classes: [a, b]\nvoid: 1"),
     ("3 is no colour", "classes: {a: 3000000000, b: '#000000'}".replace("3000000000", "-3")),
     ("is no colour", "classes: {a: [0, 0], b: '#000000'}"),
-    ("is no colour", "classes: {a: [0, 0, 256], b: '#000000'}"),
+    ("[0, 0, 256] is no colour", "classes: {a: [0, 0, 256], b: '#000000'}"),
+    ("[256, 0, 0] is no colour", "classes: {a: [256, 0, 0], b: '#000000'}"),
+    ("[1, 2, 3, 255] is no colour", "classes: {a: [1, 2, 3, 255], b: '#000000'}"),
+    ("'+1_0_0' is no colour", "classes: {a: '+1_0_0', b: '#000000'}"),
     ("is no colour", "classes: {a: red, b: '#000000'}"),
     ("share a colour", "classes: {a: '#000000', b: [0, 0, 0]}"),
     ("share a colour", "classes: {a: '#000000'}\nvoid: [0, 0, 0]"),

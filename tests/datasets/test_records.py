@@ -1,12 +1,15 @@
 """Reading pairs: what is right is read by index, what is wrong is refused by name."""
 
+import codecs
 import contextlib
 import struct
+import unicodedata
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from fcnlib.datasets import (
     Dataset,
@@ -198,6 +201,24 @@ def test_an_exif_orientation_is_carried_out(tmp_path, orientation):
     assert unusual == (() if orientation == 1 else (f"EXIF orientation {orientation}",))
 
 
+@pytest.mark.parametrize("fault", ["junk", "profile", "words", "text"])
+def test_a_png_is_read_whatever_stands_beside_its_pixels(tmp_path, fault):
+    """Its EXIF as of a JPEG: what cannot be understood turns nothing."""
+    picture = Image.fromarray(np.arange(36, dtype=np.uint8).reshape(3, 4, 3))
+    notes = PngInfo()
+    if fault == "profile":  # as ImageMagick keeps EXIF
+        notes.add_text("Raw profile type exif", "\nexif\n 8\n0008000201120003\n")
+    elif fault == "text":
+        notes.add_text("XML:com.adobe.xmp", "x" * (3 << 20), zip=True)
+    word = struct.pack("<2sHIHHHI4sI", b"II", 42, 8, 1, 0x0112, 2, 4, b"abc", 0)
+    exif = {"junk": b"Exif\0\0\0\x08\0\x02", "words": b"Exif\0\0" + word}.get(fault, b"")
+    picture.save(tmp_path / "a.png", pnginfo=notes, exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.asarray(picture))
+    assert describe_image(tmp_path / "a.png") == ((3, 4), ())
+    Image.fromarray(MASK).save(tmp_path / "m.png", pnginfo=notes, exif=exif)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", SHAPES), MASK)
+
+
 def test_masks_of_one_bit_and_of_sixteen_are_read_by_value(tmp_path):
     Image.fromarray(MASK[:, :2] > 0).save(tmp_path / "bits.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "bits.png", VOC), [[0, 1], [1, 1]])
@@ -253,7 +274,7 @@ def tree(tmp_path):
 def pairs(tree):
     """Return (records, faults)."""
     faults = []
-    return pair_by_name(tree / "list.txt", tree / "images", [tree / "masks"], faults), faults
+    return pair_by_name(tree / "list.txt", tree / "images", tree / "masks", faults), faults
 
 
 def test_records_are_paired_by_name_and_sorted(tree):
@@ -283,7 +304,7 @@ def test_a_list_to_train_on_must_have_masks(tree):
     """A misspelt folder of masks would pass for a split without any."""
     (tree / "list.txt").rename(tree / "train.txt")
     faults = []
-    assert pair_by_name(tree / "train.txt", tree / "images", [tree / "mask"], faults) == ()
+    assert pair_by_name(tree / "train.txt", tree / "images", tree / "mask", faults) == ()
     assert len(faults) == 3 and str(tree / "mask" / "a.png") in faults[0]
 
 
@@ -311,6 +332,144 @@ def test_two_folders_are_paired_by_name(tree):
     assert sorted(fault.split(":")[0].rpartition("/")[2] for fault in faults) == [
         *("a.png", "b.png", "c.jpg")
     ]
+
+
+def made(root, *names):
+    """Make empty files; return the folders of images and of masks."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root / "images", root / "masks"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "images\\a 1.jpg\r\nimages\\é.jpg\r\n".encode(),
+        "C:\\x\\images\\a 1.jpg C:\\x\\masks\\a 1.png\né".encode(),
+        "a 1\r\né\r\n".encode("utf-16"),
+        codecs.BOM_UTF16_BE + "a 1\né\n".encode("utf-16-be"),
+        "a 1\r\né\r\n".encode("utf-16")[:-1],
+        "a 1\u200b\n\ufeffe\u0301\u00a0\n".encode(),
+        unicodedata.normalize("NFD", "a 1\né.jpg").encode(),
+    ],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_list_is_read_as_other_systems_write_it(tmp_path, text, form):
+    names = [unicodedata.normalize(form, name) for name in ("images/é.jpg", "masks/é.png")]
+    folders = made(tmp_path, "images/a 1.jpg", "masks/a 1.png", *names)
+    (tmp_path / "train.txt").write_bytes(text)
+    faults = []
+    records = pair_by_name(tmp_path / "train.txt", *folders, faults)
+    assert faults == [] and [record.name for record in records] == ["a 1", "é"]
+    assert all(r.image_path.is_file() and r.label_path.is_file() for r in records)
+
+
+CITY = ["c_gtFine_color.png", "c_gtFine_labelIds.png"]
+MARKED = [  # (files of images, of masks, {image: its mask})
+    (["a.jpg", "ab.jpg"], ["a_mask.png", "ab_mask.png"], {"a": "a_mask", "ab": "ab_mask"}),
+    (["c_leftImg8bit.png"], CITY, {"c_leftImg8bit": "c_gtFine_labelIds"}),
+    (["a.jpg", "b.jpg"], ["a.png", "b_gt.tif"], {"a": "a", "b": "b_gt"}),
+    (["a.jpg", "a_mask.jpg"], ["a_mask.png"], {"a_mask": "a_mask"}),  # it is the other's
+    (["a.jpg"], ["a_gt.png", "a_mask.png"], {}),  # which one?
+    (["a.jpg"], ["a_color.png"], {}),
+]
+
+
+@pytest.mark.parametrize(("images", "masks", "wanted"), MARKED)
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_mask_may_be_called_one_where_it_is_certain(tmp_path, images, masks, wanted, listed):
+    files = [f"images/{name}" for name in images] + [f"masks/{name}" for name in masks]
+    folders, faults = made(tmp_path, *files), []
+    (tmp_path / "train.txt").write_text("\n".join(images))
+    if listed:
+        records = pair_by_name(tmp_path / "train.txt", *folders, faults)
+    else:
+        records = pair_folders(*folders, faults)
+    assert {r.name: r.label_path.stem for r in records} == wanted
+    lacking = [fault for fault in faults if "a.png: missing" in fault or "a.jpg: has no" in fault]
+    assert len(lacking) == len(images) - len(wanted)
+    assert all(f"there is {', '.join(masks)}: give the right one" in fault for fault in lacking)
+
+
+def test_images_and_masks_may_lie_in_one_folder(tmp_path):
+    folder, _ = made(tmp_path, *(f"images/{n}" for n in ("a.jpg", "a.png", "b.png", "b_mask.png")))
+    faults = []
+    found = [(r.image_path.name, r.label_path.name) for r in pair_folders(folder, folder, faults)]
+    assert found == [("a.jpg", "a.png"), ("b.png", "b_mask.png")] and faults == []
+    made(tmp_path, "images/c.png")  # which is not its own mask
+    assert len(pair_folders(folder, folder, faults)) == 2
+    assert len(faults) == 1 and "c.png: has no mask" in faults[0]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_name_may_occur_in_several_folders(tmp_path, listed):
+    names = ("walk/1", "drive/1", "drive/2", ".cache/1")
+    files = [f"images/{name}.jpg" for name in names] + [f"masks/{name}.png" for name in names]
+    folders, faults = made(tmp_path, *files), []
+    lines = ("walk/1.jpg", "./images/drive/1.jpg masks/drive/1.png", "drive\\2")
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    if listed:
+        records = pair_by_name(tmp_path / "train.txt", *folders, faults)
+    else:
+        records = pair_folders(*folders, faults)
+    assert faults == [] and [r.name for r in records] == ["drive_1", "drive_2", "walk_1"]
+    for kind in ("image_path", "label_path"):
+        assert [getattr(r, kind).parent.name for r in records] == ["drive", "drive", "walk"]
+
+
+def test_two_lines_for_one_file_may_be_two_images(tmp_path):
+    folders, faults = made(tmp_path, "images/1.jpg", "masks/1.png"), []
+    (tmp_path / "train.txt").write_text("walk/1.jpg\ndrive/1.jpg\n")
+    pair_by_name(tmp_path / "train.txt", *folders, faults)
+    assert len(faults) == 1 and "names 1 twice, as walk/1.jpg and drive/1.jpg" in faults[0]
+    assert "keep two images in folders of these names" in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (["images/a.heic", "masks/a.png"], "a.jpg: missing, though {} names it; there is a.heic"),
+        (["images/A (1).jpg", "masks/a.png"], "there is A (1).jpg: give the right one this name"),
+        (["images/x1.jpg", "masks/a.png"], "there is x1.jpg: correct the list or the names"),
+        (["images/a.jpg"], "a.png: missing, though {} names it; {masks} is no folder"),
+        (["images/b/a.jpg", "masks/a.png"], "there is b: correct the list or the names"),
+    ],
+)
+def test_what_is_missing_is_said_with_what_is_there(tmp_path, there, said):
+    (images, masks), faults = made(tmp_path, *there), []
+    (tmp_path / "train.txt").write_text("a\n")
+    assert pair_by_name(tmp_path / "train.txt", images, masks, faults) == ()
+    assert len(faults) == 1 and said.format(tmp_path / "train.txt", masks=masks) in faults[0]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.uint16, bool])
+def test_a_mask_may_be_an_array(tmp_path, kind):
+    mask = MASK.astype(kind)
+    np.save(tmp_path / "a.npy", mask)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.npy", SHAPES), mask)
+
+
+def test_an_array_that_is_no_mask_is_refused(tmp_path):
+    path = tmp_path / "a.npy"
+    coloured = make_labels("x", ["a"], np.zeros((1, 3), np.uint8), colours={0: 0})
+    for array, labels, said in (
+        (MASK.astype(np.float32), SHAPES, "float32 of shape (2, 4)"),
+        (MASK[None], SHAPES, "of shape (1, 2, 4)"),
+        (MASK[:0], SHAPES, "of shape (0, 4)"),
+        (np.array([[object()]]), SHAPES, "not a readable"),
+        (MASK.astype(np.int32) - 1, SHAPES, "value -1 at (x=0, y=0)"),
+        (MASK * 0, coloured, "given by colours"),
+    ):
+        np.save(path, array, allow_pickle=True)
+        assert said in refusal(read_mask, path, labels)
+    np.save(path, MASK)
+    whole = path.read_bytes()
+    huge = whole.replace(b"(2, 4), }      ", b"(99999, 99999)}")
+    assert len(huge) == len(whole) and huge != whole
+    for data in (whole[:-1], whole[:20], b"", b"junk", huge):
+        path.write_bytes(data)
+        assert "not a readable" in refusal(read_mask, path, SHAPES)
 
 
 def test_an_unknown_split_is_refused_naming_those_there(tmp_path):

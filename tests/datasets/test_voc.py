@@ -41,6 +41,11 @@ def devkit(tmp_path):
     return root
 
 
+def test_a_hidden_file_is_no_list(devkit):
+    (devkit / voc.LISTS / "._train.txt").write_bytes(b"\0\5\x16\7what macOS leaves")
+    assert set(open_dataset("voc2012", devkit).splits) == set(LISTS)
+
+
 def test_every_list_is_a_split_with_its_records_sorted(devkit):
     dataset = open_dataset("voc2012", devkit)
     assert dataset.labels is VOC

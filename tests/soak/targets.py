@@ -261,6 +261,17 @@ def mats() -> list[bytes]:
 
 
 @functools.cache
+def arrays() -> list[bytes]:
+    """Return masks as NumPy saves them."""
+    made = []
+    for kind in (np.uint8, np.int64, np.float32, object):
+        data = io.BytesIO()
+        np.save(data, np.arange(20).reshape(4, 5).astype(kind))
+        made.append(data.getvalue())
+    return made
+
+
+@functools.cache
 def archives() -> list[bytes]:
     """Return a zip and tars, one that climbs out of its folder among them."""
     made = []
@@ -331,8 +342,11 @@ def _folder_of(path: Path) -> Any:
     return dataset.counts()
 
 
+_LISTS = [b"a.png\nb c\n/x/d.jpg\n", "a\\b.png\r\nc\n".encode("utf-16")]
+
+
 def _list(path: Path) -> None:
-    pair_by_name(path, path.parent, [path.parent], [])
+    pair_by_name(path, path.parent, path.parent, [])
 
 
 def _words(path: Path) -> list[str]:
@@ -402,6 +416,7 @@ TARGETS = (
     Target("image", "i.png", damaged(pictures), lambda p: (describe_image(p), read_image(p))),
     Target("mask", "m.png", damaged(pictures), lambda p: read_mask(p, labels.VOC)),
     Target("mask in colours", "m.png", damaged(pictures), lambda p: read_mask(p, _BY_COLOUR)),
+    Target("mask as array", "m.npy", damaged(arrays), lambda p: read_mask(p, labels.VOC)),
     Target("mask of SBD", "m.mat", damaged(mats), lambda p: read_mask(p, labels.VOC)),
     Target(
         *("dataset.yaml", "dataset.yaml"),
@@ -412,7 +427,7 @@ TARGETS = (
         ),
         _folder_of,
     ),
-    Target("list of a split", "train.txt", damaged(lambda: [b"a.png\nb c\n/x/d.jpg\n"]), _list),
+    Target("list of a split", "train.txt", damaged(lambda: _LISTS), _list),
     Target("checkpoint", "c.npz", damaged(checkpoints_of_ours), weights.load),
     Target(
         *("checkpoint's words", "c.npz", trees(*_META, *_SETTINGS, like=_META).map(with_meta)),
