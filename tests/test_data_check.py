@@ -502,7 +502,8 @@ def test_an_image_in_two_splits_is_a_fault_or_said(tree, split):
     if split == "other":  # such as VOC's trainval: a training on both is refused
         assert status == 0 and "unusual, in train and in other: b.png" in output
     else:
-        assert status == 1 and f"b.png: is in train and in {split}; remove it" in output
+        said = f"b.png: is in train and in {split} ({tree / 'images' / 'b2.png'}); remove it"
+        assert status == 1 and said in output
 
 
 def test_every_fault_is_found_not_only_the_first(tree):

@@ -64,7 +64,7 @@ def file_digests(files: Sequence[File], root: Path) -> list[str]:
     }
     if settled:
         entries = {name: entry for name, entry in kept.items() if os.path.exists(name)} | settled
-        with contextlib.suppress(OSError):  # a place that cannot be written costs time, no more
+        with contextlib.suppress(InputError):  # a place that cannot be written costs time, no more
             write_text(kept_in, json.dumps(entries))
     return [found[str(file)] if isinstance(file, Path) else file.sha256 for file in files]
 
