@@ -70,6 +70,8 @@ SHAPES = {"initial": "data/pretrained/shapes-classifier.npz"}
 STREETS = {"initial": "data/pretrained/streets-thin.npz"}
 BEST = THIN | SHAPES | {"lovasz_loss": 1.0}
 COLOURS = {"colour_jitter": 0.4, "tint_jitter": 0.08}
+LAST = LONG | MIXED | {"lovasz_loss": 1.0, "batch_size": 4, "steps": 6000}
+LAST |= {"initial": "data/pretrained/streets-half.npz"}
 QUESTIONS = {
     "base": ("the middle that the others are held against", {}),
     "base, seed 2": ("how much is chance?", {"seed": 2}),
@@ -115,12 +117,15 @@ QUESTIONS = {
         "with that, as many images in batches of 4?",
         BEST | STREETS | {"batch_size": 4, "steps": 6000},
     ),
-    "long, best, from streets, small batches": (
-        "and at half of the width?",
-        LONG
-        | MIXED
-        | {"lovasz_loss": 1.0, "initial": "data/pretrained/streets-half.npz"}
-        | {"batch_size": 4, "steps": 6000},
+    "long, best, from streets, small batches": ("and at half of the width?", LAST),
+    "long, best, from streets, small batches, seed 2": ("how much is chance?", LAST | {"seed": 2}),
+    "long, best, from streets, small batches, more mixed": (
+        "three quarters of the crops mixed, in place of half?",
+        LAST | {"class_mix": 0.75},
+    ),
+    "long, best, from streets, small batches, longer average": (
+        "weights averaged over ten times as many steps?",
+        LAST | {"weight_average": 0.999},
     ),
     "thin": ("is a quarter of the width enough?", QUARTER),
     "thin, from shapes": (

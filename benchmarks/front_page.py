@@ -62,8 +62,9 @@ _README = """| CamVid, 233 test images | mean IoU | global accuracy | class accu
 Percent; {spread}{drawn}. Ours: Inception-v3 at {width:g} of its
 width ({parameters:.1f} million numbers) that {start},
 then saw the 367 training images, and no other photograph, for {minutes} minutes
-({steps} steps, `fcnlib train --profile camvid-best`). Its recipe was chosen on validation images
-and on a training street held out, never on test images; the strides are one network cut off at
+({steps} steps, `fcnlib train --profile camvid-best`). Its settings were compared on validation images
+and on a training street held out, not on test images, of which earlier numbers were known by then:
+[the order](results/README.md#camvid-in-which-order). The strides are one network cut off at
 each, read as `fcnlib benchmark` does{together}. {machine}.
 The published networks saw the same images and classes, on GPUs and for longer; those marked with an
 asterisk start from ImageNet, the others of theirs from random numbers. Ours are run once on an
@@ -241,7 +242,8 @@ def publish(runs: list[Path], data: Path, together: bool = False) -> None:
     names = [
         name for name in frame if name not in {"seed", "network", "minutes", *FIGURES, *INTERVAL}
     ]
-    page = _PAGE.format(readme=text, seeds=len(about["seeds"]), classes=classes(frame, names))
+    beside = text.replace("(results/README.md", "(../README.md")
+    page = _PAGE.format(readme=beside, seeds=len(about["seeds"]), classes=classes(frame, names))
     # The table last but one: without its json nothing is taken over from it.
     (FOLDER / "best.json").unlink(missing_ok=True)
     runrecord.write_text(FOLDER / "best.csv", frame.to_csv(index=False, float_format="%.6g"))
