@@ -62,8 +62,8 @@ _README = """| CamVid, 233 test images | mean IoU | global accuracy | class accu
 Percent; {spread}{drawn}. Ours: Inception-v3 at {width:g} of its
 width ({parameters:.1f} million numbers) that {start},
 then saw the 367 training images, and no other photograph, for {minutes} minutes
-({steps} steps, `fcnlib train --profile camvid-best`). Its settings were compared on validation images
-and on a training street held out, not on test images, of which earlier numbers were known by then:
+({steps} steps, `fcnlib train --profile camvid-best`). Its settings were compared on validation
+images and on a training street held out, not on test images, of which earlier numbers were known:
 [the order](results/README.md#camvid-in-which-order). The strides are one network cut off at
 each, read as `fcnlib benchmark` does{together}. {machine}.
 The published networks saw the same images and classes, on GPUs and for longer; those marked with an
