@@ -27,7 +27,7 @@ INPUT = "images"
 class Op:
     """One operation on maps [N, h, w, channels], named by its output.
 
-    `kind` is "pixels" (times `kernel` plus `bias`), "conv", "max", "average" (SAME padding, the
+    `kind` is "scale" (times `kernel` plus `bias`), "conv", "max", "average" (SAME padding, the
     padding not averaged), "relu", "slice" (channels `start` to `stop`), "concat", "add", "up"
     (transposed convolution by two with `kernel` [k, k, C out, C in], as `upsampling.transposed`)
     or "resize" (bilinear by two).
@@ -102,7 +102,7 @@ class Folded:
             return INPUT
         mean = np.zeros(3) if self.network.raw_inputs else np.array(made.mean)
         factor, shift = np.float32(BYTES_TO_UNIT), np.float32(BYTES_TO_UNIT - mean)
-        return self._add("pixels", "inputs", [INPUT], kernel=factor, bias=shift)
+        return self._add("scale", "inputs", [INPUT], kernel=factor, bias=shift)
 
     def _layer(self, net: str, layer: Layer, scope: str) -> str:
         name = f"{scope}/{layer.name}" if not isinstance(layer, Fork) else scope
@@ -169,12 +169,16 @@ class Folded:
         self._kernels, self._scored = kernels, {}
         fused, outputs = None, self.network.num_classes + self.network.void_class
         for stride, net in maps.items():
-            layer = f"FCN/score_{stride}"
+            layer, factor = (
+                f"FCN/score_{stride}",
+                np.float32(self.network.skip_scales.get(stride, 1)),
+            )
             if f"{layer}/weights" in self._arrays:
                 kernel, bias = folded(self._arrays, layer)
-                scale = self.network.skip_scales.get(stride, 1.0)
-                more = {"kernel": kernel * np.float32(scale), "bias": bias}
-                net = self._add("conv", layer, [net], **more)
+                net = self._add("conv", layer, [net], kernel=kernel * factor, bias=bias)
+            elif factor != 1:  # features that are added as they are
+                more = {"kernel": factor, "bias": np.zeros(1, np.float32)}
+                net = self._add("scale", f"FCN/scaled_{stride}", [net], **more)
             self._scored[stride] = net
             if fused is None:
                 fused = net
@@ -212,13 +216,13 @@ def folded(arrays: Mapping[str, np.ndarray], layer: str) -> tuple[np.ndarray, np
 
 
 def _do(op: Op, nets: list[tf.Tensor], centred: bool) -> tf.Tensor:
+    if op.output.startswith("FCN/"):  # what is compared in the end: it is added up in float32
+        nets = [tf.cast(net, tf.float32) for net in nets]
     net = nets[0]
     match op.kind:
-        case "pixels":
+        case "scale":
             return net * op.kernel + op.bias
         case "conv":
-            # Scores are what is compared in the end: they are added up in float32.
-            net = tf.cast(net, tf.float32) if op.output.startswith("FCN/") else net
             kernel, bias = tf.constant(op.kernel, net.dtype), tf.constant(op.bias, net.dtype)
             net = tf.nn.bias_add(tf.nn.conv2d(net, kernel, op.stride, "SAME"), bias)
             return tf.nn.relu(net) if op.relu else net
@@ -233,9 +237,9 @@ def _do(op: Op, nets: list[tf.Tensor], centred: bool) -> tf.Tensor:
         case "concat":
             return tf.concat(nets, axis=3)
         case "add":
-            return tf.cast(net, tf.float32) + tf.cast(nets[1], tf.float32)
+            return net + nets[1]
         case "up":
-            return transposed(tf.cast(net, tf.float32), tf.constant(op.kernel), 2)
+            return transposed(net, tf.constant(op.kernel), 2)
         case "resize":
-            return upsample(tf.cast(net, tf.float32), 2, centred)
+            return upsample(net, 2, centred)
     raise ValueError(f"no operation {op.kind!r}")

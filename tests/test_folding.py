@@ -1,5 +1,7 @@
 """A folded network answers as the network does, whatever it is made of and whatever computes it."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -34,14 +36,21 @@ def pixels():
 VARIANTS = {
     "32s": {"stride": 32},
     "4s": {"stride": 4},
-    "features": {"fusion": "feature"},
-    "fixed": {"learned": False},
-    "scaled": {"skip_scales": (0.5, 0.25)},
     "raw": {"raw_inputs": True},
     "no norm": {"batch_norm": False},
     "void": {"void_class": True},
     "vgg": {"backbone": "vgg_16", "depth_multiplier": 0.02},
     "vgg fixed": {"backbone": "vgg_16", "depth_multiplier": 0.02, "learned": False},
+}
+VARIANTS |= {
+    f"{fusion} {scales} learned={learned}": {
+        "fusion": fusion,
+        "skip_scales": scales,
+        "learned": learned,
+    }
+    for fusion, scales, learned in itertools.product(
+        ("score", "feature"), ((), (0.5, 0.25)), (True, False)
+    )
 }
 
 
@@ -51,10 +60,12 @@ def test_every_kind_of_network_folds(settings, engine, pixels):
     network = trained(**settings)
     images = tf.constant(pixels / 127.5 - 1)
     wanted = network.fused(images)
-    found = Engine(network, engine).fused(images)
-    assert found.shape == wanted.shape
+    made = Engine(network, engine)
+    again = network.fuse(*made.score_maps(images))
     scale = float(tf.reduce_max(tf.abs(wanted)))
-    np.testing.assert_allclose(found / scale, wanted / scale, atol=1e-5)
+    for found in (made.fused(images), again):
+        assert found.shape == wanted.shape
+        np.testing.assert_allclose(found / scale, wanted / scale, atol=1e-5)
 
 
 def test_openvino_answers_in_pixels_too(pixels):
