@@ -17,6 +17,7 @@ import numpy as np
 from fcnlib.backbone import BATCH_NORM_EPSILON, BYTES_TO_UNIT
 from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
 from fcnlib.compat import tf
+from fcnlib.errors import InputError
 from fcnlib.network import FCN
 from fcnlib.upsampling import transposed, upsample
 
@@ -59,7 +60,12 @@ class Folded:
 
         Args:
             network: built and trained.
+
+        Raises:
+            InputError: it is the network of 2017.
         """
+        if not isinstance(network, FCN):
+            raise InputError("a network of fusion 2017 can only be scored: use `fcnlib evaluate`")
         self.network = network
         self._arrays = {n: v.numpy() for n, v in network.named_variables().items()}
         self.ops: list[Op] = []
