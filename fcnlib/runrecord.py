@@ -217,13 +217,14 @@ def write_text(path: Path, text: str) -> None:
 
     Args:
         path: the file; its folder is made where it is missing.
-        text: its whole content, written as UTF-8.
+        text: its whole content, written as UTF-8; bytes of a file name that are none are escaped,
+            as JSON reads back.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.partial")  # which the next call replaces, after a kill
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -4,7 +4,9 @@ import json
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from fcnlib.cli import main
 from fcnlib.errors import InputError
 from fcnlib.publish import publish
 from fcnlib.run_contents import METRICS
@@ -53,3 +55,13 @@ def test_a_run_that_is_not_whole_is_refused_by_name(tmp_path):
     (tmp_path / "1/models/fcn-8s/metrics.json").unlink()
     with pytest.raises(InputError, match=r"metrics\.json"):
         publish(runs, tmp_path / "out", "x")
+
+
+def test_the_record_of_a_run_is_kept(tmp_path):
+    run = make(tmp_path / "1", 1, {"FCN-8s": 0.5})
+    (run / "record.json").write_text('{"command": "fcnlib run"}')
+    words = ["publish", str(run), "--by", "x", "--to"]
+    assert CliRunner().invoke(main, [*words, str(run)]).exit_code == 2
+    assert (run / "record.json").read_text() == '{"command": "fcnlib run"}'
+    for _ in range(2):
+        assert CliRunner().invoke(main, [*words, str(tmp_path / "out")]).exit_code == 0
