@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from fcnlib.command_options import (
     path_option,
     profile_option,
     read_config,
+    run_folder_option,
     settings_option,
     short,
 )
@@ -25,6 +27,8 @@ from fcnlib.errors import InputError
 _MAKE_ROOM = "make room or choose another folder; what had finished stays, --resume goes on"
 _PLACES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _MAKE_ROOM)
 _PLACES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose another folder")
+_PLACES |= dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "choose another folder")
+_PLACES[errno.ENAMETOOLONG] = "choose a shorter name"
 
 
 class _Commands(click.Group):
@@ -59,6 +63,9 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Run fully convolutional networks on Inception-v3, as a workbook or step by step."""
+    for stream in (sys.stdout, sys.stderr):  # names that these cannot show are escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command()
@@ -69,7 +76,7 @@ def main() -> None:
 @click.option(
     "--resume", is_flag=True, help="Skip what finished with the same source and settings."
 )
-@path_option("--out", help="The run folder; results/runs/PROFILE by default.")
+@run_folder_option
 @click.option("--jobs", default=0, metavar="N", help="Notebooks at once; 0: as suits the machine.")
 @path_option("--notebooks", hidden=True, help="Another folder of notebooks.")
 def run(

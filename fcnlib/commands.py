@@ -16,8 +16,11 @@ from fcnlib.command_options import (
     profile_option,
     read_config,
     resume_option,
+    run_folder,
+    run_folder_option,
     settings_option,
     short,
+    to_make,
     trained,
 )
 from fcnlib.errors import InputError
@@ -27,14 +30,16 @@ from fcnlib.errors import InputError
 @click.option("--profile", default="pretrain", show_default=True, metavar="NAME")
 @settings_option
 @deterministic_option
-@path_option("--out", help="The checkpoint; the profile's `initial` by default.")
+@path_option(
+    "--out", makes="checkpoint", help="The checkpoint; the profile's `initial` by default."
+)
 @resume_option
 def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: bool) -> None:
     """Train the classifier that the default profile starts from."""
     config = read_config(profile, settings)
     from fcnlib import pretraining
 
-    target = (out or config.path("initial")).resolve()
+    target = out or to_make(config.path("initial"), "checkpoint")
     record = pretraining.pretrain(config, target, resume)
     click.echo(f"{short(target)}: accuracy {100 * record['accuracy']:.1f} % on held-out objects")
 
@@ -43,7 +48,7 @@ def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: 
 @profile_option
 @settings_option
 @deterministic_option
-@path_option("--out", help="The run folder; results/runs/PROFILE by default.")
+@run_folder_option
 @resume_option
 @click.option("--control", is_flag=True, help="Train the coarsest one on for as many steps, too.")
 @click.option("--workers", default=1, show_default=True, help="Processes here, a GPU or core each.")
@@ -58,10 +63,9 @@ def train(
     """Train the chain of networks of a profile, coarse to fine, and score them."""
     config = read_config(profile, settings)
     from fcnlib import launching
-    from fcnlib.config import ROOT
     from fcnlib.files import locked
 
-    folder = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
+    folder = run_folder(out, profile)
     if workers != 1 and not launching.scheduled():
         words = ["train", "--profile", profile, "--out", str(folder), "--workers", str(workers)]
         words += [word for text in settings for word in ("--set", text)]
@@ -81,7 +85,7 @@ def train(
 @profile_option
 @settings_option
 @deterministic_option
-@path_option("--out", help="The run folder; results/runs/PROFILE by default.")
+@run_folder_option
 def compare(
     systems: tuple[str, ...], profile: str, settings: tuple[str, ...], out: Path | None
 ) -> None:
@@ -90,12 +94,11 @@ def compare(
     import pandas as pd
 
     from fcnlib import comparison, recipe
-    from fcnlib.config import ROOT
     from fcnlib.files import locked
     from fcnlib.run_contents import COMPARISON
     from fcnlib.runrecord import write_text
 
-    folder = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
+    folder = run_folder(out, profile)
     dataset, lines = recipe.prepare_data(config), []
     with locked(folder):
         for row in comparison.chosen(systems):
@@ -135,13 +138,15 @@ def _echo_scores(name: str, scores: Any) -> None:
 
 @click.command()
 @click.argument("record", type=click.Path(path_type=Path))
-@path_option("--out", required=True, help="The run folder of the repetition.")
+@path_option("--out", makes="folder", required=True, help="The run folder of the repetition.")
 @click.pass_context
 def rerun(context: click.Context, record: Path, out: Path) -> None:
     """Repeat a run from its record.json; say what has changed since: code, data, versions."""
     from fcnlib import rerun
     from fcnlib.runrecord import COMMAND_VARIABLE
 
+    if record.resolve().is_relative_to(out):
+        raise InputError(f"{out}: holds the run to repeat; give --out another folder")
     tree, words, config = rerun.read(record)
     for line in rerun.changes(tree, config) or ["nothing: same code, versions, machine and data"]:
         click.echo(f"changed since: {line}")
@@ -149,23 +154,31 @@ def rerun(context: click.Context, record: Path, out: Path) -> None:
     os.environ[COMMAND_VARIABLE] = tree["command"]  # its records can be repeated as well
     again = command.make_context(words[0], words[1:], parent=context.parent)
     again.params["settings"] += rerun.as_settings(config)
-    again.params |= {"out": out.resolve()} | ({"resume": False} if "resume" in again.params else {})
+    again.params |= {"out": out} | ({"resume": False} if "resume" in again.params else {})
     command.invoke(again)
-    click.echo(rerun.verdict(record.resolve(), out.resolve()))
+    click.echo(rerun.verdict(record.resolve(), out))
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@path_option("--to", "target", required=True, help="Folder of results, such as results/shapes.")
+@path_option(
+    *("--to", "target"),
+    makes="folder",
+    required=True,
+    help="Folder of results, such as results/shapes.",
+)
 @click.option("--by", "command", required=True, help="The command that repeats the runs.")
 @click.option("--comparison", is_flag=True, help="Keep what `fcnlib compare` found, nothing else.")
 def publish(runs: tuple[Path, ...], target: Path, command: str, comparison: bool) -> None:
     """Keep the scores and curves of runs that differ in their seed only."""
     from fcnlib import publish
+    from fcnlib.run_contents import dictionary
 
+    if dictionary(target / "record.json"):  # that of published results is a list
+        raise InputError(f"{target}: holds a run of its own; give --to another folder")
     if comparison:
-        frame = publish.publish_comparison([run.resolve() for run in runs], target.resolve())
-        click.echo(f"{short(target.resolve())}: {len(frame)} systems of {len(runs)} runs")
+        frame = publish.publish_comparison([run.resolve() for run in runs], target)
+        click.echo(f"{short(target)}: {len(frame)} systems of {len(runs)} runs")
         return
-    frame = publish.publish([run.resolve() for run in runs], target.resolve(), command)
-    click.echo(f"{short(target.resolve())}: {len(frame)} networks of {len(runs)} runs")
+    frame = publish.publish([run.resolve() for run in runs], target, command)
+    click.echo(f"{short(target)}: {len(frame)} networks of {len(runs)} runs")

@@ -10,6 +10,7 @@ import click
 
 from fcnlib.command_options import (
     averaging_options,
+    network,
     path_option,
     profile_option,
     read_config,
@@ -80,7 +81,7 @@ def data_check(
 @data.command("pack")
 @click.argument("place", required=False, type=click.Path(path_type=Path))
 @click.option("--format", "name", help="One of `fcnlib data list`; a dataset.yaml needs none.")
-@path_option("--to", "target", required=True, help="The folder to make.")
+@path_option("--to", "target", makes="folder", required=True, help="The folder to make.")
 @click.option("--split", "splits", multiple=True, help="Only this split; repeatable.")
 @profile_option
 @settings_option
@@ -109,13 +110,18 @@ def data_pack(
 
 @data.command("download")
 @click.argument("name")
-@path_option("--to", "target", required=True, help="The folder that gets the data set's folder.")
+@path_option(
+    *("--to", "target"),
+    makes="folder",
+    required=True,
+    help="The folder that gets the data set's folder.",
+)
 @path_option("--archive", help="An archive that you have already; it is checked and kept.")
 def data_download(name: str, target: Path, archive: Path | None) -> None:
     """Get voc2012, sbd, scene-parsing or camvid; a stopped download goes on where it was."""
     from fcnlib import archives
 
-    dataset = archives.obtain(name, target.resolve(), archive)
+    dataset = archives.obtain(name, target, archive)
     click.echo(f"{short(dataset.root)}: {_counts(dataset)}")
 
 
@@ -150,10 +156,10 @@ def benchmark(
 
     overrides = dict(parse_setting(text) for text in settings)
     folders = [folder for place in places for folder in trained(place.resolve())]
-    factors = read_scales(scales)
+    factors, others = read_scales(scales), tuple(network(other.resolve()) for other in others)
     from fcnlib import scoring
 
-    reading = scoring.Reading(stride, flip, factors, tuple(other.resolve() for other in others))
+    reading = scoring.Reading(stride, flip, factors, others)
     for folder in folders:
         record = read_json(folder / "record.json") or {}
         config = Config().replace(**record.get("config", {})).replace(**overrides)

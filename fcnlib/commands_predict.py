@@ -10,14 +10,21 @@ from typing import Any
 
 import click
 
-from fcnlib.command_options import averaging_options, engine_option, path_option, read_scales, short
+from fcnlib.command_options import (
+    averaging_options,
+    engine_option,
+    network,
+    path_option,
+    read_scales,
+    short,
+)
 from fcnlib.errors import InputError
 
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
-@path_option("--out", required=True, help="Folder of the answers.")
+@path_option("--out", makes="folder", required=True, help="Folder of the answers.")
 @averaging_options
 @click.option("--crf", is_flag=True, help="Sharpen with a conditional random field.")
 @click.option("--tile", default=1024, show_default=True, help="Pixels a side of a tile.")
@@ -33,7 +40,7 @@ def predict(
     tile: int,
     engine: str,
 ) -> None:
-    """Label images or folders of images with a trained network.
+    """Label images or folders of images with a trained network, of a run with its finest.
 
     Each gets a palette PNG, an overlay and a JSON of class shares; legend.png names the colours.
     """
@@ -42,6 +49,7 @@ def predict(
     factors = read_scales(scales)
     images = files.find_images(places)
     names = files.choose_names(images, out)
+    checkpoint, *others = map(network, (checkpoint, *others))
     from fcnlib.checkpoints import load_alike
     from fcnlib.inference import Segmenter
 
@@ -51,9 +59,10 @@ def predict(
     said = {"network": f"FCN-{meta['stride']}s", "engine": engine}
     said |= {"flip": flip, "scales": factors, "crf": crf}
     said |= {"others": [os.path.relpath(other, out) for other in others]}
-    files.write_legend(out, labels)
     failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
-    click.echo(f"{short(out.resolve())}: {len(images) - failed} of {len(images)} images labelled")
+    if failed < len(images):
+        files.write_legend(out, labels)
+    click.echo(f"{short(out)}: {len(images) - failed} of {len(images)} images labelled")
     sys.exit(1 if failed else 0)
 
 
@@ -88,11 +97,11 @@ def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@path_option("--out", help="The log folder; RUN/tensorboard by default.")
+@path_option("--out", makes="folder", help="The log folder; RUN/tensorboard by default.")
 def tensorboard(run: Path, out: Path | None) -> None:
     """Write a run's training logs and figures for TensorBoard (`pip install '.[tensorboard]'`)."""
     from fcnlib.tensorboard_log import write_events
 
-    out = out or run / "tensorboard"
+    out = out or (run / "tensorboard").resolve()
     files = write_events(run, out)
-    click.echo(f"{len(files)} logs; tensorboard --logdir {short(out.resolve())}")
+    click.echo(f"{len(files)} logs; tensorboard --logdir {short(out)}")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from fcnlib.command_options import path_option, short
+from fcnlib.command_options import network, path_option, short, to_make
+from fcnlib.errors import InputError
 
 
 @click.group()
@@ -16,40 +17,47 @@ def weights() -> None:
 
 @weights.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
-@path_option("--to", "target", help="The .npz to write; data/pretrained/BACKBONE.npz by default.")
+@path_option(
+    *("--to", "target"),
+    makes="checkpoint",
+    help="The .npz to write; data/pretrained/BACKBONE.npz by default.",
+)
 def import_(path: Path, target: Path | None) -> None:
     """Turn a slim checkpoint, or a file of Keras with an InceptionV3 in it, into a checkpoint."""
     from fcnlib import imagenet, weights
     from fcnlib.config import ROOT
 
     imported = imagenet.read(path)
-    target = (target or ROOT / "data/pretrained" / f"{imported.backbone}.npz").resolve()
+    default = ROOT / "data/pretrained" / f"{imported.backbone}.npz"
+    target = target or to_make(default, "checkpoint", "--to")
     weights.save(target, imported.arrays, imported.meta)
     click.echo(f"{short(target)}: {imported}")
 
 
 @weights.command()
 @click.argument("name")
-@path_option("--to", "folder", help="Folder; data/pretrained by default.")
+@path_option("--to", "folder", makes="folder", help="Folder; data/pretrained by default.")
 @path_option("--archive", help="The released file, if you have it: nothing is downloaded.")
 def download(name: str, folder: Path | None, archive: Path | None) -> None:
     """Download released weights and import them: inception_v3, inception_v3_keras, vgg_16 ..."""
     from fcnlib import releases
+    from fcnlib.blocks import BACKBONES
     from fcnlib.config import ROOT
 
-    target, imported = releases.obtain(
-        name, (folder or ROOT / "data/pretrained").resolve(), archive
-    )
+    folder = folder or ROOT / "data/pretrained"
+    for backbone in filter(name.startswith, BACKBONES):
+        to_make(folder / f"{backbone}.npz", "checkpoint", "--to")
+    target, imported = releases.obtain(name, folder, archive)
     click.echo(f"{short(target)}: {imported}")
 
 
 @weights.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@path_option("--to", "target", required=True, help="The .npz to write.")
+@path_option("--to", "target", makes="checkpoint", required=True, help="The .npz to write.")
 def shrink(checkpoint: Path, target: Path) -> None:
     """Write a trained network without its optimizer and in 16 bits, for others to start from."""
+    checkpoint = network(checkpoint)
     from fcnlib import runrecord, weights
-    from fcnlib.errors import InputError
     from fcnlib.training import CHECKPOINT
 
     path = checkpoint / CHECKPOINT if checkpoint.is_dir() else checkpoint
@@ -60,28 +68,31 @@ def shrink(checkpoint: Path, target: Path) -> None:
     kept = {name: array for name, array in arrays.items() if not name.startswith("optimizer/")}
     known = ("kind", "name", "stride", "classes", "labels", "settings", "start")
     about = {key: meta[key] for key in known if key in meta}
-    weights.save(target.resolve(), kept, about, half=True)
-    runrecord.write_json(target.resolve().with_suffix(".json"), record)
+    weights.save(target, kept, about, half=True)
+    runrecord.write_json(target.with_suffix(".json"), record)
     click.echo(f"{short(target)}: {sum(a.size for a in kept.values()) / 1e6:.1f} million numbers")
 
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--format", "kind", default="onnx", show_default=True, metavar="NAME")
-@path_option("--out", help="What to write; FORMAT beside the checkpoint by default.")
+@path_option("--out", makes="any", help="What to write; FORMAT beside the checkpoint by default.")
 def export(checkpoint: Path, kind: str, out: Path | None) -> None:
     """Write a trained network as saved_model, onnx, openvino or tflite, and compare its answers."""
+    checkpoint = network(checkpoint)
+    if out and out.is_file() and out.suffix != f".{kind}":
+        raise InputError(f"{out}: is there, and no export to {kind}; name another --out")
     import numpy as np
 
     from fcnlib import export
     from fcnlib.checkpoints import load_fcn
     from fcnlib.datasets.shape_scenes import draw_scene
 
-    network, meta = load_fcn(checkpoint, precision="float32")
+    fcn, meta = load_fcn(checkpoint, precision="float32")
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    target = (out or folder / f"fcn-{meta['stride']}s.{kind}").resolve()
+    target = out or (folder / f"fcn-{meta['stride']}s.{kind}").resolve()
     scenes = [draw_scene(np.random.default_rng(i), 97 + 40 * i, i)[0] for i in range(1, 5)]
-    found = export.export(network, kind, target, scenes)
+    found = export.export(fcn, kind, target, scenes)
     click.echo(
         f"{short(target)}: {100 * found.agreement:.3f} % of the pixels of {found.images} images "
         f"get the same class; scores differ by {found.error:.1e} of the greatest at most"

@@ -21,6 +21,12 @@ from fcnlib.onnx_file import LABELS, PIXELS, SCORES, onnx_model
 from fcnlib.upsampling import pad_to_grid
 
 Answer = Callable[[np.ndarray], dict[str, np.ndarray]]
+_OUTPUTS = {SCORES, LABELS}
+_INSIDE = {  # all that an export in a folder makes there
+    "saved_model": {"saved_model.pb", "fingerprint.pb", "assets", "variables"}
+    | {f"variables/variables.{end}" for end in ("index", "data-00000-of-00001")},
+    "openvino": {"model.xml", "model.bin"},
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> P
     Args:
         network: built and trained, computing in float32.
         kind: one of `FORMATS`.
-        target: file (onnx, tflite) or folder (saved_model, openvino) to write; replaced whole.
+        target: file (onnx, tflite) or folder (saved_model, openvino) to write; an earlier export
+            to this format is replaced.
         images: uint8 [H, W, 3] each, to compare on.
 
     Returns:
@@ -51,11 +58,13 @@ def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> P
         the grid, and "labels", uint8 [N, H, W].
 
     Raises:
-        InputError: no such format, a package is missing, or the target can't be written.
+        InputError: no such format, a package is missing, the network is the one of 2017, or the
+            target can't be written or holds anything else.
     """
     if kind not in FORMATS:
         raise InputError(f"no format {kind!r}; there are {', '.join(FORMATS)}")
     write, read = FORMATS[kind]
+    _require_ours(target, kind)
     folded = Folded(network)
     try:
         with scratch(target) as made:
@@ -68,6 +77,24 @@ def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> P
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(f"{target}: cannot be written: {reason}") from None
     return found
+
+
+def _require_ours(target: Path, kind: str) -> None:
+    """Refuse to replace what no export to this format made: it must answer as one does."""
+    inside = {str(path.relative_to(target)) for path in target.rglob("*")}
+    if not target.exists() or (target.is_dir() and not inside):
+        return
+    others, ours = sorted(inside - _INSIDE.get(kind, set())), False
+    if not others:
+        try:
+            ours = FORMATS[kind][1](target)(np.zeros([1, 33, 33, 3], np.float32)).keys() == _OUTPUTS
+        except InputError:  # no package that could read it
+            raise
+        except Exception:  # whatever its reader stumbles over
+            ours = False
+    if not ours:
+        what = f"holds {others[0]}, which" if others else "is there, and"
+        raise InputError(f"{target}: {what} no export to {kind} made; name another --out")
 
 
 def _compare(network: FCN, answer: Answer, images: list[np.ndarray]) -> Parity:

@@ -183,9 +183,12 @@ def _telling(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file as UTF-8, whole or not at all, as `replacing` does."""
+    """Write a text file as UTF-8, whole or not at all, as `replacing` does.
+
+    Bytes of a file name that are no UTF-8 are escaped, as JSON reads back.
+    """
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:

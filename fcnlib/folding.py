@@ -17,6 +17,7 @@ import numpy as np
 from fcnlib.backbone import BATCH_NORM_EPSILON, BYTES_TO_UNIT
 from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
 from fcnlib.compat import tf
+from fcnlib.errors import InputError
 from fcnlib.network import FCN
 from fcnlib.upsampling import transposed, upsample
 
@@ -27,7 +28,7 @@ INPUT = "images"
 class Op:
     """One operation on maps [N, h, w, channels], named by its output.
 
-    `kind` is "pixels" (times `kernel` plus `bias`), "conv", "max", "average" (SAME padding, the
+    `kind` is "scale" (times `kernel` plus `bias`), "conv", "max", "average" (SAME padding, the
     padding not averaged), "relu", "slice" (channels `start` to `stop`), "concat", "add", "up"
     (transposed convolution by two with `kernel` [k, k, C out, C in], as `upsampling.transposed`)
     or "resize" (bilinear by two).
@@ -59,7 +60,12 @@ class Folded:
 
         Args:
             network: built and trained.
+
+        Raises:
+            InputError: it is the network of 2017.
         """
+        if not isinstance(network, FCN):
+            raise InputError("a network of fusion 2017 can only be scored: use `fcnlib evaluate`")
         self.network = network
         self._arrays = {n: v.numpy() for n, v in network.named_variables().items()}
         self.ops: list[Op] = []
@@ -102,7 +108,7 @@ class Folded:
             return INPUT
         mean = np.zeros(3) if self.network.raw_inputs else np.array(made.mean)
         factor, shift = np.float32(BYTES_TO_UNIT), np.float32(BYTES_TO_UNIT - mean)
-        return self._add("pixels", "inputs", [INPUT], kernel=factor, bias=shift)
+        return self._add("scale", "inputs", [INPUT], kernel=factor, bias=shift)
 
     def _layer(self, net: str, layer: Layer, scope: str) -> str:
         name = f"{scope}/{layer.name}" if not isinstance(layer, Fork) else scope
@@ -169,12 +175,16 @@ class Folded:
         self._kernels, self._scored = kernels, {}
         fused, outputs = None, self.network.num_classes + self.network.void_class
         for stride, net in maps.items():
-            layer = f"FCN/score_{stride}"
+            layer, factor = (
+                f"FCN/score_{stride}",
+                np.float32(self.network.skip_scales.get(stride, 1)),
+            )
             if f"{layer}/weights" in self._arrays:
                 kernel, bias = folded(self._arrays, layer)
-                scale = self.network.skip_scales.get(stride, 1.0)
-                more = {"kernel": kernel * np.float32(scale), "bias": bias}
-                net = self._add("conv", layer, [net], **more)
+                net = self._add("conv", layer, [net], kernel=kernel * factor, bias=bias)
+            elif factor != 1:  # features that are added as they are
+                more = {"kernel": factor, "bias": np.zeros(1, np.float32)}
+                net = self._add("scale", f"FCN/scaled_{stride}", [net], **more)
             self._scored[stride] = net
             if fused is None:
                 fused = net
@@ -212,13 +222,13 @@ def folded(arrays: Mapping[str, np.ndarray], layer: str) -> tuple[np.ndarray, np
 
 
 def _do(op: Op, nets: list[tf.Tensor], centred: bool) -> tf.Tensor:
+    if op.output.startswith("FCN/"):  # what is compared in the end: it is added up in float32
+        nets = [tf.cast(net, tf.float32) for net in nets]
     net = nets[0]
     match op.kind:
-        case "pixels":
+        case "scale":
             return net * op.kernel + op.bias
         case "conv":
-            # Scores are what is compared in the end: they are added up in float32.
-            net = tf.cast(net, tf.float32) if op.output.startswith("FCN/") else net
             kernel, bias = tf.constant(op.kernel, net.dtype), tf.constant(op.bias, net.dtype)
             net = tf.nn.bias_add(tf.nn.conv2d(net, kernel, op.stride, "SAME"), bias)
             return tf.nn.relu(net) if op.relu else net
@@ -233,9 +243,9 @@ def _do(op: Op, nets: list[tf.Tensor], centred: bool) -> tf.Tensor:
         case "concat":
             return tf.concat(nets, axis=3)
         case "add":
-            return tf.cast(net, tf.float32) + tf.cast(nets[1], tf.float32)
+            return net + nets[1]
         case "up":
-            return transposed(tf.cast(net, tf.float32), tf.constant(op.kernel), 2)
+            return transposed(net, tf.constant(op.kernel), 2)
         case "resize":
-            return upsample(tf.cast(net, tf.float32), 2, centred)
+            return upsample(net, 2, centred)
     raise ValueError(f"no operation {op.kind!r}")

@@ -122,8 +122,6 @@ class Segmenter:
                 there, a network is the one of 2017, or the numbers of classes differ.
         """
         networks = network, *others
-        if not all(isinstance(network, FCN) for network in networks):
-            raise InputError("a network of 2017 has no tiles; score it with `fcnlib evaluate`")
         if not scales or not all(0 < scale < math.inf for scale in scales) or tile <= 0:
             raise InputError(f"scales {scales} and tile {tile} must be positive numbers")
         counts = [network.num_classes for network in networks]

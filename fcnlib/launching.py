@@ -51,7 +51,7 @@ def launch(words: Sequence[str], workers: int) -> int:
     held, lifeline = os.pipe()
     nodes = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     team: list[subprocess.Popen] = []
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
         try:
             for rank in range(workers):
                 quiet = {"stdout": said, "stderr": said} if rank else {}

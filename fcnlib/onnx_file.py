@@ -97,8 +97,9 @@ def _to_grid(graph: _Graph, centred: bool) -> None:
 def _write(graph: _Graph, op: Op, centred: bool) -> None:
     nets, output = list(op.inputs), op.output
     match op.kind:
-        case "pixels":
-            scaled = graph.add("Mul", [*nets, graph.constant("factor", op.kernel)], "scaled")
+        case "scale":
+            factor = graph.constant("factor", op.kernel)
+            scaled = graph.add("Mul", [*nets, factor], f"{output}/scaled")
             shift = op.bias.reshape(1, -1, 1, 1)
             graph.add("Add", [scaled, graph.constant("shift", shift)], output)
         case "conv":

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
+from PIL import Image, ImageDraw, ImageFont
 
 from fcnlib import labels as label_sets
 from fcnlib.datasets.records import files_in
 from fcnlib.errors import InputError
-from fcnlib.files import replacing, write_json
+from fcnlib.files import read_json, replacing, write_json
 from fcnlib.labels import LabelSet, make_labels, voc_palette
 from fcnlib.pictures import overlay
 
 LEGEND = "legend.png"
 _LINE = 22  # pixels a line of the legend
 _ENDINGS = (".png", "_overlay.jpg", ".json")
+_LONGEST = 200  # bytes of a name, which with ending and number may have 255
 _LARGEST_JPEG = 65_500  # pixels a side
 
 
@@ -55,24 +60,36 @@ def choose_names(images: Sequence[Path], out: Path) -> list[str]:
         out: where the answers go.
 
     Returns:
-        A name an image, without ending.
+        A name an image, without ending; a very long one is cut, and what is no UTF-8 replaced.
 
     Raises:
-        InputError: an answer, or the legend, would take the place of an image.
+        InputError: an answer, or the legend, would take the place of an image, or of another file
+            that is no earlier answer.
     """
     names = [Path(LEGEND).stem]
     for image in images:
-        number, name = 1, image.stem
+        number = 1
+        name = stem = os.fsencode(image.stem)[:_LONGEST].decode("utf-8", "replace")
         while name in names:
             number += 1
-            name = f"{image.stem}-{number}"
+            name = f"{stem}-{number}"
         names.append(name)
     del names[0]
+    known = {path.stem for path in out.glob("*.json") if _is_answer(path)}
+    strange = [name + ending for name in names if name not in known for ending in _ENDINGS]
+    for file in strange if known else [LEGEND, *strange]:
+        if (out / file).exists():
+            raise InputError(f"{out / file}: is there, and no earlier answer; name another --out")
     targets = {(out / (name + ending)).resolve() for name in names for ending in _ENDINGS}
     for image in images:
         if image in targets | {(out / LEGEND).resolve()}:
             raise InputError(f"--out {out}: an answer would overwrite {image}; name another folder")
     return names
+
+
+def _is_answer(path: Path) -> bool:
+    said = read_json(path)
+    return isinstance(said, dict) and {"image", "shares"} <= said.keys()
 
 
 def labels_of(meta: Mapping[str, Any]) -> LabelSet:
@@ -114,7 +131,10 @@ def write_answer(
     counts = np.bincount(answer.ravel(), minlength=labels.num_classes)
     shares = {labels.classes[i]: float(counts[i] / answer.size) for i in np.argsort(-counts)}
     shares = {name: share for name, share in shares.items() if share}
-    values = labels.values
+    values, size = labels.values, {"width": answer.shape[1], "height": answer.shape[0]}
+    said = {**size, **said, "values": dict(zip(labels.classes, values, strict=True))}
+    # First: by it the rest is known as an answer, also after a kill.
+    write_json(out / f"{name}.json", {"image": name, **said, "shares": shares})
     picture = Image.fromarray(values[answer])
     picture.putpalette(labels.png_palette())
     _save(picture, out / f"{name}.png")
@@ -125,24 +145,36 @@ def write_answer(
     shown = Image.fromarray(painted)
     shown.thumbnail((_LARGEST_JPEG, _LARGEST_JPEG))
     _save(shown, out / f"{name}_overlay.jpg", quality=92)
-    size = {"width": answer.shape[1], "height": answer.shape[0]}
-    said = {**size, **said, "values": dict(zip(labels.classes, values, strict=True))}
-    write_json(out / f"{name}.json", {"image": name, **said, "shares": shares})
     return shares
 
 
 def write_legend(out: Path, labels: LabelSet) -> None:
     """Write legend.png: the colour, the value in the PNGs and the name of every class."""
     lines = [f"{v}  {name}" for v, name in zip(labels.values, labels.classes, strict=True)]
-    longest = max(map(len, lines))
-    sheet = Image.new("RGB", (50 + 8 * longest, _LINE * labels.num_classes + 8), "white")
+    file, known = _font("".join(lines))
+    lines = ["".join(c if ord(c) in known else ascii(c)[1:-1] for c in line) for line in lines]
+    font = ImageFont.truetype(file, 14)
+    width = 50 + math.ceil(max(map(font.getlength, lines)))
+    sheet = Image.new("RGB", (width, _LINE * labels.num_classes + 8), "white")
     pen = ImageDraw.Draw(sheet)
     for index, line in enumerate(lines):
         y = 4 + _LINE * index
         colour = tuple(int(part) for part in labels.palette[index])
         pen.rectangle((8, y + 3, 32, y + _LINE - 4), colour, "#777777")
-        pen.text((40, y + _LINE // 2), line, "#222222", anchor="lm", font_size=14)
+        pen.text((40, y + _LINE // 2), line, "#222222", font, anchor="lm")
     _save(sheet, out / LEGEND)
+
+
+def _font(text: str) -> tuple[str, Collection[int]]:
+    """Return a font's file and letters: one that has all of a text's, or Matplotlib's own."""
+    own = font_manager.findfont("DejaVu Sans")
+    # "Last Resort" has a box for every letter; the list may name what was uninstalled since.
+    others = [e.fname for e in font_manager.fontManager.ttflist if "Last Resort" not in e.name]
+    for file in (own, *filter(os.path.exists, others), own):
+        known = FT2Font(file).get_charmap().keys()
+        if known >= set(map(ord, text)):
+            break
+    return file, known
 
 
 def _save(picture: Image.Image, path: Path, **options) -> None:

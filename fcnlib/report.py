@@ -18,6 +18,7 @@ _BEGIN, _END = "<!-- results:begin -->", "<!-- results:end -->"
 _ROW_KEYS = (*run_contents.METRICS, "network", "mean_iou_spread", "seeds", "images")
 _RUN_KEYS = ("command", "machine", "commit")
 _INSPECTOR = "inspector.html"  # as `inspector_page` writes it; that one needs TensorFlow
+_EYEBROW = b"FCN-GoogLeNet workbook"  # on every page
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
@@ -33,17 +34,20 @@ def build(run: Path) -> Path:
         The path of index.html.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or a page in it that is no run's.
     """
     if not run.is_dir():
         raise InputError(f"{run}: no such folder; give the folder of a run")
+    target = run / "index.html"
+    if target.exists() and _EYEBROW not in target.read_bytes():
+        raise InputError(f"{target}: is no page of a run; give the folder of a run")
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": percent, "duration": duration, "link": quote}
     page = environment.get_template("index.html").render(_content(run))
-    write_text(run / "index.html", page)
-    return run / "index.html"
+    write_text(target, page)
+    return target
 
 
 def percent(value: float | None) -> str:

@@ -78,6 +78,71 @@ def test_a_tilde_is_the_home_also_behind_an_option(tmp_path, monkeypatch):
     assert not Path("~").exists() and not (ROOT / "~").exists()
 
 
+IN_THE_WAY = """
+import sys
+from click.testing import CliRunner
+from fcnlib.cli import main
+
+for line in sys.stdin:
+    found = CliRunner().invoke(main, line.split())
+    print(found.exit_code, found.output.count("\\n"), line.split(), found.output.strip())
+print("tensorflow" in sys.modules)
+"""
+
+
+def test_a_file_in_the_way_is_one_line_before_anything_is_loaded(tmp_path):
+    """Each command that writes somewhere, with the name of a file, below one, or of a folder."""
+    file, folder, run = tmp_path / "notes.txt", tmp_path / "thesis", tmp_path / "net"
+    for place in (folder, run):
+        place.mkdir()
+        (place / "checkpoint.npz").write_text("precious")
+    file.write_text("precious")
+    makers = ["run --out", "train --out", "train --workers 2 --out", "compare --out"]
+    makers += [f"rerun {run} --out", f"publish {run} --by me --to", f"predict {run} {file} --out"]
+    makers += [f"tensorboard {run} --out", "data pack --to", "data download camvid --to"]
+    makers += ["weights download vgg_16 --to", f"export {run} --format saved_model --out"]
+    files = ["pretrain --out", f"weights import {file} --to", f"weights shrink {run} --to"]
+    lines = [f"{words} {out}" for words in makers + files for out in (file, file / "sub")]
+    lines += [f"{words} {out}" for words in files for out in (folder, run / "checkpoint.npz")]
+    lines += [f"export {run} --out {out}" for out in (file, file / "sub")]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    told = subprocess.run(
+        [sys.executable, "-c", IN_THE_WAY],
+        input="\n".join(lines),
+        env=env,
+        text=True,
+        capture_output=True,
+    )
+    *answers, loaded = told.stdout.splitlines()
+    assert len(answers) == len(lines), told.stdout + told.stderr
+    for answer in answers:
+        assert answer.startswith("2 1 "), answer
+        assert re.search(r"\] fcnlib: error: /.*: is (a file|a folder|there)", answer), answer
+    assert loaded == "False", "TensorFlow takes seconds"
+    for kept in (file, folder / "checkpoint.npz", run / "checkpoint.npz"):
+        assert kept.read_text() == "precious"
+    assert len(list(tmp_path.rglob("*"))) == 5
+
+
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
+    for folder in (tmp_path / "images/train", tmp_path / "masks/train"):
+        folder.mkdir(parents=True)
+        Image.new("L", (8, 8)).save(folder / "a.png")
+        for name in ("ü", os.fsdecode(b"caf\xe9")):
+            (folder / f"{name}.png").write_bytes(b"no image")
+    yaml = "classes: [背景]\nimages: images/{split}\nmasks: masks/{split}\nsplits: [train]\n"
+    (tmp_path / "dataset.yaml").write_text(yaml, encoding="utf-8")
+    for charset, wanted, name in (
+        ("latin-1", r"\u80cc\u666f", "ü.png"),
+        ("utf-8", "背景", r"caf\udce9"),
+    ):
+        words = ["data", "check", str(tmp_path)]
+        found = CliRunner(charset=charset).invoke(cli.main, words, prog_name="fcnlib")
+        assert found.exit_code == 1 and not isinstance(found.exception, UnicodeError)
+        shown = found.output_bytes.decode(charset)
+        assert wanted in shown and name in shown, shown
+
+
 def test_profiles_and_settings_are_listed(tmp_path, monkeypatch):
     (tmp_path / "tiny.toml").write_text("# Seconds only.\n[train]\nhead_steps = 3\n")
     monkeypatch.setattr(config, "PROFILES", tmp_path)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from fcnlib.cli import main
 from fcnlib.datasets import read_image
 from fcnlib.inference import Segmenter
 from fcnlib.labels import SHAPES
+from fcnlib.runrecord import read_json
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +88,10 @@ def test_two_networks_answer_together(network, images, tmp_path):
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (["--scales", "one"], "--scales one: write numbers"),
-        (["--scales", "0"], "must be positive"),
+        (["--scales", "one"], "--scales one: 'one' is no number from 0.1 to 4"),
+        (["--scales", "1,25"], "'25' is no number from 0.1 to 4; commas stand between"),
+        (["--scales", "0,75"], "a decimal has a point: 0.75"),
+        (["--scales", "nan"], "'nan' is no number"),
         (["--tile", "0"], "must be positive"),
     ],
 )
@@ -94,6 +100,38 @@ def test_a_mistake_is_one_line(network, images, tmp_path, words, fault):
     assert result.exit_code == 2
     assert fault in result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_a_run_answers_by_its_finest_network_and_says_so(network, images, tmp_path):
+    models, image = tmp_path / "run" / "models", images / "colour.png"
+    write_network(models / "fcn-32s", SHAPES.classes, 32)
+    shutil.copytree(models / "fcn-32s", models / "fcn-32s-longer")
+    shutil.copytree(network, models / "fcn-8s")
+    for place in ("fcn-8s", "fcn-8s/checkpoint.npz", ""):
+        words = [models / place if place else models.parent, image, "--out", tmp_path / "out"]
+        result = predict(*words, "--with", models.parent)
+        assert result.exit_code == 0, result.output
+        said = f"{models.parent}: taking its finest network, fcn-8s\n"
+        assert result.stderr.count(said) == (1 if place else 2)
+        about = json.loads((tmp_path / "out" / "colour.json").read_text("utf-8"))
+        assert about["network"] == "FCN-8s" and about["others"] == ["../run/models/fcn-8s"]
+    exported = CliRunner().invoke(main, ["export", str(models.parent)])
+    assert exported.exit_code == 0 and (models / "fcn-8s" / "fcn-8s.onnx").is_file()
+    shutil.move(models / "fcn-8s", models / "second")
+    shutil.move(models / "fcn-32s", models / "first")
+    result = predict(models.parent, image, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "holds the networks fcn-32s-longer, first, second; name the folder" in result.stderr
+
+
+def test_a_name_that_no_answer_could_have_does_not_end_the_batch(network, images, tmp_path):
+    names = ["x" * 240 + ".png", os.fsdecode(b"caf\xe9.png")]
+    for name in names:
+        shutil.copy(images / "colour.png", images / name)
+    result = predict(network, images, "--out", tmp_path / "out")
+    assert result.exit_code == 1 and "4 of 5 images labelled" in result.output
+    found = {Path(read_json(file)["file"]).name for file in (tmp_path / "out").glob("*.json")}
+    assert found == {"colour.png", "grey.png", *names}
 
 
 def test_an_image_is_not_overwritten(network, images):
@@ -114,3 +152,12 @@ def test_other_engines_answer_the_same_and_an_export_says_so(network, images, tm
     exported = CliRunner().invoke(main, ["export", str(network), "--out", str(tmp_path / "n.onnx")])
     assert exported.exit_code == 0 and "100.000 % of the pixels of 4 images" in exported.output
     assert (tmp_path / "n.onnx").stat().st_size > 1000
+
+
+def test_masks_of_the_user_are_not_overwritten(network, images, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "grey.png").write_text("drawn by hand")
+    result = predict(network, images, "--out", masks)
+    assert result.exit_code == 2 and "grey.png: is there, and no earlier answer" in result.output
+    assert [p.read_text() for p in masks.iterdir()] == ["drawn by hand"]

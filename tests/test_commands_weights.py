@@ -218,9 +218,28 @@ def test_a_network_is_shrunk_to_what_others_start_from(tmp_path):
     (tmp_path / "fcn-8s" / "record.json").write_text('{"commit": "abc"}', encoding="utf-8")
     result = call("shrink", tmp_path / "fcn-8s", "--to", target)
     assert result.exit_code == 0, result.output
+    assert call("shrink", tmp_path / "fcn-8s", "--to", target).exit_code == 0  # its own
     assert target.stat().st_size < 0.6 * path.stat().st_size
     assert json.loads(target.with_suffix(".json").read_text()) == {"commit": "abc"}
     again, about = checkpoints.load_fcn(target)
     assert about["classes"] == list("abc")
     for name, variable in network.named_variables().items():
         np.testing.assert_allclose(again.named_variables()[name], variable, rtol=1e-3, atol=1e-6)
+
+
+def test_weights_take_the_place_of_weights_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("mine.npz", a=np.ones(3))
+    weights.save(tmp_path / "trained.npz", {}, {"kind": "fcn", "stages": []})
+    (tmp_path / "beside.json").write_text('{"thesis": 1}')
+    (tmp_path / "there").mkdir()
+    np.savez("there/vgg_16.npz", a=np.ones(3))
+    before = {p: p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")}
+    for target, kept in (("mine.npz",) * 2, ("trained.npz",) * 2, ("beside.npz", "beside.json")):
+        for command in ("import", "shrink"):
+            found = call(command, "whatever", "--to", target)
+            assert found.exit_code == 2
+            assert f"{kept}: is there, and this command never made it" in found.stderr
+    found = call("download", "vgg_16", "--to", "there")
+    assert found.exit_code == 2 and "vgg_16.npz: is there, and" in found.stderr
+    assert {p: p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")} == before

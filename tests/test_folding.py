@@ -1,5 +1,7 @@
 """A folded network answers as the network does, whatever it is made of and whatever computes it."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,9 @@ from fcnlib.engines import Engine
 from fcnlib.errors import InputError
 from fcnlib.export import FORMATS, export
 from fcnlib.folding import Folded, folded
+from fcnlib.inference import Segmenter
 from fcnlib.network import FCN
+from fcnlib.seed_2017 import Decoder2017
 
 THIN = {"depth_multiplier": 0.1, "min_depth": 4}
 
@@ -34,14 +38,21 @@ def pixels():
 VARIANTS = {
     "32s": {"stride": 32},
     "4s": {"stride": 4},
-    "features": {"fusion": "feature"},
-    "fixed": {"learned": False},
-    "scaled": {"skip_scales": (0.5, 0.25)},
     "raw": {"raw_inputs": True},
     "no norm": {"batch_norm": False},
     "void": {"void_class": True},
     "vgg": {"backbone": "vgg_16", "depth_multiplier": 0.02},
     "vgg fixed": {"backbone": "vgg_16", "depth_multiplier": 0.02, "learned": False},
+}
+VARIANTS |= {
+    f"{fusion} {scales} learned={learned}": {
+        "fusion": fusion,
+        "skip_scales": scales,
+        "learned": learned,
+    }
+    for fusion, scales, learned in itertools.product(
+        ("score", "feature"), ((), (0.5, 0.25)), (True, False)
+    )
 }
 
 
@@ -51,10 +62,12 @@ def test_every_kind_of_network_folds(settings, engine, pixels):
     network = trained(**settings)
     images = tf.constant(pixels / 127.5 - 1)
     wanted = network.fused(images)
-    found = Engine(network, engine).fused(images)
-    assert found.shape == wanted.shape
+    made = Engine(network, engine)
+    again = network.fuse(*made.score_maps(images))
     scale = float(tf.reduce_max(tf.abs(wanted)))
-    np.testing.assert_allclose(found / scale, wanted / scale, atol=1e-5)
+    for found in (made.fused(images), again):
+        assert found.shape == wanted.shape
+        np.testing.assert_allclose(found / scale, wanted / scale, atol=1e-5)
 
 
 def test_openvino_answers_in_pixels_too(pixels):
@@ -95,11 +108,46 @@ def test_a_kernel_is_folded_by_hand():
 def test_an_exported_network_agrees_on_images_of_several_sizes(kind, tmp_path):
     rng = np.random.default_rng(3)
     images = [rng.integers(0, 256, [h, w, 3], np.uint8) for h, w in ((33, 65), (40, 50))]
-    target = tmp_path / "sub" / f"net.{kind}"
-    found = export(trained(), kind, target, images)
+    network, target = trained(), tmp_path / "sub" / f"net.{kind}"
+    if kind in ("saved_model", "openvino"):
+        target.mkdir(parents=True)  # which is empty
+    found = export(network, kind, target, images)
     assert found.images == 2 and found.agreement > 0.999 and 0 <= found.error < 1e-5
     assert [path.name for path in target.parent.iterdir()] == [target.name]
-    export(trained(), kind, target, images[:1])  # replaces what is there
+    export(network, kind, target, images[:1])  # replaces what is there
+    if target.is_dir():  # which is never more than that
+        (target / "mine.txt").write_text("years of work")
+        with pytest.raises(InputError, match=f"net.{kind}: holds mine.txt, which no export to"):
+            export(network, kind, target, images[:1])
+        assert (target / "mine.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_export_replaces_nothing_but_an_export(kind, tmp_path):
+    images, folder = [np.zeros([33, 33, 3], np.uint8)], tmp_path / "thesis"
+    (folder / "chapters").mkdir(parents=True)
+    (folder / "chapters" / "1.tex").write_text("years of work")
+    (tmp_path / "notes").write_text("of mine")
+    other = tmp_path / "other"  # a model, but none of ours
+    if kind == "saved_model":
+        tf.saved_model.save(tf.Module(), str(other))
+    else:
+        other.mkdir()
+        (other / "model.xml").write_text("<net/>")
+    before = {p: p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")}
+    for target in (folder, tmp_path / "notes", other):
+        with pytest.raises(InputError, match=f"{target.name}: .* no export to {kind} made"):
+            export(None, kind, target, images)
+    assert {p: p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")} == before
+
+
+def test_the_network_of_2017_is_refused_by_name(tmp_path):
+    network = Decoder2017(3, 8, **THIN, batch_norm=False)
+    network(tf.zeros([1, 33, 33, 3]))
+    for use in (lambda: export(network, "tflite", tmp_path / "n", []), lambda: Segmenter(network)):
+        with pytest.raises(InputError, match="a network of fusion 2017 can only be scored"):
+            use()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_export_is_seen(tmp_path, monkeypatch):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib import font_manager
+from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from fcnlib import prediction_files as files
 from fcnlib.datasets import read_image, read_mask
 from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SCENE_PARSING, SHAPES, VOC, make_labels
+from fcnlib.runrecord import read_json
 
 
 @pytest.fixture
@@ -65,6 +71,36 @@ def test_an_image_is_never_overwritten(tmp_path, name):
 def test_an_image_may_have_the_name_of_the_legend(tmp_path):
     image = tmp_path / "legend.png"
     assert files.choose_names([image], tmp_path / "out") == ["legend-2"]
+
+
+def test_names_that_no_file_could_have_are_cut_and_replaced(tmp_path):
+    images = [tmp_path / f"{'ä' * 118}{end}.png" for end in "xy"]  # 237 bytes, alike in the first
+    images += [tmp_path / os.fsdecode(b"caf\xe9.png")]
+    names = files.choose_names(images, tmp_path / "out")
+    assert names == ["ä" * 100, "ä" * 100 + "-2", "caf\N{REPLACEMENT CHARACTER}"]
+    for image, name in zip(images, names, strict=True):
+        pixels = np.zeros((2, 2, 3), np.uint8)
+        said = {"file": str(image)}
+        files.write_answer(tmp_path / "out", name, pixels, pixels[..., 0], SHAPES, said)
+        assert read_json(tmp_path / "out" / f"{name}.json")["file"] == str(image)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a_overlay.jpg", "a.json", "legend.png"])
+def test_an_answer_takes_the_place_of_an_earlier_one_only(tmp_path, name):
+    image, out = tmp_path / "a.jpg", tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("[]")
+    with pytest.raises(InputError, match=f"{name}: is there, and no earlier answer"):
+        files.choose_names([image], out)
+    (out / name).unlink()
+    files.write_answer(
+        out, "a", np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8), SHAPES, {}
+    )
+    files.write_legend(out, SHAPES)
+    assert files.choose_names([image], out) == ["a"]
+    (out / "b_overlay.jpg").write_text("not of an answer")
+    with pytest.raises(InputError, match=r"b_overlay\.jpg: is there"):
+        files.choose_names([tmp_path / "b.jpg"], out)
 
 
 def test_known_classes_get_their_colours():
@@ -122,6 +158,25 @@ def test_an_answer_is_a_palette_picture_an_overlay_and_shares(tmp_path):
     assert said["shares"] == pytest.approx(shares)
     assert (said["width"], said["height"], said["crf"]) == (10, 4, False)
     assert not list((tmp_path / "new").glob("*.partial"))
+
+
+def legend_of(folder, *classes):
+    files.write_legend(folder, make_labels("own", classes, np.zeros((len(classes), 3), np.uint8)))
+    with Image.open(folder / "legend.png") as legend:
+        return np.asarray(legend)
+
+
+def test_the_legend_shows_letters_of_every_alphabet_or_their_numbers(tmp_path, monkeypatch):
+    own = Path(matplotlib.get_data_path())  # what a machine without CJK fonts has
+    bundled = [e for e in fontManager.ttflist if own in Path(e.fname).parents]
+    monkeypatch.setattr(fontManager, "ttflist", bundled)
+    for one, other in ("éè", "ЖШ"):  # a box would be like a box
+        assert not np.array_equal(legend_of(tmp_path, one), legend_of(tmp_path, other))
+    written = legend_of(tmp_path, r"\u80cc\u666f é")
+    assert np.array_equal(legend_of(tmp_path, "背景 é"), written)
+    assert (written[:, -2:] == 255).all() and (written[:, -12:] < 255).any(), "as wide as its text"
+    monkeypatch.setattr(font_manager, "findfont", lambda name: str(own / "fonts/ttf/cmr10.ttf"))
+    assert "cmr10" not in files._font("ЖШ")[0] and "cmr10" in files._font("背")[0]
 
 
 def test_the_legend_shows_every_colour(tmp_path):

@@ -4,7 +4,9 @@ import json
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from fcnlib.cli import main
 from fcnlib.errors import InputError
 from fcnlib.publish import publish
 from fcnlib.run_contents import METRICS
@@ -89,3 +91,13 @@ def test_runs_that_were_scored_on_different_images_are_not_averaged(tmp_path, ch
     rewrite(runs[1] / "models" / "fcn-8s" / "metrics.json", **changes)
     with pytest.raises(InputError, match="different images"):
         publish(runs, tmp_path / "other", "x")
+
+
+def test_the_record_of_a_run_is_kept(tmp_path):
+    run = make(tmp_path / "1", 1, {"FCN-8s": 0.5})
+    (run / "record.json").write_text('{"command": "fcnlib run"}')
+    words = ["publish", str(run), "--by", "x", "--to"]
+    assert CliRunner().invoke(main, [*words, str(run)]).exit_code == 2
+    assert (run / "record.json").read_text() == '{"command": "fcnlib run"}'
+    for _ in range(2):
+        assert CliRunner().invoke(main, [*words, str(tmp_path / "out")]).exit_code == 0

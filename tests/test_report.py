@@ -131,6 +131,16 @@ def test_an_empty_folder_gives_a_page_and_a_missing_one_an_error(tmp_path):
         report.build(tmp_path / "missing")
 
 
+def test_a_page_of_others_is_kept(tmp_path):
+    page = tmp_path / "index.html"
+    page.write_text("<h1>My home page</h1>")
+    with pytest.raises(InputError, match=r"index\.html: is no page of a run"):
+        report.build(tmp_path)
+    assert page.read_text() == "<h1>My home page</h1>"
+    page.unlink()
+    assert report.build(tmp_path) == report.build(tmp_path) == page
+
+
 def test_half_written_files_do_not_stop_the_page(finished):
     (finished / "record.json").write_text("{")
     (finished / "models" / "fcn-8s" / "metrics.json").write_text("[1]")

@@ -60,6 +60,14 @@ def test_what_cannot_be_repeated_is_one_line_and_status_2(tmp_path, changed, com
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_is_not_repeated_onto_itself(tmp_path):
+    path = write(tmp_path / "run" / "models" / "fcn-32s")
+    for place in (path, path.parent):
+        words = ["rerun", str(place), "--out", str(tmp_path / "run")]
+        done = CliRunner().invoke(cli.main, words)
+        assert done.exit_code == 2 and "holds the run to repeat" in done.output
+
+
 def test_the_verdict_compares_the_scores(tmp_path):
     old, new = tmp_path / "fcn-32s", tmp_path / "out" / "models" / "fcn-32s"
     runrecord.write_json(old / "metrics.json", {"mean_iou": 0.5})
