@@ -20,9 +20,9 @@ import pandas as pd
 
 from benchmarks import small
 from benchmarks.contestants import BATCH, CLASSES, EVEN_SIDE, GRID_SIDE, GROUPS
-from fcnlib import runrecord
 from fcnlib.config import ROOT, Config
 from fcnlib.errors import InputError
+from fcnlib.runtime import run_record
 
 ROUNDS, SECONDS = 5, 2.0  # turns of each contestant, and about how long a turn is
 README, BEGIN, END = ROOT / "README.md", "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -193,7 +193,7 @@ def into_readme(text: str, path: Path, begin: str = BEGIN, end: str = END) -> No
     if (page.count(begin), page.count(end)) != (1, 1):
         raise InputError(f"{path}: write {begin} and {end} where the table belongs, once each")
     before, rest = page.split(begin)
-    runrecord.write_text(path, f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
+    run_record.write_text(path, f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
 
 
 def main() -> None:
@@ -204,7 +204,7 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     names = given.only or known
-    started, clock, rows = runrecord.start(), time.monotonic(), []
+    started, clock, rows = run_record.start(), time.monotonic(), []
     for name in names:
         rows += contest(name) if name in GROUPS else small.MEASURES[name]()
     costs = count_operations() if set(names) & set(GROUPS) else {}
@@ -213,11 +213,11 @@ def main() -> None:
     if given.only:
         return
     about = {"classes": CLASSES, "batch": BATCH, "gflop_per_image": costs}
-    record = runrecord.capture(Config(), started=started, device={"device": "CPU"}, extra=about)
+    record = run_record.capture(Config(), started=started, device={"device": "CPU"}, extra=about)
     del record["config"]  # there is none; each contestant has its own
-    runrecord.write_text(given.out / "bench.csv", frame.to_csv(index=False))
-    runrecord.write_json(given.out / "record.json", record)
-    runrecord.write_text(given.out / "bench.md", f"# `make bench`\n\n{table(frame)}\n")
+    run_record.write_text(given.out / "bench.csv", frame.to_csv(index=False))
+    run_record.write_json(given.out / "record.json", record)
+    run_record.write_text(given.out / "bench.md", f"# `make bench`\n\n{table(frame)}\n")
     into_readme(summary(frame, record), README)
     print(f"{time.monotonic() - clock:.0f} s; {given.out}/bench.csv")
 

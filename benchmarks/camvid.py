@@ -19,14 +19,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from fcnlib import recipe, runrecord
+from fcnlib import experiment
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
 from fcnlib.evaluation import Evaluation, evaluate
 from fcnlib.input_pipeline import ImageStore, eval_batches
 from fcnlib.jobs import Job, end_to_end
-from fcnlib.scoring import Reading
+from fcnlib.runtime import run_record
+from fcntools import synthetic
+from fcntools.analysis.scoring import Reading
 
 STEPS, SPLITS = 1000, ("val", "street")
 READINGS = {"": Reading(), ", averaged": Reading(flip=True, scales=(1.0, 1.5))}
@@ -163,7 +165,7 @@ def train(
     first = config.path("initial") if config.network.initial else None
     stage = end_to_end(config, steps, config.train.base_lr)
     whole, started = not folder.exists(), time.process_time()
-    recipe.train_fcn(config, dataset, Job(stride, folder, first, (stage,), name))
+    experiment.train_fcn(config, dataset, Job(stride, folder, first, (stage,), name))
     return folder, (time.process_time() - started) / 60 if whole else None
 
 
@@ -226,10 +228,10 @@ def main() -> int:
                 f"--only {', '.join(sorted(unknown))}: there are {', '.join(QUESTIONS)}"
             )
         config = load_profile("camvid-best", {"data_dir": str(given.data.resolve())})
-        dataset = recipe.prepare_data(config)
+        dataset = synthetic.prepare(config)
         if given.averages:
             table = averages(dataset).to_csv(index=False)
-            runrecord.write_text(target.with_name("averages.csv"), table)
+            run_record.write_text(target.with_name("averages.csv"), table)
             return 0
         for name in names:
             row = line(dataset, name)
@@ -239,7 +241,7 @@ def main() -> int:
             known = [name for name in (*QUESTIONS, *RETIRED) if name in frame.index]
             frame = frame.loc[known]
             columns = [column for column in COLUMNS if column in frame]
-            runrecord.write_text(target, frame[columns].to_csv())
+            run_record.write_text(target, frame[columns].to_csv())
             print(row, flush=True)
     except InputError as error:
         print(f"benchmarks.camvid: error: {error}", file=sys.stderr)

@@ -38,7 +38,7 @@ def labels(side: int) -> np.ndarray:
 
 def ours(precision: str, multiplier: float = 1.0, stride: int = 8):
     """FCN-8s, as `fcnlib train` builds and trains it."""
-    from fcnlib.checkpoints import build_fcn
+    from fcnlib.builders import build_fcn
     from fcnlib.config import Config
 
     changes = {"precision": precision, "depth_multiplier": multiplier}
@@ -47,9 +47,9 @@ def ours(precision: str, multiplier: float = 1.0, stride: int = 8):
 
 def train_ours(precision: str, multiplier: float = 1.0):
     from fcnlib import losses
-    from fcnlib.compat import tf
     from fcnlib.config import TrainConfig
-    from fcnlib.optimization import Optimizer, Stage
+    from fcnlib.optimizer import Optimizer, Stage
+    from fcnlib.runtime.compat import tf
 
     network = ours(precision, multiplier)
     variables = list(network.trainable(backbone=True, head=True).values())
@@ -79,8 +79,8 @@ def train_slim(bfloat16: bool):
 
 def train_2017():
     """The network of 2017: no batch norm, its decoder of features, Keras' Adam."""
-    from fcnlib.compat import tf
-    from fcnlib.seed_2017 import Decoder2017
+    from fcnlib.runtime.compat import tf
+    from fcntools.analysis.fcn_2017 import Decoder2017
 
     network = Decoder2017(CLASSES, batch_norm=False, raw_inputs=True)
     x = tf.constant(images(EVEN_SIDE))
@@ -108,7 +108,7 @@ def train_with_keras(tf, answer, truth, variables):
 def slim_network(bfloat16: bool):
     from tf_slim.nets import inception_v3
 
-    from fcnlib.compat import slim, tf
+    from fcnlib.runtime.compat import slim, tf
 
     if bfloat16:
         options = {"auto_mixed_precision_onednn_bfloat16": True}
@@ -153,9 +153,9 @@ def forward(tf, function, x):
 
 def forward_ours(precision: str):
     """Labels, as `fcnlib evaluate` gets them."""
-    from fcnlib.compat import tf
-    from fcnlib.engines import Engine
     from fcnlib.evaluation import predictor
+    from fcnlib.runtime.compat import tf
+    from fcntools.inference.engines import Engine
 
     predict, x = predictor(Engine(ours(precision))), tf.constant(images(GRID_SIDE))
     return lambda: predict(x).numpy()
@@ -163,9 +163,9 @@ def forward_ours(precision: str):
 
 def forward_engine(engine: str):
     """Labels from the exported model."""
-    from fcnlib.engines import extra
-    from fcnlib.folding import Folded
-    from fcnlib.onnx_file import PIXELS, onnx_model
+    from fcntools.inference.engines import extra
+    from fcntools.inference.folding import Folded
+    from fcntools.inference.onnx_file import PIXELS, onnx_model
 
     model = onnx_model(Folded(ours("float32"))).SerializeToString()
     return run_onnx(extra(engine), model, PIXELS, (images(GRID_SIDE) + 1) * np.float32(127.5))
@@ -204,8 +204,8 @@ def forward_slim_openvino():
 
 
 def forward_2017():
-    from fcnlib.compat import tf
-    from fcnlib.seed_2017 import Decoder2017
+    from fcnlib.runtime.compat import tf
+    from fcntools.analysis.fcn_2017 import Decoder2017
 
     network = Decoder2017(CLASSES, batch_norm=False, raw_inputs=True)
     x = tf.constant(images(EVEN_SIDE))
@@ -250,7 +250,7 @@ def operations() -> dict[str, float]:
     the published classifier does not and computes on smaller maps.
     """
     from fcnlib import evaluation
-    from fcnlib.seed_2017 import Decoder2017
+    from fcntools.analysis.fcn_2017 import Decoder2017
 
     _, slim, _ = slim_network(False)
     decoder = Decoder2017(CLASSES, batch_norm=False, raw_inputs=True)

@@ -16,8 +16,9 @@ import pandas as pd
 
 from benchmarks import contestants, small
 from benchmarks.scaling import NETWORKS, efficiency
-from fcnlib import evaluation, runrecord
+from fcnlib import evaluation
 from fcnlib.config import Config
+from fcnlib.runtime import run_record
 
 MIDDLE = {"side": 225, "batch": 4, "classes": 21, "threads": 2}
 CASES = {
@@ -72,7 +73,7 @@ gradients at 100 Gb/s, by the formula of `benchmarks/scaling.py`, with {gpu_batc
 
 def work(side: int, batch: int, classes: int, threads: int) -> None:
     """Do steps when told to, as `contestants.main` does, in one case."""
-    from fcnlib.compat import tf
+    from fcnlib.runtime.compat import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -182,15 +183,15 @@ def main() -> None:
     if given.side:
         work(given.side, given.batch, given.classes, given.threads)
         return
-    started, clock = runrecord.start(), time.monotonic()
+    started, clock = run_record.start(), time.monotonic()
     frame = measure()
     ceiling = next(r["value"] for r in small.ceiling() if "bfloat16" in r["what"])
     network = contestants.ours("float32")
     trained = network.trainable(backbone=True, head=True).values()
     gradients = 4 * sum(v.shape.num_elements() for v in trained)
-    record = runrecord.capture(Config(), started=started, device={"device": "CPU"})
-    runrecord.write_text(given.out / "growth.csv", frame.to_csv(index=False))
-    runrecord.write_text(given.out / "growth.md", page(frame, ceiling, gradients, record))
+    record = run_record.capture(Config(), started=started, device={"device": "CPU"})
+    run_record.write_text(given.out / "growth.csv", frame.to_csv(index=False))
+    run_record.write_text(given.out / "growth.md", page(frame, ceiling, gradients, record))
     draw(frame).savefig(given.out / "growth.png", dpi=90)
     print(f"{time.monotonic() - clock:.0f} s; {given.out}/growth.md")
 

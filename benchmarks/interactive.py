@@ -16,15 +16,16 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fcnlib import runrecord, weights
-from fcnlib.checkpoints import build_fcn
+from fcnlib import checkpoints
+from fcnlib.builders import build_fcn
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record
 from fcnlib.labels import SHAPES, VOC, LabelSet
-from fcnlib.postprocess import refine
-from fcnlib.readings import Readings
+from fcnlib.runtime import run_record
 from fcnlib.training import CHECKPOINT
-from fcnlib.widgets import SkipInspector
+from fcntools.inference.crf import refine
+from fcntools.inspector.score_map_cache import Readings
+from fcntools.inspector.widget import SkipInspector
 
 MOVES = 200
 LARGE = (8660, 11548)  # 100 megapixels
@@ -37,7 +38,7 @@ def write_network(folder: Path, labels: LabelSet, stride: int) -> None:
     for name in (n for n in arrays if "/score_" in n):
         arrays[name] = rng.normal(0, 0.05, arrays[name].shape).astype(np.float32)
     meta = {"kind": "fcn", "stride": stride, "classes": labels.classes, "settings": {}}
-    weights.save(folder / CHECKPOINT, arrays, meta)
+    checkpoints.save(folder / CHECKPOINT, arrays, meta)
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -105,13 +106,13 @@ def measure() -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
-    given, started = parser.parse_args(), runrecord.start()
+    given, started = parser.parse_args(), run_record.start()
     frame = pd.DataFrame(measure())
     print(frame.to_string(index=False))
     if given.out:
-        record = runrecord.capture(Config(), started=started, device={"device": "CPU"})
-        runrecord.write_text(given.out / "interactive.csv", frame.to_csv(index=False))
-        runrecord.write_json(given.out / "interactive.json", record)
+        record = run_record.capture(Config(), started=started, device={"device": "CPU"})
+        run_record.write_text(given.out / "interactive.csv", frame.to_csv(index=False))
+        run_record.write_json(given.out / "interactive.json", record)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks import contestants, small
 from benchmarks.bench import Contestant
 from benchmarks.growth import operations
-from fcnlib import runrecord
 from fcnlib.config import Config
+from fcnlib.runtime import run_record
 
 STEPS, ROUNDS, TOP = 3, 5, 12
 WIDTHS = {"wide": 1.0, "thin": 0.25}
@@ -65,7 +65,7 @@ def configured(way: str, multiplier: float):
     if change == "xla":  # read when TensorFlow is loaded
         os.environ["TF_XLA_FLAGS"] = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"
     from fcnlib import losses
-    from fcnlib.compat import tf
+    from fcnlib.runtime.compat import tf
 
     if inter:
         tf.config.threading.set_inter_op_parallelism_threads(inter)
@@ -86,7 +86,7 @@ def profiled(step) -> dict[str, tuple[float, float]]:
     """Return {type of operation: (share of the operations' time, calls a step)}."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-    from fcnlib.compat import tf
+    from fcnlib.runtime.compat import tf
 
     for _ in range(STEPS):
         step()
@@ -184,10 +184,10 @@ def main() -> None:
     if given.serve:
         contestants.serve(configured(given.serve, WIDTHS[given.width]))
         return
-    started, clock = runrecord.start(), time.monotonic()
+    started, clock = run_record.start(), time.monotonic()
     ways, medians = turns()
     table, ceiling = shares(), against_the_ceiling(medians)
-    record = runrecord.capture(Config(), started=started, device={"device": "CPU"})
+    record = run_record.capture(Config(), started=started, device={"device": "CPU"})
     machine, versions = record["machine"], record["versions"]
     text = _PAGE.format(
         batch=contestants.BATCH,
@@ -199,7 +199,7 @@ def main() -> None:
         machine=f"{machine['cpu']} ({', '.join(machine['cpu_flags'])}), {machine['cores']} cores; "
         f"TensorFlow {versions['tensorflow']}; code {record['commit'][:12]}.",
     )
-    runrecord.write_text(given.out / "profile.md", text)
+    run_record.write_text(given.out / "profile.md", text)
     print(f"{time.monotonic() - clock:.0f} s; {given.out}/profile.md")
 
 

@@ -22,7 +22,7 @@ from fcnlib.config import Config
 from fcnlib.datasets import Dataset, open_dataset
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import train_batches
-from fcnlib.packing import pack, pairs_per_second
+from fcntools.data.packing import pack, pairs_per_second
 
 BATCH = 8
 

@@ -19,8 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from fcnlib import launching, runrecord
 from fcnlib.config import Config
+from fcnlib.runtime import run_record
+from fcntools import launcher
 
 CLASSES, SIDE, SHARE, STEPS, ROUNDS = 21, 129, 4, 8, 3
 NETWORKS = {"10 Gb/s": 1.25e9, "100 Gb/s": 12.5e9, "400 Gb/s": 50e9}  # bytes a second
@@ -44,16 +45,17 @@ def worker(folder: Path) -> None:
     """Be one of the processes: train a few steps on noise; the first prints seconds and bytes."""
     import numpy as np
 
-    from fcnlib import losses, workers
-    from fcnlib.checkpoints import build_fcn
-    from fcnlib.compat import tf
+    from fcnlib import losses
+    from fcnlib.builders import build_fcn
+    from fcnlib.runtime import distributed
+    from fcnlib.runtime.compat import tf
     from fcnlib.training import Stage, Trainer
 
-    found = workers.cluster()
+    found = distributed.cluster()
     number, count = (found[1], len(found[0])) if found else (0, 1)
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number]})
     config = Config().replace(precision="float32", batch_size=SHARE * count)
-    with workers.joined(1, config.train.batch_size):
+    with distributed.joined(1, config.train.batch_size):
         rng, began = np.random.default_rng(number), []
         image = rng.uniform(-1, 1, [SHARE, SIDE, SIDE, 3]).astype(np.float32)
         label = rng.integers(0, CLASSES, [SHARE, SIDE, SIDE]).astype(np.uint8)
@@ -79,7 +81,7 @@ def worker(folder: Path) -> None:
 
 def measure(count: int) -> dict:
     """Return the first process's seconds a step and the gradient's bytes."""
-    nodes = [f"127.0.0.1:{port}" for port in launching.free_ports(count)]
+    nodes = [f"127.0.0.1:{port}" for port in launcher.free_ports(count)]
     command = [sys.executable, "-m", "benchmarks.scaling", "--worker"]
     with tempfile.TemporaryDirectory() as folder:
         team = []
@@ -105,7 +107,7 @@ def measure(count: int) -> dict:
 
 def full_bytes() -> int:
     """Return the gradient's bytes of the full width."""
-    from fcnlib.checkpoints import build_fcn
+    from fcnlib.builders import build_fcn
 
     network = build_fcn(Config().replace(depth_multiplier=1.0), CLASSES, 8)
     variables = network.trainable(backbone=True, head=True).values()
@@ -158,8 +160,8 @@ def main() -> None:
     if given.worker:
         worker(given.worker)
         return
-    started = runrecord.start()
-    launching.fenced()
+    started = run_record.start()
+    launcher.fenced()
     turns = [(measure(1), measure(2)) for _ in range(ROUNDS)]
     one, two = (min(turn[i]["seconds"] for turn in turns) for i in (0, 1))
     sizes = {"default": turns[0][0]["bytes"], "full": full_bytes()}
@@ -177,10 +179,10 @@ def main() -> None:
         "assumed": {"gpu_step_seconds": given.gpu_step, "bytes_per_second": NETWORKS},
         "calculated": rows,
     }
-    record = runrecord.capture(Config(), started=started, device={"device": "CPU"})
+    record = run_record.capture(Config(), started=started, device={"device": "CPU"})
     del record["config"]
-    runrecord.write_json(given.out / "scaling.json", found | {"record": record})
-    runrecord.write_text(given.out / "scaling.md", page(found))
+    run_record.write_json(given.out / "scaling.json", found | {"record": record})
+    run_record.write_text(given.out / "scaling.md", page(found))
     print(page(found))
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.contestants import CLASSES
-from fcnlib import runrecord
 from fcnlib.config import ROOT
+from fcnlib.runtime import run_record
+from fcntools import synthetic
 
 _REPEATS = 5
 
@@ -36,8 +37,8 @@ def row(group: str, what: str, value: float, unit: str, ours_times: float | None
 
 def metric() -> list[dict]:
     """Count confusion matrices of 20 label maps of 433 x 433 in every way there is."""
-    from fcnlib.datasets.shape_scenes import draw_scene
     from fcnlib.metrics import confusion_matrices
+    from fcntools.synthetic.shape_scenes import draw_scene
 
     rng = np.random.default_rng(1)
     truth = np.array([draw_scene(rng, 433, k % 8 + 1)[1] for k in range(20)])
@@ -99,7 +100,7 @@ def _torch_metric(truth, answer):
 
 def ceiling() -> list[dict]:
     """Measure what one large convolution gets out of the processor, in both types."""
-    from fcnlib.compat import tf
+    from fcnlib.runtime.compat import tf
 
     rows = []
     for dtype in (tf.float32, tf.bfloat16):
@@ -119,17 +120,16 @@ def ceiling() -> list[dict]:
 
 def input_pipeline() -> list[dict]:
     """Measure the batches alone, and what a training that gets them loses on one that has them."""
-    from fcnlib import recipe
-    from fcnlib.compat import tf
     from fcnlib.config import load_profile
     from fcnlib.image_store import ImageStore
     from fcnlib.input_pipeline import train_batches
+    from fcnlib.runtime.compat import tf
 
     rows, steps = [], 40
     with tempfile.TemporaryDirectory() as folder:
         changes = {"data_dir": folder, "train_images": 64, "val_images": 8, "objects_per_class": 1}
         config = load_profile("quick", {**changes, "objects_val_per_class": 1})
-        dataset = recipe.prepare_data(config)
+        dataset = synthetic.prepare(config)
         store = ImageStore(dataset.records("train"), dataset.labels)
         size = config.train.batch_size
 
@@ -157,9 +157,9 @@ def input_pipeline() -> list[dict]:
 
 def _thin_step(config, dataset):
     from fcnlib import losses
-    from fcnlib.checkpoints import build_fcn
-    from fcnlib.compat import tf
-    from fcnlib.optimization import Optimizer, Stage
+    from fcnlib.builders import build_fcn
+    from fcnlib.optimizer import Optimizer, Stage
+    from fcnlib.runtime.compat import tf
 
     network = build_fcn(config, dataset.labels.num_classes, 8)
     variables = list(network.trainable(backbone=True, head=True).values())
@@ -190,10 +190,10 @@ def start() -> list[dict]:
 
 def evaluation() -> list[dict]:
     """Score images of VOC's size, files to confusion matrices, with a thin and a wide FCN-8s."""
-    from fcnlib.checkpoints import build_fcn
+    from fcnlib.builders import build_fcn
     from fcnlib.config import Config
-    from fcnlib.engines import Engine
     from fcnlib.evaluation import evaluate, predictor
+    from fcntools.inference.engines import Engine
 
     rng, rows = np.random.default_rng(1), []
     count = 8
@@ -224,14 +224,13 @@ def interactive() -> list[dict]:
 def records() -> list[dict]:
     """Read generated pairs from their files and from TFRecords."""
     from benchmarks.records import measure
-    from fcnlib import recipe
     from fcnlib.config import load_profile
-    from fcnlib.packing import pack
+    from fcntools.data.packing import pack
 
     with tempfile.TemporaryDirectory() as folder:
         changes = {"data_dir": f"{folder}/data", "train_images": 200, "val_images": 8}
         changes |= {"objects_per_class": 1, "objects_val_per_class": 1}
-        files = recipe.prepare_data(load_profile("quick", changes))
+        files = synthetic.prepare(load_profile("quick", changes))
         packed = pack(files, Path(folder) / "packed", ("train",))
         found = measure(files, packed, "train", 200, 3)
     return [
@@ -242,7 +241,7 @@ def records() -> list[dict]:
 def workbook() -> list[dict]:
     """Read how long the last `make workbook` took, by notebook and by training."""
     run = ROOT / "results" / "runs" / "quick"
-    record = runrecord.read_json(run / "record.json") or {}
+    record = run_record.read_json(run / "record.json") or {}
     times = {name: entry["seconds"] for name, entry in record.get("notebooks", {}).items()}
     if not times:
         print("  workbook: left out; run `make workbook` first", flush=True)
@@ -253,7 +252,7 @@ def workbook() -> list[dict]:
         rows = [row("workbook", f"the run, {at_once} at once", round(record["wall_seconds"]), "s")]
     rows += [row("workbook", name, round(seconds), "s") for name, seconds in times.items()]
     for path in sorted((run / "models").glob("**/record.json")):
-        taken = (runrecord.read_json(path) or {}).get("training_seconds", 0)
+        taken = (run_record.read_json(path) or {}).get("training_seconds", 0)
         name = path.parent.relative_to(run / "models")
         rows.append(row("workbook", f"training {name}", round(taken), "s"))
     return rows

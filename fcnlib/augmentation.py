@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fcnlib.compat import tf
 from fcnlib.config import DataConfig
 from fcnlib.labels import VOID
+from fcnlib.runtime.compat import tf
 
 OBJECT_SCALES = (0.7, 1.4)
 OBJECT_JITTER = 0.2

@@ -14,10 +14,10 @@ import contextlib
 from collections.abc import Callable
 
 from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
-from fcnlib.compat import slim, tf
 from fcnlib.precision import float32_variables
-from fcnlib.slim_module import SlimModule
-from fcnlib.workers import rank, size
+from fcnlib.runtime.compat import slim, tf
+from fcnlib.runtime.distributed import rank, size
+from fcnlib.slim import SlimModule
 
 BATCH_NORM_EPSILON = 1e-3
 BYTES_TO_UNIT = 127.5  # pixels 0..255 are images in [-1, 1], times this, plus this

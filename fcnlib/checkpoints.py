@@ -1,208 +1,274 @@
-"""Networks from settings, from their own checkpoint, or started from that of another."""
+"""Weights on disk and from one network to the next, with an account of every variable.
+
+One file holds a checkpoint: a NumPy archive (.npz) of arrays by variable name and one JSON text of
+what they are. It is written whole or not at all, each array carries a CRC, and nothing in it is
+ever executed.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import contextlib
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fcnlib import weights
-from fcnlib.blocks import BACKBONES
-from fcnlib.compat import tf
-from fcnlib.config import Config
+import numpy as np
+
 from fcnlib.errors import InputError
-from fcnlib.labels import VOID, LabelSet
-from fcnlib.network import FCN, SKIPS
-from fcnlib.precision import compute_dtype
-from fcnlib.seed_2017 import Decoder2017
-from fcnlib.slim_module import classifier_scopes, initialized_from
-from fcnlib.training import CHECKPOINT
+from fcnlib.runtime.files import replacing
 
-_NAMED = 24  # classes named in an error
+_META = "meta.json"
+PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")  # ends of TensorFlow's checkpoint files
+_TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # ends their older form, a single file
+_IMPORT = "`fcnlib weights import FILE` makes one of it"
+RESAVE = "load it in Keras, write it with model.save('X.h5') and `fcnlib weights import X.h5`"
+DOWNLOAD = "`fcnlib weights download NAME` gets ImageNet's inception_v3 or vgg_16"
+CHECKPOINT, KERAS_H5 = "a TensorFlow checkpoint", "an .h5 file such as Keras writes"
+KERAS_MODEL, OURS = "a .keras file", "a checkpoint of fcnlib"
+_PICKLE, _NUMBERS = "a pickle such as PyTorch writes", "a NumPy archive of unknown names"
+_PACKED = "a packed file"
+FOREIGN = {  # what a file is that is no checkpoint of ours, and what to do with it
+    CHECKPOINT: _IMPORT,
+    KERAS_H5: _IMPORT,
+    KERAS_MODEL: _IMPORT,
+    OURS: "start from it with --set initial=FILE",
+    "a SavedModel folder": RESAVE,
+    "a folder": "give a file in it",
+    _PICKLE: DOWNLOAD,
+    _NUMBERS: DOWNLOAD,
+    _PACKED: "unpack it; a release goes to `fcnlib weights download NAME --archive FILE`",
+}
+_BOMB, _ROOM = 16, 2**28  # no weights unpack to so many times their size; but few bytes may
 
 
-def build_fcn(config: Config, num_classes: int, stride: int) -> FCN | Decoder2017:
-    """Build the network of a configuration, its variables created.
+def save(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    meta: Mapping[str, Any],
+    half: bool = False,
+    previous: Path | None = None,
+) -> None:
+    """Write a checkpoint atomically.
 
     Args:
-        config: gives backbone, width, fusion, upsampling, dropout and batch-norm decay.
-        num_classes: C, background included.
-        stride: of the finest skip.
+        path: file to write, by custom ending in .npz; an older one is replaced.
+        arrays: {name: array}.
+        meta: what JSON can hold; returned by `load`.
+        half: store convolution kernels as float16 and compress, for a file that travels.
+        previous: where an older one goes, in place of being dropped.
+
+    Raises:
+        InputError: an array holds a NaN or an infinity (a kernel above 65504 is one in float16),
+            the place cannot be written, or the disk is full; an older file is kept.
+    """
+    kept = {name: np.asarray(value) for name, value in arrays.items()}
+    if half:
+        with np.errstate(over="ignore"):  # what overflows is refused
+            kept |= {n: v.astype(np.float16) for n, v in kept.items() if n.endswith("/weights")}
+    require_finite(kept, str(path), "nothing is written")
+    with replacing(path) as part:
+        _write(part, kept, meta, zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED)
+        if previous:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, previous)
+
+
+def require_finite(arrays: Mapping[str, np.ndarray], source: str, advice: str) -> None:
+    """Refuse numbers that no network can go on with.
+
+    Args:
+        arrays: {name: array}.
+        source: what to call them in an error.
+        advice: what to do then.
+
+    Raises:
+        InputError: one holds a NaN or an infinity.
+    """
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"{source}: {name} holds a NaN or an infinity; {advice}")
+
+
+def _write(
+    path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], method: int
+) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(_entry(_META, method), json.dumps(dict(meta)))
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, array, allow_pickle=False)
+            archive.writestr(_entry(f"{name}.npy", method), buffer.getvalue())
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def _entry(name: str, method: int) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)  # dated 1980: the same content gives the same bytes
+    entry.compress_type = method
+    return entry
+
+
+def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a checkpoint.
+
+    Args:
+        path: a file written by `save`.
 
     Returns:
-        The network with freshly drawn backbone and zero score layers.
+        ({name: array, half precision widened to float32}, meta).
 
     Raises:
-        InputError: there is no network of this stride.
+        InputError: no such file, or one that is cut short, damaged or not a checkpoint.
     """
-    given = config.network
-    settings = backbone_settings(config) | {"void_class": given.void == "class"}
     try:
-        if given.fusion == "2017":
-            network: FCN | Decoder2017 = Decoder2017(num_classes, stride, **settings)
-        else:
-            network = FCN(
-                num_classes,
-                stride,
-                fusion=given.fusion,
-                learned=given.upsampling == "learned",
-                dropout=given.dropout,
-                skip_scales=given.skip_scales,
-                **settings,
-            )
-    except ValueError as error:
-        raise InputError(f"chain = {','.join(map(str, given.chain))}: {error}") from None
-    seed(config)
-    network(tf.zeros([1, 33, 33, 3]))
-    return network
+        with zipfile.ZipFile(path) as archive:
+            return _read(archive, path.stat().st_size)
+    except Exception as error:  # zipfile and NumPy report a broken file in a dozen ways
+        form = foreign(path)
+        if form and form != OURS:
+            raise InputError(f"{path}: {form}, no checkpoint of fcnlib; {FOREIGN[form]}") from None
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"{path}: no such checkpoint") from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: not a whole checkpoint ({reason}); make it again") from None
 
 
-def seed(config: Config) -> None:
-    """Start TensorFlow's random numbers, and its deterministic mode where it is asked for."""
-    tf.random.set_seed(config.train.seed)
-    if config.train.deterministic:
-        tf.config.experimental.enable_op_determinism()
+def foreign(path: Path) -> str:
+    """Tell what a file is that may hold weights: a key of `FOREIGN`, or "" where it is unknown."""
+    with contextlib.suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        if path.is_dir():
+            return "a SavedModel folder" if (path / "saved_model.pb").is_file() else "a folder"
+        there = (PART.subn("", other.name) for other in path.parent.iterdir())
+        if (PART.sub("", path.name), 1) in there:  # a part of it lies there
+            return CHECKPOINT
+        with path.open("rb") as file:
+            first, _ = file.read(8), file.seek(-8, os.SEEK_END)
+            if file.read() == _TABLE:
+                return CHECKPOINT
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = [Path(name).name for name in archive.namelist()]
+            within = {_META: OURS, "model.weights.h5": KERAS_MODEL, "data.pkl": _PICKLE}
+            kinds = [kind for name, kind in within.items() if name in names]
+            numbers = all(name.endswith(".npy") for name in names)
+            return (*kinds, _NUMBERS if numbers else _PACKED)[0]
+        starts = {b"\x89HDF": KERAS_H5, b"\x80": _PICKLE, b"\x1f\x8b": _PACKED}
+        return next((kind for start, kind in starts.items() if first.startswith(start)), "")
+    return ""
 
 
-def backbone_settings(config: Config) -> dict[str, Any]:
-    """Return the arguments of `backbone.features` that a configuration decides."""
-    given = config.network
-    batch_norm = {"own": None, "batch_norm": True, "none": False}[given.normalization]
-    return {
-        "backbone": given.backbone,
-        "depth_multiplier": given.depth_multiplier,
-        "min_depth": given.min_depth,
-        "batch_norm": batch_norm,
-        "batch_norm_decay": config.train.batch_norm_decay,
-        "raw_inputs": given.inputs == "raw",
-        "dtype": compute_dtype(config.train.precision),
-    }
-
-
-def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str, Any]]:
-    """Rebuild a trained network from its checkpoint alone.
-
-    Args:
-        path: a checkpoint, or the folder of a trained network.
-        stride: leave out the score maps that are finer than this; 0 for all.
-        **changes: settings to read it with, such as precision.
-
-    Returns:
-        (network with its weights, what the checkpoint says of itself: settings, classes, stride).
+def refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
+    """Check that an archive of so many bytes does not unpack to far more.
 
     Raises:
-        InputError: no checkpoint there, or not one of an FCN; or it has no score map of the stride.
+        ValueError: it says that it does.
     """
-    path = path / CHECKPOINT if path.is_dir() else path
-    arrays, meta = weights.load(path)
-    if meta.get("kind") != "fcn":
-        raise InputError(f"{path}: is of kind {meta.get('kind')!r}, not an FCN")
-    try:
-        config = Config().replace(**meta["settings"] | changes)
-        classes, finest = tuple(map(str, meta["classes"])), int(meta["stride"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{path}: does not say what network it is ({error})") from None
-    if not 0 < len(classes) <= VOID:
-        raise InputError(f"{path}: names {len(classes)} classes; a mask holds 1 to {VOID}")
-    may_skip = ["optimizer/"]
-    if stride and stride != finest:
-        finer = [fine for fine in SKIPS if finest <= fine < stride]
-        if stride not in SKIPS or not finer or config.network.fusion != "score":
-            raise InputError(f"{path}: an FCN-{finest}s has no sum of score maps at {stride}")
-        may_skip += [f"FCN/{kind}_{fine}" for kind in ("score", "upscore") for fine in finer]
-    try:
-        with initialized_from(arrays, str(path)):
-            network = build_fcn(config, len(classes), stride or finest)
-    except (tf.errors.OpError, MemoryError):
-        raise InputError(f"{path}: a network of this size does not fit into the memory") from None
-    shapes = {name: variable.shape for name, variable in network.named_variables().items()}
-    weights.account(arrays, shapes, may_skip=may_skip, source=str(path))
-    return network, meta
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max(_BOMB * size, _ROOM):
+        raise ValueError(f"unpacks to {unpacked / 2**30:.1f} GiB")
 
 
-def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], dict[str, Any]]:
-    """Rebuild trained networks of the same classes, to be averaged.
-
-    Args:
-        path: as of `load_fcn`.
-        *others: more of them.
-        stride: as of `load_fcn`, for each.
-
-    Returns:
-        (the networks, what the first checkpoint says of itself).
-
-    Raises:
-        InputError: as `load_fcn`, or one has other classes than the first.
-    """
-    (first, meta), *more = (load_fcn(one, stride) for one in (path, *others))
-    for other, (_, said) in zip(others, more, strict=True):
-        if said["classes"] != meta["classes"]:
-            raise InputError(f"{other}: its classes are not those of {path}; no average of both")
-    return [first, *(network for network, _ in more)], meta
+def _read(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    refuse_bomb(archive, size)
+    arrays = {}
+    for entry in archive.namelist():
+        if entry != _META:
+            data = io.BytesIO(archive.read(entry))
+            array = np.lib.format.read_array(data, allow_pickle=False)
+            if array.dtype.kind not in "biuf":
+                raise ValueError(f"{entry} is of type {array.dtype}")
+            wide = np.float32 if array.dtype == np.float16 else array.dtype
+            arrays[entry.removesuffix(".npy")] = array.astype(wide, copy=False)
+    return arrays, dict(json.loads(archive.read(_META)))
 
 
-def require_classes(path: Path, meta: dict[str, Any], labels: LabelSet) -> None:
-    """Refuse a network that was trained for other classes, or for the same in another order.
+@dataclass(frozen=True)
+class Transfer:
+    """What became of each variable: copied, left as it was (missing), or not wanted (skipped)."""
 
-    Args:
-        path: of its checkpoint or folder.
-        meta: what the checkpoint says of itself.
-        labels: of what it shall label.
+    copied: tuple[str, ...]
+    missing: tuple[str, ...]
+    skipped: tuple[str, ...]
 
-    Raises:
-        InputError: the lists differ; both are named.
-    """
-    theirs = tuple(meta["classes"])
-    if theirs != labels.classes:
-        raise InputError(
-            f"{path}: trained for the classes {_listed(theirs)}; the images are labelled with "
-            f"{_listed(labels.classes)}; score it on data of its own classes"
+    def __str__(self) -> str:
+        return (
+            f"{len(self.copied)} variables copied, {len(self.missing)} new, "
+            f"{len(self.skipped)} of the source not used"
         )
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f", ... ({len(names)})" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
-
-
-def start_from(
-    network: FCN | Decoder2017, path: Path, labels: LabelSet | None = None
-) -> weights.Transfer:
-    """Give a network the weights of a coarser one, or of a classifier.
-
-    A network without batch norm takes the kernels alone, as the one of 2017 did without a word.
+def account(
+    arrays: Mapping[str, Any],
+    shapes: Mapping[str, Sequence[int]],
+    *,
+    may_miss: Sequence[str] = (),
+    may_skip: Sequence[str] = (),
+    source: str = "the checkpoint",
+) -> Transfer:
+    """Compare what there is with what is wanted; nothing is ignored in silence.
 
     Args:
-        network: a network fresh from `build_fcn`.
-        path: checkpoint of a classifier or of an FCN.
-        labels: of what the network shall label. Of an FCN of other classes, or of the same in
-            another order, it takes the backbone alone, which standard error says.
+        arrays: {name: array, or what NumPy reads as one}.
+        shapes: {name: shape} of what is wanted.
+        may_miss: name prefixes that the arrays need not have (new layers).
+        may_skip: name prefixes of arrays that are not wanted (old heads).
+        source: what to call the arrays in an error.
 
     Returns:
-        The account of all variables: new are score and upsampling layers, not used the
-        classifier's.
+        The account of all names, in the order of `shapes`.
 
     Raises:
-        InputError: the checkpoint does not fit.
+        InputError: a name is missing, an array is left over, has another shape or is not finite;
+            the first few are named.
     """
-    arrays, meta = weights.load(path)
-    variables = network.named_variables()
-    theirs = meta.get("classes", ()) if meta.get("kind") == "fcn" else ()
-    if labels and theirs and tuple(theirs) != labels.classes:
-        print(
-            f"{path}: its score layers are of the classes {_listed(theirs)}, not of "
-            f"{_listed(labels.classes)}; only its backbone is taken",
-            file=sys.stderr,
-        )
-        arrays = {name: value for name, value in arrays.items() if not name.startswith("FCN/")}
-    may_skip = [s for made in BACKBONES.values() for s in classifier_scopes(made)] + ["optimizer/"]
-    may_miss = ["FCN/"]
-    if not any("/BatchNorm/" in name for name in variables):
-        may_skip += [name for name in arrays if "/BatchNorm/" in name]
-        may_miss += [name for name in variables if name.endswith("/biases")]
-    if any(name.startswith("FCN/upfeature") for name in variables):
-        may_skip += ["FCN/score_"]  # only the finest map is scored, so each network has its own
-    return weights.transplant(
-        arrays, variables, may_miss=may_miss, may_skip=may_skip, source=str(path)
-    )
+    missing = [n for n in shapes if n not in arrays]
+    skipped = [n for n in arrays if n not in shapes]
+    shared = [n for n in shapes if n in arrays]
+    problems = [f"{n} is missing" for n in missing if not n.startswith(tuple(may_miss))]
+    problems += [f"{n} is not in the network" for n in skipped if not n.startswith(tuple(may_skip))]
+    for name in shared:
+        have, want = tuple(arrays[name].shape), tuple(shapes[name])
+        if have != want:
+            problems.append(f"{name} has shape {list(have)}, the network needs {list(want)}")
+        elif not np.all(np.isfinite(arrays[name])):
+            problems.append(f"{name} holds a NaN or an infinity")
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise InputError(f"{source} does not fit: {'; '.join(problems[:3])}{more}")
+    return Transfer(tuple(shared), tuple(missing), tuple(skipped))
+
+
+def transplant(
+    arrays: Mapping[str, np.ndarray],
+    variables: Mapping[str, Any],
+    *,
+    may_miss: Sequence[str] = (),
+    may_skip: Sequence[str] = (),
+    source: str = "the checkpoint",
+) -> Transfer:
+    """Copy arrays into variables of the same name; nothing is ignored in silence.
+
+    Args:
+        arrays: {name: array}.
+        variables: {name: tf.Variable}; assigned only if everything fits.
+        may_miss: name prefixes of variables that the source need not have (new layers).
+        may_skip: name prefixes of arrays that the network need not have (old heads).
+        source: what to call the arrays in an error.
+
+    Returns:
+        The account of all names.
+
+    Raises:
+        InputError: as `account` does.
+    """
+    shapes = {name: variable.shape for name, variable in variables.items()}
+    transfer = account(arrays, shapes, may_miss=may_miss, may_skip=may_skip, source=source)
+    for name in transfer.copied:
+        variables[name].assign(arrays[name])
+    return transfer

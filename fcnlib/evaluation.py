@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcnlib import metrics, progress
-from fcnlib.compat import tf
-from fcnlib.engines import Engine
+from fcnlib import metrics
 from fcnlib.network import FCN
-from fcnlib.seed_2017 import Decoder2017
-from fcnlib.workers import summed
+from fcnlib.runtime import progress
+from fcnlib.runtime.compat import tf
+from fcnlib.runtime.distributed import summed
+from fcntools.analysis.fcn_2017 import Decoder2017
+from fcntools.inference.engines import Engine
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fcnlib.compat import slim, tf
+from fcnlib.runtime.compat import slim, tf
 from fcnlib.upsampling import learned_projection, transposed, upsample
 
 

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from fcnlib import progress
-from fcnlib.compat import tf
-from fcnlib.datasets.reading import Palette, read_pair
+from fcnlib.datasets.image_io import Palette, read_pair
 from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
+from fcnlib.runtime import progress
+from fcnlib.runtime.compat import tf
 
 CACHE_BYTES = 2 << 30
 _THREADS = 2

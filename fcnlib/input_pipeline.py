@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from fcnlib.augmentation import augment, augment_object, centre_object, mix_classes
-from fcnlib.compat import tf
 from fcnlib.config import DataConfig
-from fcnlib.datasets.reading import read_image
+from fcnlib.datasets.image_io import read_image
 from fcnlib.datasets.records import files_in
 from fcnlib.errors import InputError
 from fcnlib.image_store import Cache, ImageStore
 from fcnlib.labels import SHAPES
-from fcnlib.workers import part, rank, size
+from fcnlib.runtime.compat import tf
+from fcnlib.runtime.distributed import part, rank, size
 
 _THREADS = 2
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID
+from fcnlib.runtime.compat import tf
+from fcnlib.runtime.distributed import size
+from fcnlib.runtime.distributed import summed as over_workers
 from fcnlib.upsampling import upsample
-from fcnlib.workers import size
-from fcnlib.workers import summed as over_workers
 
 _EVERY = 4  # rows and columns of which a loss that sorts pixels takes one
 

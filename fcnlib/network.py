@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 
 from fcnlib.backbone import features, stateless_dropout
 from fcnlib.blocks import BACKBONES
-from fcnlib.compat import slim, tf
 from fcnlib.fusion import feature_fusion, fuse, sums
-from fcnlib.slim_module import SlimModule
+from fcnlib.runtime.compat import slim, tf
+from fcnlib.slim import SlimModule
 from fcnlib.upsampling import learned_kernel, pad_to_grid, upsample
 
 SKIPS = BACKBONES["inception_v3"].skips

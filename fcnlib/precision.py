@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from fcnlib.compat import device_name, gpu_libraries, tf
-from fcnlib.runrecord import machine
+from fcnlib.runtime.compat import device_name, gpu_libraries, tf
+from fcnlib.runtime.run_record import machine
 
 _FAST_BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # instructions that multiply it
 _AMPERE, _VOLTA = (8, 0), (7, 0)  # compute capability of the first GPUs that do

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from fcnlib import progress, runrecord, weights, workers
-from fcnlib.compat import tf
+from fcnlib import checkpoints
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
-from fcnlib.optimization import Optimizer, Stage, learning_rate
-from fcnlib.slim_module import SlimModule
+from fcnlib.optimizer import Optimizer, Stage, learning_rate
+from fcnlib.runtime import distributed, progress, run_record
+from fcnlib.runtime.compat import tf
+from fcnlib.slim import SlimModule
 
 CHECKPOINT = "checkpoint.npz"
 PREVIOUS = "checkpoint.previous.npz"  # while a training lasts, in case the newest is damaged
@@ -96,7 +97,7 @@ class Trainer:
             KeyboardInterrupt: after saving, when the user stops the run.
         """
         arrays = self._read_checkpoint() if resume else None
-        before = self.step = int(workers.of_first([self.step])[0])
+        before = self.step = int(distributed.of_first([self.step])[0])
         if before < self.total_steps:
             with (
                 progress.bar(self.total_steps, label, "step", initial=before) as bar,
@@ -113,7 +114,7 @@ class Trainer:
                 self._save(finished=True)
                 if told:
                     raise KeyboardInterrupt
-        workers.first_only(lambda: (self.folder / PREVIOUS).unlink(missing_ok=True))
+        distributed.first_only(lambda: (self.folder / PREVIOUS).unlink(missing_ok=True))
         return self.step - before
 
     def _run_stage(self, stage: Stage, first: int, arrays: dict | None, bar, told: list) -> None:
@@ -122,10 +123,10 @@ class Trainer:
         self._optimizer = Optimizer(self.config, stage, variables, averaged)
         if arrays is not None and self.step > first:  # else it is that of the stage before
             state = {f"optimizer/{i}": v for i, v in enumerate(self._optimizer.state)}
-            weights.transplant(arrays, state, may_skip=("",), source="optimizer state")
-        if workers.size() > 1:
+            checkpoints.transplant(arrays, state, may_skip=("",), source="optimizer state")
+        if distributed.size() > 1:
             alike = [*self.network.named_variables().values(), *self._optimizer.state]
-            for variable, value in zip(alike, workers.of_first(alike), strict=True):
+            for variable, value in zip(alike, distributed.of_first(alike), strict=True):
                 variable.assign(value)
         train_step = self._compile(stage, variables)
         started = saved = tick = time.monotonic()
@@ -145,7 +146,7 @@ class Trainer:
             due = self.evaluate_every and self.step % self.evaluate_every == 0
             score = self._score() if self.evaluate and (at_end or due) else None
             if self.step % every == 0 or score is not None:
-                speed = workers.size() * batch["image"].shape[0] / max(now - tick, 1e-9)
+                speed = distributed.size() * batch["image"].shape[0] / max(now - tick, 1e-9)
                 self._log(stage, rate, value, speed, score)
             if told and self.step < self.total_steps:
                 self._save()
@@ -173,16 +174,16 @@ class Trainer:
                 loss = self.loss(self.network, batch, stage, step)
                 scaled = optimizer.scaled(loss)
             gradients = tape.gradient(scaled, variables)
-            loss, gradients, sums = workers.summed([loss, gradients, averages])
+            loss, gradients, sums = distributed.summed([loss, gradients, averages])
             for variable, total in zip(averages, sums, strict=True):
-                variable.assign(total / workers.size())
+                variable.assign(total / distributed.size())
             return loss, optimizer.apply(gradients, rate)
 
         return train_step
 
     def _moving_averages(self, stage: Stage) -> list[tf.Variable]:
         """Return what each worker changes by its own part of the batch, if there are several."""
-        moving = {} if stage.frozen or workers.size() == 1 else self.network.named_variables()
+        moving = {} if stage.frozen or distributed.size() == 1 else self.network.named_variables()
         return [v for name, v in moving.items() if "/moving_" in name]
 
     def _check(self, loss: float, batch: Batch) -> None:
@@ -203,19 +204,19 @@ class Trainer:
             )
 
     def _images(self, batch: Batch) -> str:
-        index = np.zeros(workers.size() * len(batch["index"]), np.int64)
-        index[workers.part(len(index))] = batch["index"]
-        index = np.asarray(workers.summed(index))
+        index = np.zeros(distributed.size() * len(batch["index"]), np.int64)
+        index[distributed.part(len(index))] = batch["index"]
+        index = np.asarray(distributed.summed(index))
         return f"images {', '.join(self.names[i] for i in index if i < len(self.names))}"
 
     def _log(self, stage: Stage, rate: float, loss: float, speed: float, score) -> None:
         score = "" if score is None else f"{score:.5f}"
         values = (f"{rate:.3e}", f"{loss:.5f}", f"{speed:.1f}", f"{self.spent:.1f}", score)
         self.rows.append((self.step, stage.name, *values, self.skipped))
-        if workers.rank():
+        if distributed.rank():
             return
         lines = (",".join(map(str, row)) + "\n" for row in (LOG_FIELDS, *self.rows))
-        runrecord.write_text(self.folder / LOG, "".join(lines))
+        run_record.write_text(self.folder / LOG, "".join(lines))
 
     def _save(self, finished: bool = False) -> None:
         arrays = {n: v.numpy() for n, v in self.network.named_variables().items()}
@@ -223,8 +224,8 @@ class Trainer:
             state = enumerate(self._optimizer.state)
             arrays.update({f"optimizer/{i}": np.asarray(v) for i, v in state})
         advice = "lower the learning rate and train without --resume; what was saved is as it was"
-        weights.require_finite(arrays, f"after {self.step} steps", advice)
-        if workers.rank():
+        checkpoints.require_finite(arrays, f"after {self.step} steps", advice)
+        if distributed.rank():
             return
         stages = [asdict(stage) for stage in self.stages]
         position = {
@@ -235,7 +236,7 @@ class Trainer:
             "skipped": [self.skipped, self._skipped_now],
         }
         meta = {**self.meta, **position, "stages": stages}
-        weights.save(self.folder / CHECKPOINT, arrays, meta, previous=self.folder / PREVIOUS)
+        checkpoints.save(self.folder / CHECKPOINT, arrays, meta, previous=self.folder / PREVIOUS)
 
     def _read_checkpoint(self) -> dict[str, np.ndarray] | None:
         there = [p for n in (CHECKPOINT, PREVIOUS) if (p := self.folder / n).exists()]
@@ -243,8 +244,8 @@ class Trainer:
             return None
         for path in there:
             try:
-                arrays, meta = weights.load(path)
-                weights.require_finite(arrays, str(path), "train without --resume")
+                arrays, meta = checkpoints.load(path)
+                checkpoints.require_finite(arrays, str(path), "train without --resume")
                 break
             except InputError as error:
                 if path == there[-1]:
@@ -257,7 +258,7 @@ class Trainer:
                 f"{path}: made with other settings or data ({', '.join(changed)}); "
                 "train without --resume, or choose another --out (`out` in a notebook)"
             )
-        weights.transplant(
+        checkpoints.transplant(
             arrays, self.network.named_variables(), may_skip=("optimizer/",), source=str(path)
         )
         self.step, self.spent = meta["step"], meta["seconds"]

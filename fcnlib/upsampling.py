@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fcnlib.compat import slim, tf
 from fcnlib.geometry import GRID
+from fcnlib.runtime.compat import slim, tf
 
 
 def bilinear_kernel(size: int) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from fcnlib.config import ShapesConfig
-from fcnlib.datasets import shapes
+from fcntools.synthetic import shapes
 
 # A shell that starts the tests in the background has told them to ignore Ctrl-C, which some raise.
 signal.signal(signal.SIGINT, signal.default_int_handler)

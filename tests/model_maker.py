@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fcnlib import weights
+from fcnlib import checkpoints
 from fcnlib.config import Config
+from fcnlib.experiment import build_fcn
 from fcnlib.network import FCN
-from fcnlib.recipe import build_fcn
 from fcnlib.training import CHECKPOINT
 
 SETTINGS = {"depth_multiplier": 0.1, "min_depth": 4, "precision": "float32"}
@@ -34,5 +34,5 @@ def write_network(folder: Path, classes: tuple[str, ...], stride: int, seed: int
     arrays = {name: v.numpy() for name, v in network.named_variables().items()}
     meta = {"kind": "fcn", "stride": stride, "classes": list(classes), "settings": SETTINGS}
     folder.mkdir(parents=True)
-    weights.save(folder / CHECKPOINT, arrays, meta)
+    checkpoints.save(folder / CHECKPOINT, arrays, meta)
     return network

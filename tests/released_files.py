@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fcnlib.compat import slim, tf
+from fcnlib.runtime.compat import slim, tf
 
 AUX = "InceptionV3/AuxLogits"
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fcnlib import ablation, weights
-from fcnlib.compat import tf
+from fcnlib import checkpoints
 from fcnlib.config import Config
-from fcnlib.recipe import Job, build_fcn
+from fcnlib.experiment import Job, build_fcn
+from fcnlib.runtime.compat import tf
 from fcnlib.training import Stage
+from fcntools.analysis import ablation
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4, "ablation_steps": 7}
 CONFIG = Config().replace(**SMALL, initial="weights.npz")
@@ -47,7 +48,7 @@ def test_the_averages_forget_within_the_budget(tmp_path, steps, decay):
 def test_what_was_trained_is_counted(tmp_path):
     network = build_fcn(CONFIG, 3, 16)
     values = {name: v.numpy() for name, v in network.named_variables().items()}
-    weights.save(tmp_path / "checkpoint.npz", values, {})
+    checkpoints.save(tmp_path / "checkpoint.npz", values, {})
     head, everything = Stage("head", 1, 1.0, backbone=False), Stage("all", 1, 1.0)
     for stages in ((head,), (everything,), (head, everything)):
         trained = network.trainable(backbone=everything in stages, head=True)
@@ -65,8 +66,8 @@ def test_what_moved_is_measured(tmp_path):
     after = {name: value for name, value in before.items() if "Logits" not in name}
     after["InceptionV3/Conv2d_1a_3x3/weights"] = np.array([3.0, 4.5], np.float32)
     after["FCN/score_32/weights"] = np.ones(2, np.float32)
-    weights.save(tmp_path / "start.npz", before, {})
-    weights.save(tmp_path / "net" / "checkpoint.npz", after, {})
+    checkpoints.save(tmp_path / "start.npz", before, {})
+    checkpoints.save(tmp_path / "net" / "checkpoint.npz", after, {})
     job = Job(32, tmp_path / "net", tmp_path / "start.npz", ())
     assert ablation.moved(job) == {"Conv2d_1a_3x3": pytest.approx(0.1), "Mixed_7c": 0.0}
     assert ablation.changed(job) == 1

@@ -18,10 +18,11 @@ from click.testing import CliRunner
 from http_server import serve
 from PIL import Image
 
-from fcnlib import archives, cli
-from fcnlib.archives import Archive
 from fcnlib.config import ROOT
 from fcnlib.errors import InputError
+from fcntools.cli import main
+from fcntools.data import archives
+from fcntools.data.archives import Archive
 
 
 def png(array):
@@ -64,7 +65,7 @@ def known(archive, mirror, monkeypatch):
 
 def get(target, *words):
     return CliRunner().invoke(
-        cli.main, ["data", "download", "camvid", "--to", str(target), *map(str, words)]
+        main.main, ["data", "download", "camvid", "--to", str(target), *map(str, words)]
     )
 
 

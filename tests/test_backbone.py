@@ -7,8 +7,8 @@ import pytest
 
 from fcnlib.backbone import Classifier, features
 from fcnlib.blocks import INCEPTION_V3
-from fcnlib.compat import slim, tf
-from fcnlib.slim_module import SlimModule, is_backbone
+from fcnlib.runtime.compat import slim, tf
+from fcnlib.slim import SlimModule, is_backbone
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4}
 

@@ -11,7 +11,7 @@ from model_maker import make_network
 from benchmarks import accuracy, bench, camvid, front_page, growth, profiling
 from fcnlib.config import load_profile
 from fcnlib.errors import InputError
-from fcnlib.runrecord import relative
+from fcnlib.runtime.run_record import relative
 
 RECORD = {
     "machine": {"cpu": "a processor", "cores": 2},
@@ -105,7 +105,7 @@ def test_the_share_of_the_ceiling_by_hand(monkeypatch):
 
 
 def test_a_profile_counts_operations_and_nothing_else():
-    from fcnlib.compat import tf
+    from fcnlib.runtime.compat import tf
 
     x = tf.random.normal([4, 33, 33, 8])
     kernel = tf.random.normal([3, 3, 8, 8])
@@ -297,7 +297,7 @@ def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch)
 
     monkeypatch.setattr(front_page.scoring, "benchmark", benchmark)
     images = SimpleNamespace(records=lambda split: split)
-    monkeypatch.setattr(front_page, "prepare_data", lambda config: images)
+    monkeypatch.setattr(front_page, "prepare", lambda config: images)
     monkeypatch.setattr(front_page, "split_digest", lambda dataset, split: "0a")
     rows = [front_page.score_together(runs, known, runs[0]) for _ in range(2)]
     assert rows[0] == rows[1] and len(asked) == 1

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fcnlib.borders import border_distance, error_rates, ring_matrices
 from fcnlib.metrics import confusion_matrix, scores
+from fcntools.analysis.boundaries import border_distance, error_rates, ring_matrices
 
 HALVES = np.array([[0] * 4 + [1] * 4] * 6, np.uint8)
 

@@ -21,14 +21,14 @@ from lab import jupyter_lab, run_all
 from model_maker import write_network
 from PIL import Image
 
-from fcnlib import inspector
 from fcnlib.datasets import open_dataset
-from fcnlib.inspector import View
-from fcnlib.inspector_page import write_inspector
-from fcnlib.inspector_panel import draw, pixel_at
 from fcnlib.labels import SHAPES
-from fcnlib.pictures import spread_out
-from fcnlib.readings import Readings
+from fcntools.figures.pictures import spread_out
+from fcntools.inspector import what_if
+from fcntools.inspector.figure import draw, pixel_at
+from fcntools.inspector.page import write_inspector
+from fcntools.inspector.score_map_cache import Readings
+from fcntools.inspector.what_if import View
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(
@@ -111,7 +111,7 @@ def test_a_slider_of_the_page_moves_the_picture(page, stride, key, weight):
     browser.value(f"document.getElementById('weight-{stride}').focus()")
     browser.press(key)
     drawn(browser, count + 1)
-    wanted = inspector.answer(readings[0], {stride: weight})
+    wanted = what_if.answer(readings[0], {stride: weight})
     assert same(painted(browser), wanted)
     assert not same(painted(browser), readings[0].own)
     assert (
@@ -129,7 +129,7 @@ def test_a_click_on_the_page_takes_the_pixel_apart(page):
     count = drawings(browser)
     browser.click("#source", (13 + 0.5) / width, (41 + 0.5) / height)
     drawn(browser, count + 1)
-    probe = inspector.probe(readings[0], {}, 41, 13)
+    probe = what_if.probe(readings[0], {}, 41, 13)
     best = probe.probabilities.argmax()
     said = browser.value("document.getElementById('said').textContent")
     assert said.startswith(f"The pixel in row 41, column 13 is called {SHAPES.classes[best]}, ")
@@ -138,7 +138,7 @@ def test_a_click_on_the_page_takes_the_pixel_apart(page):
     words = browser.value("document.querySelector('#account [role=img]').ariaLabel")
     found = [float(v) for v in re.findall(r": (-?[\d.]+)", words)]
     assert found == pytest.approx([c[best] for c in probe.contributions.values()], abs=0.02)
-    top, left, bottom, right = inspector.receptive_fields(readings[0], 41, 13)[8]
+    top, left, bottom, right = what_if.receptive_fields(readings[0], 41, 13)[8]
     frame = browser.value(
         "(() => { const r = [...document.querySelectorAll('#source rect')].at(-1);"
         "return ['x', 'y', 'width', 'height'].map(n => Number(r.getAttribute(n))); })()"
@@ -161,7 +161,7 @@ def test_the_small_pictures_follow_class_and_slider(page):
     clear = np.abs(score) > 0.05 * np.abs(score).max()
     shown = painted(browser, "#scores-0").astype(int)
     np.testing.assert_array_equal((shown[..., 0] > shown[..., 2])[clear], (score > 0)[clear])
-    assert same(painted(browser, "#so-far-0"), inspector.answer(readings[0], {16: 0, 8: 0}))
+    assert same(painted(browser, "#so-far-0"), what_if.answer(readings[0], {16: 0, 8: 0}))
     browser.value("document.getElementById('weight-32').focus()")
     browser.press("Home")
     drawn(browser, count + 2)
@@ -236,7 +236,7 @@ def test_the_inspector_of_notebook_06_in_jupyterlab(chromium, lab, readings):
     chromium.wait_for("document.querySelectorAll('.jp-Notebook .jp-Cell').length > 3")
     run_all(chromium)
     reading = readings.read("fcn-8s", "val_00001")
-    start = inspector.landmark(reading)
+    start = what_if.landmark(reading)
     view = View(reading, SHAPES, start[0], dict.fromkeys((32, 16, 8), 1.0), *start[1:])
     wait_for_picture(chromium, view)
     chromium.value("document.querySelectorAll('.fcnlib-inspector .noUi-handle')[0].focus()")

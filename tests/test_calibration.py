@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from fcnlib.calibration import calibration_error, count_confidence, reliability
+from fcntools.analysis.calibration import calibration_error, count_confidence, reliability
 
 RANDOM = np.random.default_rng(4)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -16,13 +17,15 @@ from notebook_maker import write_notebook
 from PIL import Image
 
 import fcnlib
-from fcnlib import cli, config, runrecord
+from fcnlib import config
 from fcnlib.config import ROOT
-from fcnlib.run_contents import METRICS
+from fcnlib.runtime import run_record
+from fcntools.cli import main
+from fcntools.workbook.run_contents import METRICS
 
 
 def call(*words: str):
-    return CliRunner().invoke(cli.main, list(words), prog_name="fcnlib")
+    return CliRunner().invoke(main.main, list(words), prog_name="fcnlib")
 
 
 def test_help_names_every_command():
@@ -81,7 +84,7 @@ def test_a_tilde_is_the_home_also_behind_an_option(tmp_path, monkeypatch):
 IN_THE_WAY = """
 import sys
 from click.testing import CliRunner
-from fcnlib.cli import main
+from fcntools.cli.main import main
 
 for line in sys.stdin:
     found = CliRunner().invoke(main, line.split())
@@ -137,7 +140,7 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
         ("utf-8", "背景", r"caf\udce9"),
     ):
         words = ["data", "check", str(tmp_path)]
-        found = CliRunner(charset=charset).invoke(cli.main, words, prog_name="fcnlib")
+        found = CliRunner(charset=charset).invoke(main.main, words, prog_name="fcnlib")
         assert found.exit_code == 1 and not isinstance(found.exception, UnicodeError)
         shown = found.output_bytes.decode(charset)
         assert wanted in shown and name in shown, shown
@@ -164,7 +167,7 @@ def test_readme_check_fails_on_drift_only(tmp_path, monkeypatch):
         "images": 1,
     }
     row |= {"command": "c", "machine": "m", "commit": "f" * 40}
-    runrecord.write_json(tmp_path / "results" / "shapes" / "summary.json", [row])
+    run_record.write_json(tmp_path / "results" / "shapes" / "summary.json", [row])
     assert call("readme", "--check").exit_code == 1
     assert call("readme").exit_code == 0
     assert "| shapes | FCN-8s |" in (tmp_path / "README.md").read_text()
@@ -182,21 +185,25 @@ def stages(monkeypatch):
 
     recipe = SimpleNamespace(
         train_chain=note({"fcn-32s": scored, "fcn-8s": scored}),
-        prepare_data=lambda settings: settings.data.dataset,
         evaluate_fcn=note(scored),
     )
     pretraining = SimpleNamespace(pretrain=note({"accuracy": 0.931}))
-    for name, module in (("recipe", recipe), ("pretraining", pretraining)):
-        monkeypatch.setitem(sys.modules, f"fcnlib.{name}", module)
-        monkeypatch.setattr(fcnlib, name, module, raising=False)
+    for name, module in (
+        ("fcnlib.experiment", recipe),
+        ("fcntools.pretrained.shapes_classifier", pretraining),
+    ):
+        monkeypatch.setitem(sys.modules, name, module)
+        package, _, last = name.rpartition(".")
+        monkeypatch.setattr(importlib.import_module(package), last, module, raising=False)
+    monkeypatch.setattr("fcntools.synthetic.prepare", lambda settings: settings.data.dataset)
     return calls
 
 
 def test_train_gives_settings_and_folder(stages, tmp_path):
     found = call("train", "--set", "seed=4", "--out", str(tmp_path / "x"), "--resume", "--control")
     assert found.output.splitlines()[1].startswith("fcn-8s: pixel accuracy 50.0, mean acc")
-    ((settings, *others),) = stages
-    assert (settings.train.seed, others) == (4, [tmp_path / "x", True, True])
+    ((settings, data, *others),) = stages
+    assert (settings.train.seed, data, others) == (4, "shapes", [tmp_path / "x", True, True])
 
 
 def test_pretrain_writes_where_the_profile_starts(stages):
@@ -209,7 +216,7 @@ def test_pretrain_writes_where_the_profile_starts(stages):
 def test_evaluate_takes_a_run_and_reads_its_settings(stages, tmp_path):
     for name in ("fcn-32s", "fcn-8s"):
         folder = tmp_path / "models" / name
-        runrecord.write_json(folder / "record.json", {"config": {"dataset": "camvid"}})
+        run_record.write_json(folder / "record.json", {"config": {"dataset": "camvid"}})
         (folder / "checkpoint.npz").touch()
     assert call("evaluate", str(tmp_path), "--set", "eval_limit=3").exit_code == 0
     assert [folder.name for _, _, folder, *_ in stages] == ["fcn-32s", "fcn-8s"]
@@ -251,7 +258,7 @@ def test_data_make_generates_shapes(tmp_path):
 
 def test_the_status_of_doctor_is_passed_on(monkeypatch):
     doctor = SimpleNamespace(main=lambda: 1)
-    monkeypatch.setitem(sys.modules, "fcnlib.doctor", doctor)
+    monkeypatch.setitem(sys.modules, "fcntools.cli.doctor", doctor)
     monkeypatch.setattr(fcnlib, "doctor", doctor, raising=False)
     assert call("doctor").exit_code == 1
 

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from model_maker import write_network
 from PIL import Image
 
-from fcnlib.checkpoints import load_fcn
-from fcnlib.cli import main
+from fcnlib.builders import load_fcn
 from fcnlib.datasets import read_image
-from fcnlib.inference import Segmenter
 from fcnlib.labels import SHAPES
-from fcnlib.runrecord import read_json
+from fcnlib.runtime.run_record import read_json
+from fcntools.cli.main import main
+from fcntools.inference.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,16 @@ from http_server import serve
 from model_maker import write_network
 from released_files import draw, slim_shapes, write_v1, write_v2
 
-from fcnlib import checkpoints, cli, config, releases, weights
+from fcnlib import builders, checkpoints, config
 from fcnlib.blocks import BACKBONES
-from fcnlib.compat import tf
 from fcnlib.errors import InputError
+from fcnlib.runtime.compat import tf
+from fcntools.cli import main
+from fcntools.pretrained import releases
 
 
 def call(*words):
-    return CliRunner().invoke(cli.main, ["weights", *map(str, words)], prog_name="fcnlib")
+    return CliRunner().invoke(main.main, ["weights", *map(str, words)], prog_name="fcnlib")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def test_a_download_becomes_a_checkpoint(archive, release, tmp_path, monkeypatch
     account = "copied 378, skipped 10 (InceptionV3/AuxLogits 10), missing 0\n"
     assert found.stdout == f"here/inception_v3.npz: {account}"
     assert sorted(p.name for p in (tmp_path / "here").iterdir()) == ["inception_v3.npz", file]
-    arrays, meta = weights.load(tmp_path / "here/inception_v3.npz")
+    arrays, meta = checkpoints.load(tmp_path / "here/inception_v3.npz")
     assert meta["kind"] == "classifier" and meta["source"] == "inception_v3.ckpt"
     name = "InceptionV3/Mixed_5c/Branch_1/Conv_1_0c_5x5/weights"
     np.testing.assert_array_equal(arrays[name], draw({name: (5, 5, 48, 64)})[name])
@@ -89,7 +91,7 @@ def test_a_file_at_hand_is_imported(archive, tmp_path, monkeypatch):
     assert "copied 378" in found.stdout
     assert (tmp_path / "data/pretrained/inception_v3.npz").is_file()
     assert call("import", archive.with_name("had.ckpt"), "--to", tmp_path / "x.npz").exit_code == 0
-    assert weights.load(tmp_path / "x.npz")[1]["depth_multiplier"] == 1.0
+    assert checkpoints.load(tmp_path / "x.npz")[1]["depth_multiplier"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def forms(tmp_path_factory):
 def test_a_file_of_others_in_place_of_a_checkpoint_is_told_by_its_kind(forms, name):
     kind, advice = FORMS[name]
     with pytest.raises(InputError) as caught:
-        weights.load(forms / name)
+        checkpoints.load(forms / name)
     said = str(caught.value)
     assert said.startswith(f"{forms / name}: {kind}, no checkpoint of fcnlib; ") and advice in said
     found = call("import", forms / name, "--to", forms / "new.npz")
@@ -175,13 +177,13 @@ def test_a_start_of_others_is_told_by_its_kind(forms, tiny_shapes, tmp_path, nam
     small |= {"initial": forms / name, "data_dir": tiny_shapes} | vars(TINY_SHAPES)
     words = [word for pair in small.items() for word in ("--set", "{}={}".format(*pair))]
     words += ["--out", str(tmp_path / "out")]
-    found = CliRunner().invoke(cli.main, ["train", *words], prog_name="fcnlib")
+    found = CliRunner().invoke(main.main, ["train", *words], prog_name="fcnlib")
     assert found.exit_code == 2
     assert f"{name}: {FORMS[name][0]}, no checkpoint" in found.stderr.splitlines()[-1]
 
 
 def test_a_checkpoint_of_ours_needs_no_import(tmp_path):
-    weights.save(tmp_path / "c.npz", {"a": np.zeros(2)}, {"kind": "fcn"})
+    checkpoints.save(tmp_path / "c.npz", {"a": np.zeros(2)}, {"kind": "fcn"})
     said = call("import", tmp_path / "c.npz").stderr
     assert "c.npz: a checkpoint of fcnlib; start from it with --set initial=" in said
 
@@ -211,8 +213,8 @@ def test_the_profile_for_voc_starts_from_what_is_written():
 def test_a_network_is_shrunk_to_what_others_start_from(tmp_path):
     network = write_network(tmp_path / "fcn-8s", tuple("abc"), 8)
     path = tmp_path / "fcn-8s" / "checkpoint.npz"
-    arrays, meta = weights.load(path)
-    weights.save(path, arrays | {"optimizer/0": np.zeros(1000, np.float32)}, meta)
+    arrays, meta = checkpoints.load(path)
+    checkpoints.save(path, arrays | {"optimizer/0": np.zeros(1000, np.float32)}, meta)
     target = tmp_path / "small.npz"
     assert call("shrink", tmp_path / "fcn-8s", "--to", target).exit_code == 2  # no record
     (tmp_path / "fcn-8s" / "record.json").write_text('{"commit": "abc"}', encoding="utf-8")
@@ -221,7 +223,7 @@ def test_a_network_is_shrunk_to_what_others_start_from(tmp_path):
     assert call("shrink", tmp_path / "fcn-8s", "--to", target).exit_code == 0  # its own
     assert target.stat().st_size < 0.6 * path.stat().st_size
     assert json.loads(target.with_suffix(".json").read_text()) == {"commit": "abc"}
-    again, about = checkpoints.load_fcn(target)
+    again, about = builders.load_fcn(target)
     assert about["classes"] == list("abc")
     for name, variable in network.named_variables().items():
         np.testing.assert_allclose(again.named_variables()[name], variable, rtol=1e-3, atol=1e-6)
@@ -230,7 +232,7 @@ def test_a_network_is_shrunk_to_what_others_start_from(tmp_path):
 def test_weights_take_the_place_of_weights_only(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("mine.npz", a=np.ones(3))
-    weights.save(tmp_path / "trained.npz", {}, {"kind": "fcn", "stages": []})
+    checkpoints.save(tmp_path / "trained.npz", {}, {"kind": "fcn", "stages": []})
     (tmp_path / "beside.json").write_text('{"thesis": 1}')
     (tmp_path / "there").mkdir()
     np.savez("there/vgg_16.npz", a=np.ones(3))

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fcnlib import comparison, recipe
-from fcnlib.comparison import GROUPS, SETTINGS_2017, Row, chance, chosen, jobs, summary
+from fcnlib import experiment
 from fcnlib.config import keys, load_profile
 from fcnlib.errors import InputError
+from fcntools import synthetic
+from fcntools.analysis import systems
+from fcntools.analysis.systems import GROUPS, SETTINGS_2017, Row, chance, chosen, jobs, summary
 
 CONFIG = load_profile("smoke", {"comparison_steps": 12, "eval_limit": 3})
 ROWS = {row.name: row for rows in GROUPS.values() for row in rows}
@@ -49,13 +51,13 @@ def test_sgd_on_a_sum_takes_the_steps_of_the_mean(tmp_path):
 
 @pytest.mark.parametrize("name", ["2017", "staged", "features", "vgg16"])
 def test_a_row_trains_scores_and_is_found_done(name, tmp_path):
-    dataset = recipe.prepare_data(CONFIG)
-    line = comparison.run(CONFIG, dataset, ROWS[name], tmp_path)
+    dataset = synthetic.prepare(CONFIG)
+    line = systems.run(CONFIG, dataset, ROWS[name], tmp_path)
     assert line["steps"] == 12 and 0 <= line["mean_iou"] <= 1 and 0 <= line["biased_batch"] <= 1
     assert line["trained_values"] > 1000
     checkpoint = tmp_path / "models" / "comparison" / name / "checkpoint.npz"
     written = checkpoint.stat().st_mtime_ns
-    again = comparison.run(CONFIG, dataset, ROWS[name], tmp_path)
+    again = systems.run(CONFIG, dataset, ROWS[name], tmp_path)
     assert checkpoint.stat().st_mtime_ns == written
     assert again == line
     classes = dataset.labels.num_classes
@@ -119,8 +121,8 @@ def test_other_fusions_train_as_chains(settings, tmp_path):
     """As `fcnlib train` and the notebooks do: each network starts from the coarser one."""
     small = {"chain": [32, 8], "depth_multiplier": 0.1, "min_depth": 4, "initial": ""}
     config = load_profile("smoke", {"eval_limit": 3, "val_limit": 2, **small, **settings})
-    found = recipe.train_chain(config, tmp_path)
+    found = experiment.train_chain(config, tmp_path)
     assert list(found) == ["FCN-32s", "FCN-8s"]
-    classes = recipe.prepare_data(config).labels.num_classes
+    classes = synthetic.prepare(config).labels.num_classes
     for evaluation in found.values():
         assert evaluation.matrices.shape == (3, classes, classes)

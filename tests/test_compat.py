@@ -8,9 +8,9 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from fcnlib.config import ROOT
-from fcnlib.sharing import nvidia_driver
+from fcnlib.runtime.run_record import nvidia_driver
 
-LOAD = "from fcnlib.compat import tf; tf.constant(1)"
+LOAD = "from fcnlib.runtime.compat import tf; tf.constant(1)"
 # What TensorFlow 2.21 writes while it loads, before it heeds a level; the last line is made up.
 SPOKEN = """WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
 I0000 00:00:1795828956.581078    5934 port.cc:153] oneDNN custom operations are on.

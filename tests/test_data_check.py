@@ -11,12 +11,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fcnlib import cli, data_check, image_store
+from fcnlib import image_store
 from fcnlib.config import Config
 from fcnlib.datasets import open_dataset, read_image, read_pair
 from fcnlib.errors import InputError
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import train_batches
+from fcntools.cli import main
+from fcntools.data import data_check
 
 NAMES = ("a", "b", "c")  # the broken file is the second
 YAML = "classes: [soil, leaf, stem]\nsplits: [train]\n"
@@ -298,7 +300,7 @@ REPAIRED = [  # (kind, how the image is stored, what the report calls it)
 
 
 def check(tree):
-    run = CliRunner().invoke(cli.main, ["data", "check", str(tree)])
+    run = CliRunner().invoke(main.main, ["data", "check", str(tree)])
     return run.exit_code, run.output
 
 

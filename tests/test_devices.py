@@ -3,12 +3,13 @@ from __future__ import annotations
 import pytest
 from tensorflow.python.eager import context
 
-from fcnlib import compat, precision
+from fcnlib import precision
 from fcnlib.backbone import Classifier
-from fcnlib.checkpoints import build_fcn
-from fcnlib.compat import slim, tf
+from fcnlib.builders import build_fcn
 from fcnlib.config import Config
-from fcnlib.optimization import Optimizer, Stage
+from fcnlib.optimizer import Optimizer, Stage
+from fcnlib.runtime import compat
+from fcnlib.runtime.compat import slim, tf
 
 TINY = {"depth_multiplier": 0.125, "min_depth": 4}
 NETWORKS = {

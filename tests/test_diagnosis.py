@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 
-from fcnlib import diagnosis, metrics
+from fcnlib import metrics
+from fcntools.analysis import diagnosis
 
 # Two images of two classes; in the second, class 1 is predicted and nowhere true.
 FIRST, SECOND = [[4, 1], [1, 2]], [[6, 2], [0, 0]]

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from fcnlib import doctor
 from fcnlib.config import ROOT
-from fcnlib.doctor import Check
+from fcntools.cli import doctor
+from fcntools.cli.doctor import Check
 
 CPUINFO = "processor\t: 0\nflags\t\t: fpu sse2 avx2 avx512f amx_bf16\n"
 

@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import pytest
 from http_server import serve
 
-from fcnlib import download, files
 from fcnlib.config import ROOT
-from fcnlib.download import fetch, verify
 from fcnlib.errors import InputError
+from fcnlib.runtime import files
+from fcntools.data import download
+from fcntools.data.download import fetch, verify
 
 DATA = random.Random(1).randbytes(3 * 2**20 + 12345)
 MD5 = f"md5:{hashlib.md5(DATA).hexdigest()}"
@@ -165,9 +166,8 @@ def test_a_file_had_by_other_means_is_checked_alike(tmp_path):
 def test_a_killed_download_goes_on_where_it_was(get, mirror, tmp_path):
     mirror.faults = ["slow"]
     target = tmp_path / "new" / "f.bin"
-    code = (
-        f"from fcnlib.download import *; fetch(['{mirror.url}/f.bin'], Path('{target}'), '{MD5}')"
-    )
+    code = "from fcntools.data.download import *; "
+    code += f"fetch(['{mirror.url}/f.bin'], Path('{target}'), '{MD5}')"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     part, late = target.with_name("f.bin.partial"), time.monotonic() + 60
     while not (part.exists() and part.stat().st_size) and time.monotonic() < late:

@@ -126,7 +126,7 @@ def test_the_version_is_the_packages():
 
 
 def test_the_tested_tensorflow_is_the_pinned_one():
-    tested = re.search(r'^TESTED_TENSORFLOW = "(.+)"', read("fcnlib/compat.py"), re.M)[1]
+    tested = re.search(r'^TESTED_TENSORFLOW = "(.+)"', read("fcnlib/runtime/compat.py"), re.M)[1]
     assert RUNTIME["tensorflow"].startswith(f"{tested}.")
 
 
@@ -146,10 +146,10 @@ def outside(code: str) -> set[str]:
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add(node.module.split(".")[0])
-    return found - sys.stdlib_module_names - {"fcnlib", "benchmarks"}
+    return found - sys.stdlib_module_names - {"fcnlib", "fcntools", "benchmarks"}
 
 
-@pytest.mark.parametrize("folder", ["fcnlib", "notebooks", "tests"])
+@pytest.mark.parametrize("folder", ["fcnlib", "fcntools", "notebooks", "tests"])
 def test_what_is_imported_is_a_dependency_of_its_own(folder):
     own = {path.stem for path in (ROOT / folder).glob("**/*.py")} if folder == "tests" else set()
     used = {

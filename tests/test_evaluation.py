@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fcnlib.compat import tf
 from fcnlib.evaluation import Evaluation, evaluate
+from fcnlib.runtime.compat import tf
 
 TRUTH = np.array([[[0, 1], [255, 1]], [[1, 1], [1, 1]], [[255, 255], [255, 255]]], np.uint8)
 GUESS = np.array([[[0, 1], [0, 0]], [[1, 1], [1, 1]], [[0, 0], [0, 0]]], np.uint8)

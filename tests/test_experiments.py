@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcnlib import experiments, runrecord, weights
+from fcnlib import checkpoints
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record, open_dataset
+from fcnlib.experiment import build_fcn
 from fcnlib.labels import SHAPES
 from fcnlib.metrics import scores
-from fcnlib.recipe import build_fcn
+from fcnlib.runtime import run_record
+from fcntools.analysis import experiments
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4, "eval_batch_size": 2}
 CONFIG = Config().replace(**SMALL)
@@ -36,7 +38,7 @@ def save(folder, fcn, stride=16):
     meta = {"kind": "fcn", "stride": stride, "classes": list(range(9))}
     meta["settings"] = {k: getattr(CONFIG.network, k) for k in keys}
     arrays = {n: v.numpy() for n, v in fcn.named_variables().items()}
-    weights.save(folder / "checkpoint.npz", arrays, meta)
+    checkpoints.save(folder / "checkpoint.npz", arrays, meta)
 
 
 def test_the_guesser_of_the_majority():
@@ -100,5 +102,5 @@ def test_matrices_with_void_are_in_the_order_of_the_split(network, tmp_path):
 def test_a_study_is_read_where_there_is_one(tmp_path):
     assert experiments.study("shapes", tmp_path) == {}
     row = {"network": "FCN-32s", "mean_iou": 0.5}
-    runrecord.write_json(tmp_path / "shapes" / "summary.json", [row])
+    run_record.write_json(tmp_path / "shapes" / "summary.json", [row])
     assert experiments.study("shapes", tmp_path) == {"FCN-32s": row}

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from fcnlib import files
 from fcnlib.config import ROOT
 from fcnlib.errors import InputError
+from fcnlib.runtime import files
 
 
 def test_json_has_numbers_for_arrays_and_null_for_nan(tmp_path):

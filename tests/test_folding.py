@@ -5,14 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from fcnlib.compat import tf
-from fcnlib.engines import Engine
 from fcnlib.errors import InputError
-from fcnlib.export import FORMATS, export
-from fcnlib.folding import Folded, folded
-from fcnlib.inference import Segmenter
 from fcnlib.network import FCN
-from fcnlib.seed_2017 import Decoder2017
+from fcnlib.runtime.compat import tf
+from fcntools.analysis.fcn_2017 import Decoder2017
+from fcntools.inference.engines import Engine
+from fcntools.inference.export import FORMATS, export
+from fcntools.inference.folding import Folded, folded
+from fcntools.inference.segmenter import Segmenter
 
 THIN = {"depth_multiplier": 0.1, "min_depth": 4}
 
@@ -151,9 +151,9 @@ def test_the_network_of_2017_is_refused_by_name(tmp_path):
 
 
 def test_a_wrong_export_is_seen(tmp_path, monkeypatch):
-    import fcnlib.folding
+    import fcntools.inference.folding
 
-    monkeypatch.setattr(fcnlib.folding, "BATCH_NORM_EPSILON", 0.5)
+    monkeypatch.setattr(fcntools.inference.folding, "BATCH_NORM_EPSILON", 0.5)
     images = [np.full([33, 33, 3], 90, np.uint8)]
     assert export(trained(), "onnx", tmp_path / "net.onnx", images).error > 1e-3
 

@@ -5,9 +5,9 @@ import pytest
 
 from fcnlib.backbone import features
 from fcnlib.blocks import INCEPTION_V3, Conv, Mixed
-from fcnlib.compat import tf
 from fcnlib.geometry import fields, grid_size
-from fcnlib.slim_module import SlimModule
+from fcnlib.runtime.compat import tf
+from fcnlib.slim import SlimModule
 
 LAST = {4: "Conv2d_4a_3x3", 8: "Mixed_5d", 16: "Mixed_6e", 32: "Mixed_7c"}
 

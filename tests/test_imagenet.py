@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from released_files import AUX, draw, slim_shapes, vgg_shapes, write_keras, write_v1, write_v2
 
-from fcnlib import imagenet, weights
+from fcnlib import checkpoints
 from fcnlib.blocks import BACKBONES, Conv
-from fcnlib.checkpoints import build_fcn, start_from
-from fcnlib.compat import tf
+from fcnlib.builders import build_fcn, start_from
 from fcnlib.config import Config
 from fcnlib.errors import InputError
-from fcnlib.pretraining import load_classifier
+from fcnlib.runtime.compat import tf
+from fcntools.pretrained import imagenet
+from fcntools.pretrained.shapes_classifier import load_classifier
 
 LOGITS = "InceptionV3/Logits/Conv2d_1c_1x1"
 ODD = (  # what a list of regular names would get wrong
@@ -156,7 +157,7 @@ def test_the_files_made_here_are_such_as_keras_reads(keras_models, keras_files):
 def imported(keras_files, tmp_path_factory):
     """The Keras file with its classifier as a checkpoint of ours."""
     read, path = imagenet.read(keras_files[0]), tmp_path_factory.mktemp("ours") / "i.npz"
-    weights.save(path, read.arrays, read.meta)
+    checkpoints.save(path, read.arrays, read.meta)
     return path
 
 
@@ -176,7 +177,7 @@ def test_the_imported_network_answers_as_keras_does(keras_models, keras_files, i
 
     # The same classifier on the other file's backbone.
     backbone = imagenet.read(keras_files[1]).arrays
-    weights.transplant(backbone, classifier.named_variables(), may_miss=(LOGITS,))
+    checkpoints.transplant(backbone, classifier.named_variables(), may_miss=(LOGITS,))
     images = tf.random.stateless_uniform([1, 139, 203, 3], [3, 4], -1, 1)
     kernel, bias = top.get_layer("predictions").get_weights()
     expected = bare(images, training=False).numpy() @ kernel + bias

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from fcnlib import imbalance
 from fcnlib.config import load_profile
+from fcntools.analysis import imbalance
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 from model_maker import make_network
 
-from fcnlib import inference, postprocess
 from fcnlib.errors import InputError
-from fcnlib.inference import Box, Segmenter, reach, tiles
+from fcntools.inference import crf
+from fcntools.inference import segmenter as inference
+from fcntools.inference.segmenter import Box, Segmenter, reach, tiles
 
 RANDOM = np.random.default_rng(11)
 
@@ -136,7 +137,7 @@ def test_networks_are_averaged_whatever_their_strides():
 
 def test_the_random_field_refines_what_was_found(monkeypatch):
     network, image = make_network(3, 8), noise(60, 70)
-    refined = postprocess.refine(whole(network, image), image).argmax(-1)
+    refined = crf.refine(whole(network, image), image).argmax(-1)
     assert np.mean(Segmenter(network, crf=True).label(image) == refined) > 0.999
     calls = []
     monkeypatch.setattr(inference, "refine", lambda p, i: calls.append(i.shape) or p)
@@ -153,7 +154,7 @@ def test_the_random_field_of_tiles_is_nearly_that_of_the_whole_image(monkeypatch
     blocks = random.normal(0, 2, (6, 53, 3)).repeat(8, axis=0).repeat(8, axis=1)[:, :420]
     image, said = np.clip(image, 0, 255).astype(np.uint8), np.eye(3)[truth] + blocks
     given = tf.nn.softmax(said).numpy()
-    wanted = postprocess.refine(given, image).argmax(axis=-1)
+    wanted = crf.refine(given, image).argmax(axis=-1)
     assert np.mean(wanted != given.argmax(axis=-1)) > 0.1, "the test shows nothing"
     segmenter, differ = Segmenter(make_network(3, 8), crf=True, tile=96), {}
     monkeypatch.setattr(segmenter, "probabilities", lambda image, box: box.cut(given))

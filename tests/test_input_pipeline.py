@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from fcnlib import augmentation, image_store, input_pipeline
-from fcnlib.compat import tf
 from fcnlib.config import DataConfig
 from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
 from fcnlib.input_pipeline import ImageStore, class_batches, class_files, eval_batches, order
 from fcnlib.labels import SHAPES, VOID
 from fcnlib.metrics import confusion_matrix
+from fcnlib.runtime.compat import tf
 
 STEP = 25  # in the images below a class differs from the next by this much in every channel
 DATA = DataConfig(crop_size=33, colour_jitter=0.0)

@@ -11,14 +11,15 @@ import pytest
 from model_maker import make_network, write_network
 from PIL import Image
 
-from fcnlib import inspector, inspector_panel
-from fcnlib.compat import tf
 from fcnlib.datasets import open_dataset
 from fcnlib.errors import InputError
 from fcnlib.fusion import fuse
-from fcnlib.inspector import View
 from fcnlib.labels import SHAPES
-from fcnlib.readings import Readings, open_picture
+from fcnlib.runtime.compat import tf
+from fcntools.inspector import figure as inspector_panel
+from fcntools.inspector import what_if
+from fcntools.inspector.score_map_cache import Readings, open_picture
+from fcntools.inspector.what_if import View
 
 CLASSES, HEIGHT, WIDTH = 9, 70, 101
 STRIDES = (32, 16, 8, 4)
@@ -38,7 +39,7 @@ def image():
 def reading(image):
     truth = np.full((HEIGHT, WIDTH), 0, np.uint8)
     truth[10:40, 20:60], truth[50:60, 5:10], truth[:3] = 4, 7, 255
-    return inspector.read(make_network(CLASSES, 4), image, truth)
+    return what_if.read(make_network(CLASSES, 4), image, truth)
 
 
 def normalized(image):
@@ -48,11 +49,11 @@ def normalized(image):
 def test_with_all_weights_at_1_the_answer_is_the_networks_own_bit_for_bit(network, image):
     own = network(normalized(image))[0].numpy()
     assert np.ptp(own) > 1, "a network that says nothing proves nothing"
-    reading = inspector.read(network, image)
-    assert np.array_equal(inspector.fused(reading), own)
+    reading = what_if.read(network, image)
+    assert np.array_equal(what_if.fused(reading), own)
     ones = dict.fromkeys(reading.strides, 1.0)
-    assert np.array_equal(inspector.fused(reading, ones), own)
-    assert np.array_equal(inspector.answer(reading, ones), own.argmax(axis=-1))
+    assert np.array_equal(what_if.fused(reading, ones), own)
+    assert np.array_equal(what_if.answer(reading, ones), own.argmax(axis=-1))
     assert np.array_equal(reading.own, own.argmax(axis=-1))
 
 
@@ -61,25 +62,25 @@ def test_fusing_again_is_fusing_with_weights(network, image):
     maps = network.score_maps(normalized(image))
     scaled = {s: m * weights[s] for s, m in maps[0].items()}
     expected = network.to_pixels(fuse(scaled, maps[1]), HEIGHT, WIDTH)[0]
-    found = inspector.fused(inspector.read(network, image), weights)
+    found = what_if.fused(what_if.read(network, image), weights)
     np.testing.assert_array_equal(found, expected)
 
 
 def test_the_answer_so_far_leaves_the_finer_skips_out(reading):
     bilinear = dataclasses.replace(reading, kernels={})  # interpolated in steps or at one go
     silent = {16: 0.0, 8: 0.0, 4: 0.0}
-    coarse = inspector.fused(bilinear, down_to=32)
+    coarse = what_if.fused(bilinear, down_to=32)
     assert coarse.shape == (HEIGHT, WIDTH, CLASSES)
-    np.testing.assert_allclose(coarse, inspector.fused(bilinear, silent), atol=1e-4)
+    np.testing.assert_allclose(coarse, what_if.fused(bilinear, silent), atol=1e-4)
     assert np.ptp(coarse) > 1
-    assert np.array_equal(inspector.fused(reading, down_to=4), inspector.fused(reading))
+    assert np.array_equal(what_if.fused(reading, down_to=4), what_if.fused(reading))
 
 
 @pytest.mark.parametrize("place", [(0, 0), (HEIGHT - 1, WIDTH - 1), (33, 47), (64, 96)])
 def test_the_account_of_a_pixel_adds_up(reading, place):
     weights = {32: 0.5, 16: 2.0, 4: 0.0}
-    found = inspector.probe(reading, weights, *place)
-    logits = inspector.fused(reading, weights)[place]
+    found = what_if.probe(reading, weights, *place)
+    logits = what_if.fused(reading, weights)[place]
     scale = np.abs(list(found.contributions.values())).max()
     np.testing.assert_allclose(sum(found.contributions.values()), logits, atol=1e-5 * scale)
     np.testing.assert_allclose(found.probabilities, tf.nn.softmax(logits), atol=1e-4)
@@ -88,14 +89,14 @@ def test_the_account_of_a_pixel_adds_up(reading, place):
 
 
 def test_what_a_skip_adds_grows_with_its_weight_alone(reading):
-    quiet = inspector.probe(reading, {}, 30, 40).contributions
-    loud = inspector.probe(reading, {8: 2.0}, 30, 40).contributions
+    quiet = what_if.probe(reading, {}, 30, 40).contributions
+    loud = what_if.probe(reading, {8: 2.0}, 30, 40).contributions
     for stride in STRIDES:
         np.testing.assert_array_equal(loud[stride], quiet[stride] * (2 if stride == 8 else 1))
 
 
 def test_fields_are_those_of_the_unit_nearest_to_the_pixel(reading):
-    boxes = inspector.receptive_fields(reading, row=30, column=50)
+    boxes = what_if.receptive_fields(reading, row=30, column=50)
     # units of stride 4 lie at 0, 4, 8, ...: row 32 (the tie goes to the even one), column 52 or 48
     top, left, bottom, right = boxes[4]
     assert (top + bottom) / 2 in (28, 32)
@@ -107,7 +108,7 @@ def test_fields_are_those_of_the_unit_nearest_to_the_pixel(reading):
 
 def test_a_pixel_outside_the_field_of_stride_4_changes_nothing_there(image):
     network = make_network(CLASSES, 4)
-    top, left, bottom, right = inspector.receptive_fields(inspector.read(network, image), 36, 48)[4]
+    top, left, bottom, right = what_if.receptive_fields(what_if.read(network, image), 36, 48)[4]
     before = network.score_maps(normalized(image))[0][4][0, 9, 12]
     changed = image.copy()
     changed[:top], changed[bottom + 1 :] = 0, 0
@@ -118,11 +119,11 @@ def test_a_pixel_outside_the_field_of_stride_4_changes_nothing_there(image):
 
 
 def test_a_landmark_lies_on_the_second_largest_class(reading):
-    chosen, row, column = inspector.landmark(reading)
+    chosen, row, column = what_if.landmark(reading)
     assert chosen == 4
     assert reading.truth[row, column] == 4
-    unknown = inspector.Reading(reading.image, None, reading.scores, reading.kernels, reading.parts)
-    chosen, row, column = inspector.landmark(unknown)
+    unknown = what_if.Reading(reading.image, None, reading.scores, reading.kernels, reading.parts)
+    chosen, row, column = what_if.landmark(unknown)
     assert unknown.own[row, column] == chosen
 
 
@@ -169,7 +170,7 @@ def test_a_compact_picture_shows_the_same(reading):
 @pytest.mark.parametrize("size", [(20, 300), (300, 20), (1, 1), (33, 33)])
 @pytest.mark.parametrize("stride", [32, 4])
 def test_any_size_can_be_drawn(size, stride):
-    reading = inspector.read(make_network(CLASSES, stride), np.zeros((*size, 3), np.uint8))
+    reading = what_if.read(make_network(CLASSES, stride), np.zeros((*size, 3), np.uint8))
     weights = dict.fromkeys(reading.strides, 2.0)
     view = view_of(reading, weights=weights, row=size[0] - 1, column=size[1] - 1)
     wide, tall = size_of(inspector_panel.draw(view))
@@ -247,7 +248,7 @@ def test_a_network_is_run_once_an_image(readings, models):
     assert first.truth is not None
     network = write_network(models.parent / "again" / "fcn-8s", SHAPES.classes, 8)
     own = network(normalized(first.image))[0]
-    assert np.array_equal(inspector.fused(first), own)
+    assert np.array_equal(what_if.fused(first), own)
 
 
 def test_a_reading_is_the_same_from_any_thread(readings):
@@ -258,7 +259,7 @@ def test_a_reading_is_the_same_from_any_thread(readings):
         found = pool.submit(readings.read, "fcn-8s", second).result()
     own = make_network(CLASSES, 8)(normalized(found.image))[0].numpy()
     assert np.ptp(own) > 1
-    np.testing.assert_array_equal(inspector.fused(found), own)
+    np.testing.assert_array_equal(what_if.fused(found), own)
 
 
 def test_an_image_of_ones_own_can_be_replaced(readings):

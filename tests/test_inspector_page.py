@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from model_maker import make_network
 
-from fcnlib import inspector
-from fcnlib.inspector_page import write_inspector
 from fcnlib.labels import SHAPES
 from fcnlib.upsampling import upsample
+from fcntools.inspector import what_if
+from fcntools.inspector.page import write_inspector
 
 RANDOM = np.random.default_rng(2)
 NAMES = ("one", "</script><b>two")
@@ -26,7 +26,7 @@ def readings():
     for name, size in zip(NAMES, ((65, 65), (40, 50)), strict=True):
         image = RANDOM.integers(0, 256, (*size, 3), np.uint8)
         truth = RANDOM.choice(np.array([0, 3, 255], np.uint8), size) if name == "one" else None
-        found[name] = inspector.read(network, image, truth)
+        found[name] = what_if.read(network, image, truth)
     return found
 
 
@@ -64,7 +64,7 @@ def test_the_truth_is_stored_in_runs(readings, data):
 
 def test_fields_are_those_of_the_inspector(readings, data):
     reading = readings["one"]
-    boxes = inspector.receptive_fields(reading, 40, 13)
+    boxes = what_if.receptive_fields(reading, 40, 13)
     for stride, (row, column, reach) in zip(
         data["strides"], data["images"][0]["fields"], strict=True
     ):

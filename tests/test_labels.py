@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcnlib.datasets import shape_forms
 from fcnlib.labels import CAMVID, SHAPES, VOC, VOID, voc_palette
+from fcntools.synthetic import shape_forms
 
 ALL = pytest.mark.parametrize("labels", [VOC, CAMVID, SHAPES], ids=lambda labels: labels.name)
 

@@ -9,7 +9,7 @@ from conftest import TINY_SHAPES
 
 from fcnlib.config import ROOT, load_profile
 from fcnlib.errors import InputError
-from fcnlib.lesson import ClaimFailed, Lesson, parameter
+from fcntools.workbook.lesson import ClaimFailed, Lesson, parameter
 
 
 def bare(profile):

@@ -7,7 +7,6 @@ import pytest
 from sklearn.metrics import jaccard_score
 
 from fcnlib import losses
-from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.losses import (
@@ -18,7 +17,8 @@ from fcnlib.losses import (
     pixel_cross_entropy,
 )
 from fcnlib.network import FCN
-from fcnlib.optimization import Stage
+from fcnlib.optimizer import Stage
+from fcnlib.runtime.compat import tf
 from fcnlib.upsampling import upsample
 
 LOGITS = np.log(np.array([[[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]]], np.float32))  # [1, 1, 2, 3]

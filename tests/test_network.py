@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fcnlib.blocks import INCEPTION_V3
-from fcnlib.compat import tf
 from fcnlib.fusion import fuse
 from fcnlib.geometry import fields
 from fcnlib.network import FCN, SKIPS, strides_down_to
+from fcnlib.runtime.compat import tf
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4}
 ALL = [32, 16, 8, 4]

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 
 from fcnlib import config
-from fcnlib.notebook_files import INJECTED
+from fcntools.workbook.notebooks import INJECTED
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

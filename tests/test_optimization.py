@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
-from fcnlib.optimization import Optimizer, Stage, learning_rate
+from fcnlib.optimizer import Optimizer, Stage, learning_rate
+from fcnlib.runtime.compat import tf
 
 
 def variables():

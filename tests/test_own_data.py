@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from model_maker import write_network
 from PIL import Image
 
-from fcnlib import cli, metrics
+from fcnlib import metrics
 from fcnlib.labels import VOC
+from fcntools.cli import main
 
 YAML = """name: garden
 layout: voc
@@ -22,7 +23,7 @@ SIZES = [(50, 70), (65, 65), (90, 40), (33, 120)]
 
 
 def call(*words):
-    run = CliRunner().invoke(cli.main, [str(word) for word in words])
+    run = CliRunner().invoke(main.main, [str(word) for word in words])
     assert run.exit_code == 0, run.output
     return run.output
 

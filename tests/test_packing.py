@@ -11,21 +11,22 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fcnlib import cli, data_check
-from fcnlib.compat import tf
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record, open_dataset, read_pair
 from fcnlib.errors import InputError
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import train_batches
-from fcnlib.packing import pack
+from fcnlib.runtime.compat import tf
+from fcntools.cli import main
+from fcntools.data import data_check
+from fcntools.data.packing import pack
 
 
 @pytest.fixture(scope="module")
 def both(tiny_shapes, tmp_path_factory):
     """The same data set in files and, in shards of five pairs, in records."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fcnlib.packing.SHARD", 5)
+        patch.setattr("fcntools.data.packing.SHARD", 5)
         files = open_dataset("shapes", tiny_shapes)
         return files, pack(files, tmp_path_factory.mktemp("packed") / "shapes", ("train", "val"))
 
@@ -141,12 +142,12 @@ def test_a_faulty_pair_is_not_packed(tiny_shapes, tmp_path):
 
 def test_the_command_packs_and_says_what_it_gains(tiny_shapes, tmp_path):
     words = ["data", "pack", str(tiny_shapes), "--format", "shapes", "--to", str(tmp_path / "p")]
-    run = CliRunner().invoke(cli.main, [*words, "--split", "val"])
+    run = CliRunner().invoke(main.main, [*words, "--split", "val"])
     assert run.exit_code == 0, run.output
     assert "5 val" in run.output and re.search(
         r"\d+ pairs/s from files, \d+ pairs/s from records, ratio \d", run.output
     )
-    again = CliRunner().invoke(cli.main, words)
+    again = CliRunner().invoke(main.main, words)
     assert again.exit_code == 2 and "is there already" in again.output
 
 

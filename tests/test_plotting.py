@@ -10,11 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
-from fcnlib import plotting
 from fcnlib.blocks import INCEPTION_V3
-from fcnlib.canvas import DPI, title_height
 from fcnlib.geometry import fields
 from fcnlib.labels import CAMVID, SHAPES, VOID
+from fcntools.figures import charts
+from fcntools.figures.style import DPI, title_height
 
 LONG = "A finding that takes more than one line because it names every number, 12.3 %, and why " * 2
 
@@ -47,8 +47,8 @@ def pair():
 
 
 def test_a_figure_is_saved_as_png_svg_and_json(tmp_path):
-    figure = plotting.bars(["a", "b"], [1, 2], "Two is more than one", "%")
-    png = plotting.save_figure(figure, tmp_path / "deep" / "two.png", "Two", "Two bars.")
+    figure = charts.bars(["a", "b"], [1, 2], "Two is more than one", "%")
+    png = charts.save_figure(figure, tmp_path / "deep" / "two.png", "Two", "Two bars.")
     assert sorted(p.name for p in png.parent.iterdir()) == ["two.json", "two.png", "two.svg"]
     assert json.loads(png.with_suffix(".json").read_text()) == {"title": "Two", "alt": "Two bars."}
     with Image.open(png) as picture:
@@ -59,52 +59,50 @@ def test_a_figure_is_saved_as_png_svg_and_json(tmp_path):
 def test_the_same_figure_gives_the_same_files(tmp_path):
     files = []
     for name in ("one", "two"):
-        figure = plotting.curves({"a": ([0, 1], [1, 2])}, "Up", "step", "loss")
-        png = plotting.save_figure(figure, tmp_path / name / "f.png", "Up", "A line.")
+        figure = charts.curves({"a": ([0, 1], [1, 2])}, "Up", "step", "loss")
+        png = charts.save_figure(figure, tmp_path / name / "f.png", "Up", "A line.")
         files.append((png.read_bytes(), png.with_suffix(".svg").read_bytes()))
     assert files[0] == files[1]
 
 
 def test_a_failed_save_leaves_nothing(tmp_path):
-    figure = plotting.bars(["a"], [1], "One", "%")
+    figure = charts.bars(["a"], [1], "One", "%")
     figure.savefig = lambda *args, **kwargs: 1 / 0
     with pytest.raises(ZeroDivisionError):
-        plotting.save_figure(figure, tmp_path / "f.png", "One", "A bar.")
+        charts.save_figure(figure, tmp_path / "f.png", "One", "A bar.")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_overlay_leaves_background_clear_and_mixes_the_rest(pair):
     image, mask = pair
-    found = plotting.overlay(image, mask, SHAPES, alpha=0.5)
+    found = charts.overlay(image, mask, SHAPES, alpha=0.5)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
     expected = np.round((image[10, 15].astype(float) + SHAPES.palette[3]) / 2)
     np.testing.assert_array_equal(found[10, 15], expected)
     # where class 0 is a thing like any other, it is painted
-    np.testing.assert_array_equal(
-        plotting.overlay(image, mask, CAMVID, 1)[30, 50], CAMVID.palette[0]
-    )
+    np.testing.assert_array_equal(charts.overlay(image, mask, CAMVID, 1)[30, 50], CAMVID.palette[0])
 
 
 def test_heat_overlay_is_dark_where_cold_and_bright_where_hot():
     image = np.full((2, 2, 3), 100, np.uint8)
-    found = plotting.heat_overlay(image, np.array([[0, 0.5], [1, 7.0]]))
+    found = charts.heat_overlay(image, np.array([[0, 0.5], [1, 7.0]]))
     sums = found.sum(axis=2)
     assert sums[0, 0] < sums[0, 1] < sums[1, 0] == sums[1, 1]
 
 
 def test_spread_out_gives_every_pixel_its_nearest_sample_point():
     values = np.array([[0, 1, 2]])
-    found = plotting.spread_out(values, 0, 4, (1, 9))[0]
+    found = charts.spread_out(values, 0, 4, (1, 9))[0]
     assert found.tolist() == [0, 0, 1, 1, 1, 1, 2, 2, 2]
-    assert plotting.spread_out(values, 5, 4, (1, 16))[0].tolist() == [0] * 7 + [1] * 4 + [2] * 5
-    assert plotting.spread_out(np.zeros((2, 2, 5)), 0, 32, (33, 33)).shape == (33, 33, 5)
+    assert charts.spread_out(values, 5, 4, (1, 16))[0].tolist() == [0] * 7 + [1] * 4 + [2] * 5
+    assert charts.spread_out(np.zeros((2, 2, 5)), 0, 32, (33, 33)).shape == (33, 33, 5)
 
 
 def test_spread_out_puts_every_value_on_its_own_sample_point():
     field = fields(INCEPTION_V3, 129, "SAME")["Mixed_7c"]
     values = np.arange(field.size**2).reshape(field.size, field.size)
-    found = plotting.spread_out(values, field.start, field.stride, (129, 129))
+    found = charts.spread_out(values, field.start, field.stride, (129, 129))
     at = np.array(field.sample_points(), int)
     np.testing.assert_array_equal(found[np.ix_(at, at)], values)
 
@@ -112,7 +110,7 @@ def test_spread_out_puts_every_value_on_its_own_sample_point():
 def test_a_grid_has_its_pictures_names_captions_and_legend(pair):
     image, mask = pair
     rows = [[image, SHAPES.colorize(mask), None], [image, image, np.eye(3)]]
-    figure = plotting.picture_grid(
+    figure = charts.picture_grid(
         rows,
         ["one", "two"],
         ["image", "label map", "scores"],
@@ -139,7 +137,7 @@ def test_a_grid_has_its_pictures_names_captions_and_legend(pair):
 
 def test_texts_of_a_grid_do_not_overlap(pair):
     image, _ = pair
-    figure = plotting.picture_grid(
+    figure = charts.picture_grid(
         [[image] * 3] * 2,
         ["row"] * 2,
         ["a name", "a rather long name of a column that wraps", "c"],
@@ -157,7 +155,7 @@ def test_texts_of_a_grid_do_not_overlap(pair):
 
 @pytest.mark.parametrize("width", [4.0, 8.5])
 def test_a_title_is_wrapped_into_its_figure_and_stays_above_the_axes(width):
-    figure = plotting.blank_figure(width, 5, LONG)
+    figure = charts.blank_figure(width, 5, LONG)
     axes = figure.subplots()
     title = next(t for t in drawn(figure) if t.text.startswith("A finding"))
     assert inside(figure, title.box)
@@ -166,7 +164,7 @@ def test_a_title_is_wrapped_into_its_figure_and_stays_above_the_axes(width):
 
 
 def test_a_figure_without_title_has_none():
-    figure = plotting.blank_figure(4, 3, "")
+    figure = charts.blank_figure(4, 3, "")
     figure.subplots()
     assert not [t for t in drawn(figure) if len(t.text) > 4]
 
@@ -174,7 +172,7 @@ def test_a_figure_without_title_has_none():
 def test_curves_name_their_lines_at_the_ends_apart_from_each_other():
     x = np.arange(30)
     series = {"FCN-32s": (x, x + 0.0), "FCN-16s": (x, x + 0.1, 0.5 + 0 * x), "FCN-8s": (x, x + 0.2)}
-    figure = plotting.curves(series, "All end alike", "step", "mean IoU (%)")
+    figure = charts.curves(series, "All end alike", "step", "mean IoU (%)")
     texts = {t.text: t.box for t in drawn(figure)}
     boxes = [texts[name] for name in series]
     assert all(inside(figure, box) for box in boxes)
@@ -183,9 +181,7 @@ def test_curves_name_their_lines_at_the_ends_apart_from_each_other():
 
 
 def test_one_curve_has_no_name_and_gaps_are_kept():
-    figure = plotting.curves(
-        {"loss": ([0, 1, 2], [3, np.nan, 1])}, "Down", "step", "loss", log=True
-    )
+    figure = charts.curves({"loss": ([0, 1, 2], [3, np.nan, 1])}, "Down", "step", "loss", log=True)
     assert "loss" in [t.text for t in drawn(figure)], "the axis has"
     assert np.isnan(figure.axes[0].lines[0].get_ydata()[1])
     assert figure.axes[0].get_yscale() == "log"
@@ -202,11 +198,11 @@ def test_one_curve_has_no_name_and_gaps_are_kept():
     ],
 )
 def test_labels_are_moved_apart_as_little_as_it_takes(wanted, gap, expected):
-    assert plotting.moved_apart(wanted, gap) == pytest.approx(expected, abs=1e-3)
+    assert charts.moved_apart(wanted, gap) == pytest.approx(expected, abs=1e-3)
 
 
 def test_bars_write_their_values_and_a_dash_for_none():
-    figure = plotting.bars(
+    figure = charts.bars(
         ["a", "b", "c"],
         [10, np.nan, 30],
         "Three",
@@ -230,7 +226,7 @@ def test_bars_write_their_values_and_a_dash_for_none():
 def test_groups_of_bars_have_a_legend():
     values = {"32s": [1, 2], "16s": [3, 4]}
     errors = {"32s": [0.1, 0.1], "16s": [0.2, 0.2]}
-    figure = plotting.bars(["a", "b"], values, "Two series", "%", errors=errors, digits=0)
+    figure = charts.bars(["a", "b"], values, "Two series", "%", errors=errors, digits=0)
     texts = drawn(figure)
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["32s", "16s"]
     named = [t for t in texts if t.text in ("Two series", "a", "b", "%", "32s", "16s")]
@@ -243,7 +239,7 @@ def test_groups_of_bars_have_a_legend():
 
 def test_a_confusion_matrix_is_in_percent_of_its_rows():
     matrix = np.array([[8, 2, 0], [0, 0, 0], [1, 1, 2]])
-    figure = plotting.confusion(matrix, ["a", "b", "c"], "Most are right")
+    figure = charts.confusion(matrix, ["a", "b", "c"], "Most are right")
     shown = np.asarray(figure.axes[0].images[0].get_array().filled(np.nan))
     np.testing.assert_allclose(shown[0], [80, 20, 0])
     assert np.isnan(shown[1]).all(), "a class without pixels has no percent"
@@ -260,7 +256,7 @@ def test_a_confusion_matrix_is_in_percent_of_its_rows():
 def test_co_occurrence_is_in_percent_of_the_images_of_the_rows_class():
     """Four images: a in all, b in two of them, c in none."""
     together = np.array([[4, 2, 0], [2, 2, 0], [0, 0, 0]])
-    figure = plotting.co_occurrence(together, ["a", "b", "c"], "b comes with a")
+    figure = charts.co_occurrence(together, ["a", "b", "c"], "b comes with a")
     shown = np.asarray(figure.axes[0].images[0].get_array().filled(np.nan))
     np.testing.assert_allclose(shown[:2], [[100, 50, 0], [100, 100, 0]])
     assert np.isnan(shown[2]).all()
@@ -274,7 +270,7 @@ def test_sample_points_are_drawn_where_the_geometry_says():
         }
         for padding in ("VALID", "SAME")
     }
-    figure = plotting.sample_points(image, panels, "They meet")
+    figure = charts.sample_points(image, panels, "They meet")
     for axes, chosen in zip(figure.axes, panels.values(), strict=True):
         for dots, field in zip(axes.collections, chosen.values(), strict=True):
             at = field.sample_points()

@@ -9,8 +9,8 @@ import pytest
 from scipy.spatial.distance import cdist
 from test_smoothing import exact, scene
 
-from fcnlib.postprocess import CRF, SEED, refine
-from fcnlib.smoothing import by_place, by_place_and_colour
+from fcntools.inference.crf import CRF, SEED, refine
+from fcntools.inference.smoothing import by_place, by_place_and_colour
 
 RANDOM = np.random.default_rng(5)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fcnlib import precision
-from fcnlib.compat import tf
 from fcnlib.config import TrainConfig
 from fcnlib.network import FCN
-from fcnlib.optimization import Optimizer, Stage
+from fcnlib.optimizer import Optimizer, Stage
+from fcnlib.runtime.compat import tf
 
 THIN = {"depth_multiplier": 0.1, "min_depth": 4}
 

@@ -13,11 +13,11 @@ from matplotlib import font_manager
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
-from fcnlib import prediction_files as files
 from fcnlib.datasets import read_image, read_mask
 from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SCENE_PARSING, SHAPES, VOC, make_labels
-from fcnlib.runrecord import read_json
+from fcnlib.runtime.run_record import read_json
+from fcntools.inference import prediction_files as files
 
 
 @pytest.fixture

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from conftest import TINY_SHAPES
 
-from fcnlib import config, weights
-from fcnlib.checkpoints import load_fcn
-from fcnlib.compat import tf
-from fcnlib.datasets import read_pair, streets
+from fcnlib import checkpoints, config
+from fcnlib.builders import load_fcn
+from fcnlib.datasets import read_pair
 from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SHAPES, VOID
-from fcnlib.pretraining import load_classifier, pretrain
-from fcnlib.runrecord import read_json
+from fcnlib.runtime.compat import tf
+from fcnlib.runtime.run_record import read_json
+from fcntools.pretrained.shapes_classifier import load_classifier, pretrain
+from fcntools.synthetic import streets
 
 SHIPPED = config.ROOT / "data/pretrained/shapes-classifier.npz"
 
@@ -21,7 +22,7 @@ SHIPPED = config.ROOT / "data/pretrained/shapes-classifier.npz"
 def test_the_shipped_checkpoint_is_small_and_says_where_it_comes_from():
     assert SHIPPED.stat().st_size <= 5_000_000
     record = read_json(SHIPPED.with_suffix(".json"))
-    _, meta = weights.load(SHIPPED)
+    _, meta = checkpoints.load(SHIPPED)
     assert meta["classes"] == list(SHAPES.classes)
     assert record["accuracy"] == pytest.approx(meta["accuracy"])
     assert record["accuracy"] > 0.7  # a guess is right one time in nine
@@ -96,7 +97,9 @@ def test_it_goes_on_with_the_same_settings_alone(loaded, tmp_path):
 def test_what_is_no_checkpoint_to_write_is_refused_at_the_start(
     loaded, tmp_path, monkeypatch, name
 ):
-    monkeypatch.setattr("fcnlib.pretraining.Trainer", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(
+        "fcntools.pretrained.shapes_classifier.Trainer", lambda *_, **__: pytest.fail("trained")
+    )
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(InputError, match=rf"{name}: give --out the name of a file that ends in"):
         pretrain(loaded, tmp_path / name)

@@ -8,7 +8,7 @@ import nbformat
 import papermill
 import pytest
 
-from fcnlib import progress
+from fcnlib.runtime import progress
 
 
 class Terminal(io.StringIO):

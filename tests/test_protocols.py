@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
-from fcnlib import protocols
-from fcnlib.borders import boundary_f1
 from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SCENE_PARSING, SHAPES, VOC
+from fcntools.analysis import protocols
+from fcntools.analysis.boundaries import boundary_f1
 
 
 def board_of(name, labels, pairs, results=None):

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from fcnlib.cli import main
 from fcnlib.errors import InputError
-from fcnlib.publish import publish
-from fcnlib.run_contents import METRICS
+from fcntools.cli.main import main
+from fcntools.workbook.publish import publish
+from fcntools.workbook.run_contents import METRICS
 
 
 def make(run, seed, networks):

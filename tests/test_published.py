@@ -2,7 +2,7 @@
 
 import pytest
 
-from fcnlib.published import comparable, tables
+from fcntools.analysis.published import comparable, tables
 
 
 def test_every_row_has_a_source_a_protocol_and_plausible_numbers():

@@ -10,13 +10,15 @@ import pytest
 from conftest import TINY_SHAPES
 from PIL import Image
 
-from fcnlib import datasets, recipe, runrecord, weights
-from fcnlib.compat import tf
+from fcnlib import checkpoints, datasets, experiment
 from fcnlib.config import load_profile
-from fcnlib.datasets import read_mask
+from fcnlib.datasets import open_dataset, read_mask
 from fcnlib.errors import InputError
-from fcnlib.files import locked
 from fcnlib.labels import SHAPES, make_labels
+from fcnlib.runtime import run_record
+from fcnlib.runtime.compat import tf
+from fcnlib.runtime.files import locked
+from fcntools import synthetic
 
 FAST = {"chain": [32, 16], "depth_multiplier": 0.1, "min_depth": 4, "initial": "", "crop_size": 65}
 
@@ -25,11 +27,11 @@ FAST = {"chain": [32, 16], "depth_multiplier": 0.1, "min_depth": 4, "initial": "
 def setting(tiny_shapes, tmp_path_factory):
     """A chain of two networks, trained for a few steps from scratch, with the control."""
     config = load_profile("smoke", {**FAST, "data_dir": str(tiny_shapes)})
-    dataset = recipe.prepare_data(config.replace(**asdict(TINY_SHAPES)))
+    dataset = synthetic.prepare(config.replace(**asdict(TINY_SHAPES)))
     models = tmp_path_factory.mktemp("run") / "models"
-    jobs = [*recipe.chain(config, models), recipe.longer_job(config, models)]
+    jobs = [*experiment.chain(config, models), experiment.longer_job(config, models)]
     for job in jobs:
-        recipe.train_fcn(config, dataset, job)
+        experiment.train_fcn(config, dataset, job)
     return config, dataset, jobs
 
 
@@ -48,19 +50,19 @@ def test_a_missing_start_is_named_with_where_to_read_how_to_make_it(setting, tmp
     config, dataset, _ = setting
     config = config.replace(initial=str(tmp_path / "shapes-half.npz"))
     with pytest.raises(InputError, match=r"shapes-half\.npz: no such .* data/README\.md"):
-        recipe.train_fcn(config, dataset, recipe.chain(config, tmp_path)[0])
+        experiment.train_fcn(config, dataset, experiment.chain(config, tmp_path)[0])
 
 
 def test_a_start_gives_its_weights_and_leaves_new_layers_zero(setting):
     config, dataset, jobs = setting
-    network = recipe.build_fcn(config, dataset.labels.num_classes, 16)
-    report = recipe.start_from(network, jobs[0].start or jobs[0].folder / "checkpoint.npz")
+    network = experiment.build_fcn(config, dataset.labels.num_classes, 16)
+    report = experiment.start_from(network, jobs[0].start or jobs[0].folder / "checkpoint.npz")
     assert set(report.missing) == {
         *(f"FCN/score_16/{part}" for part in ("weights", "biases")),
         "FCN/upscore_16/weights",
     }
     assert not np.any(network.named_variables()["FCN/score_16/weights"])
-    coarse, _ = recipe.load_fcn(jobs[0].folder)
+    coarse, _ = experiment.load_fcn(jobs[0].folder)
     images = tf.random.stateless_uniform([1, 65, 65, 3], [1, 1], -1, 1)
     np.testing.assert_allclose(network(images), coarse(images), rtol=1e-4, atol=1e-5)
 
@@ -68,37 +70,37 @@ def test_a_start_gives_its_weights_and_leaves_new_layers_zero(setting):
 def test_what_is_done_is_not_done_again_and_other_settings_are_refused(setting):
     config, dataset, jobs = setting
     before = (jobs[0].folder / "checkpoint.npz").stat().st_mtime_ns
-    recipe.train_fcn(config, dataset, jobs[0])
+    experiment.train_fcn(config, dataset, jobs[0])
     assert (jobs[0].folder / "checkpoint.npz").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="settings"):
-        recipe.train_fcn(config.replace(crop_size=97), dataset, jobs[0])
+        experiment.train_fcn(config.replace(crop_size=97), dataset, jobs[0])
     with pytest.raises(InputError, match="settings"):
-        recipe.train_fcn(config.replace(shapes_seed=7), dataset, jobs[0])
+        experiment.train_fcn(config.replace(shapes_seed=7), dataset, jobs[0])
 
 
 def test_evaluation_counts_every_labelled_pixel_once_and_is_kept(setting, monkeypatch):
     config, dataset, jobs = setting
-    found = recipe.evaluate_fcn(config, dataset, jobs[0].folder)
+    found = experiment.evaluate_fcn(config, dataset, jobs[0].folder)
     masks = [read_mask(r.label_path, dataset.labels) for r in dataset.records("val")]
     assert found.matrix.sum() == sum(int((m != 255).sum()) for m in masks)
     counts = np.bincount(np.concatenate([m.ravel() for m in masks]), minlength=256)
     np.testing.assert_array_equal(found.matrix.sum(axis=1), counts[: dataset.labels.num_classes])
-    monkeypatch.setattr(recipe, "load_fcn", lambda path: pytest.fail("scored again"))
-    again = recipe.evaluate_fcn(config, dataset, jobs[0].folder)
+    monkeypatch.setattr(experiment, "load_fcn", lambda path: pytest.fail("scored again"))
+    again = experiment.evaluate_fcn(config, dataset, jobs[0].folder)
     assert (jobs[0].folder / "metrics.json").is_file()
     np.testing.assert_array_equal(again.matrices, found.matrices)
 
 
 def test_a_checkpoint_of_something_else_is_refused_by_name(tmp_path):
-    weights.save(tmp_path / "other.npz", {}, {"kind": "classifier"})
+    checkpoints.save(tmp_path / "other.npz", {}, {"kind": "classifier"})
     with pytest.raises(InputError, match=r"other\.npz.*classifier"):
-        recipe.load_fcn(tmp_path / "other.npz")
+        experiment.load_fcn(tmp_path / "other.npz")
 
 
 def test_a_data_set_that_is_not_there_is_refused_by_folder(tmp_path):
     config = load_profile("camvid", {"data_dir": str(tmp_path / "nowhere")})
     with pytest.raises(InputError, match="nowhere"):
-        recipe.prepare_data(config)
+        synthetic.prepare(config)
 
 
 @pytest.mark.parametrize("when", ["training", "scoring"])
@@ -118,14 +120,14 @@ def test_a_bad_mask_of_any_split_in_use_stops_the_work_before_it_begins(
     dataset = datasets.voc.open_voc(root, SHAPES)
     config = config.replace(eval_split=split)
     seen = []
-    monkeypatch.setattr(recipe, "predictor", lambda _: lambda images: seen.append(images))
-    monkeypatch.setattr(recipe.Trainer, "_check", lambda *_: seen.append("a step"))
+    monkeypatch.setattr(experiment, "predictor", lambda _: lambda images: seen.append(images))
+    monkeypatch.setattr(experiment.Trainer, "_check", lambda *_: seen.append("a step"))
     with pytest.raises(InputError, match=rf"{last}\.png: value 77 at \(x=0, y=0\)"):
         if when == "training":
             job = dataclasses.replace(jobs[0], folder=tmp_path / "run")
-            recipe.train_fcn(config, dataset, job)
+            experiment.train_fcn(config, dataset, job)
         else:
-            recipe.evaluate_fcn(config, dataset, jobs[0].folder)
+            experiment.evaluate_fcn(config, dataset, jobs[0].folder)
     assert seen == []
 
 
@@ -133,7 +135,7 @@ def test_an_image_that_is_trained_on_cannot_be_scored(tmp_path, tiny_shapes, set
     config, dataset, jobs = setting
     job = dataclasses.replace(jobs[0], folder=tmp_path / "run")
     with pytest.raises(InputError, match="5 images of trainval are in val too"):
-        recipe.train_fcn(config.replace(train_split="trainval"), dataset, job)
+        experiment.train_fcn(config.replace(train_split="trainval"), dataset, job)
     record = dataset.records("train")[3]
     (tmp_path / "other.jpg").symlink_to(record.image_path)
     linked = dataclasses.replace(record, name="other", image_path=tmp_path / "other.jpg")
@@ -141,7 +143,7 @@ def test_an_image_that_is_trained_on_cannot_be_scored(tmp_path, tiny_shapes, set
     with pytest.raises(
         InputError, match=f"1 images of train are in test too, such as {record.name}"
     ):
-        recipe.train_fcn(
+        experiment.train_fcn(
             config.replace(eval_split="test"), dataclasses.replace(dataset, splits=splits), job
         )
     assert not (tmp_path / "run").exists()
@@ -161,59 +163,59 @@ def copy(setting, tiny_shapes, tmp_path):
     shutil.copytree(jobs[0].folder, tmp_path / "models" / "fcn-32s")
     config = config.replace(data_dir=str(tmp_path / "data"))
     record = tmp_path / "models" / "fcn-32s" / "record.json"
-    about = runrecord.read_json(record)
-    about["config"]["data_dir"] = runrecord.relative(tmp_path / "data")
-    runrecord.write_json(record, about)
-    dataset = recipe.prepare_data(config.replace(**asdict(TINY_SHAPES)))
+    about = run_record.read_json(record)
+    about["config"]["data_dir"] = run_record.relative(tmp_path / "data")
+    run_record.write_json(record, about)
+    dataset = synthetic.prepare(config.replace(**asdict(TINY_SHAPES)))
     return config, dataset, dataclasses.replace(jobs[0], folder=tmp_path / "models" / "fcn-32s")
 
 
 def test_a_score_follows_masks_that_change_under_the_same_names(copy):
     config, dataset, job = copy
-    recipe.evaluate_fcn(config, dataset, job.folder)
+    experiment.evaluate_fcn(config, dataset, job.folder)
     repaint(dataset, "val", 1)
-    found = recipe.evaluate_fcn(config, dataset, job.folder)
+    found = experiment.evaluate_fcn(config, dataset, job.folder)
     assert found.matrix.sum(axis=1).tolist() == [0, 5 * 65 * 65, *[0] * 7]
-    kept = runrecord.read_json(job.folder / "metrics.json")
+    kept = run_record.read_json(job.folder / "metrics.json")
     assert kept["pixel_accuracy"] == found.scores.pixel_accuracy
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_finished_training_whose_data_changed_is_refused_naming_the_split(copy, split):
     config, dataset, job = copy
-    recipe.train_fcn(config, dataset, job)  # done: elsewhere, but the same images
+    experiment.train_fcn(config, dataset, job)  # done: elsewhere, but the same images
     repaint(dataset, split, 1)
     with pytest.raises(InputError, match=f"data of {split}"):
-        recipe.train_fcn(config, dataset, job)
+        experiment.train_fcn(config, dataset, job)
 
 
 def test_another_split_is_scored_beside_and_named_as_trained_on(copy, capsys):
     config, dataset, job = copy
-    recipe.evaluate_fcn(config, dataset, job.folder)
+    experiment.evaluate_fcn(config, dataset, job.folder)
     own = (job.folder / "metrics.json").read_bytes()
     capsys.readouterr()
-    recipe.evaluate_fcn(config.replace(eval_split="train"), dataset, job.folder)
-    recipe.evaluate_fcn(config.replace(eval_split="train", eval_limit=3), dataset, job.folder)
+    experiment.evaluate_fcn(config.replace(eval_split="train"), dataset, job.folder)
+    experiment.evaluate_fcn(config.replace(eval_split="train", eval_limit=3), dataset, job.folder)
     assert (job.folder / "metrics.json").read_bytes() == own
-    beside = runrecord.read_json(job.folder / "metrics-train.json")
+    beside = run_record.read_json(job.folder / "metrics-train.json")
     assert (beside["images"], beside["trained_on"]) == (12, 12)
-    assert runrecord.read_json(job.folder / "metrics-train-first-3.json")["images"] == 3
+    assert run_record.read_json(job.folder / "metrics-train-first-3.json")["images"] == 3
     assert "train: 12 of these 12 images are in train" in capsys.readouterr().err
 
 
 def test_other_data_are_scored_beside_though_files_are_called_alike(copy, tmp_path):
     config, dataset, job = copy
-    recipe.evaluate_fcn(config, dataset, job.folder)
+    experiment.evaluate_fcn(config, dataset, job.folder)
     own = (job.folder / "metrics.json").read_bytes()
     shutil.copytree(dataset.root, tmp_path / "fog")
-    fog = datasets.shapes.open_shapes(tmp_path / "fog")
+    fog = open_dataset("shapes", tmp_path / "fog")
     repaint(fog, "val", 2)
     there = config.replace(data_dir=str(tmp_path / "fog"))
-    found = recipe.evaluate_fcn(there, fog, job.folder)
+    found = experiment.evaluate_fcn(there, fog, job.folder)
     assert found.matrix.sum(axis=1)[2] == 5 * 65 * 65
     assert (job.folder / "metrics.json").read_bytes() == own
     (beside,) = job.folder.glob("metrics-val-*.json")
-    assert runrecord.read_json(beside)["data"].startswith(beside.stem[-8:])
+    assert run_record.read_json(beside)["data"].startswith(beside.stem[-8:])
 
 
 @pytest.mark.parametrize("order", [(1, 0, *range(2, 9)), tuple(range(8))])
@@ -224,7 +226,7 @@ def test_a_network_of_other_classes_is_refused_by_both_lists(copy, order):
     other = dataclasses.replace(dataset, labels=labels)
     theirs, ours = ", ".join(SHAPES.classes), ", ".join(names)
     with pytest.raises(InputError, match=f"classes {theirs}; .* labelled with {ours};"):
-        recipe.evaluate_fcn(config, other, job.folder)
+        experiment.evaluate_fcn(config, other, job.folder)
 
 
 def test_a_head_is_copied_for_equal_classes_only(setting, capsys):
@@ -232,14 +234,14 @@ def test_a_head_is_copied_for_equal_classes_only(setting, capsys):
     start = jobs[0].folder / "checkpoint.npz"
     head = "FCN/score_32/weights"
     labels = make_labels("shapes", SHAPES.classes[::-1], SHAPES.palette)
-    network = recipe.build_fcn(config, 9, 32)
-    report = recipe.start_from(network, start, labels)
+    network = experiment.build_fcn(config, 9, 32)
+    report = experiment.start_from(network, start, labels)
     assert head in report.missing and not np.any(network.named_variables()[head])
     assert "only its backbone is taken" in capsys.readouterr().err
-    arrays, _ = weights.load(start)
+    arrays, _ = checkpoints.load(start)
     kernel = "InceptionV3/Conv2d_1a_3x3/weights"
     np.testing.assert_array_equal(network.named_variables()[kernel], arrays[kernel])
-    report = recipe.start_from(network, start, dataset.labels)
+    report = experiment.start_from(network, start, dataset.labels)
     assert head not in report.missing
     np.testing.assert_array_equal(network.named_variables()[head], arrays[head])
     assert capsys.readouterr().err == ""
@@ -251,7 +253,7 @@ def test_a_picture_under_two_names_cannot_be_trained_on_and_scored(copy, tmp_pat
     shutil.copy(one.image_path, other.image_path)
     said = f"1 images of train are in val too, such as {one.name}, which is {other.name} there"
     with pytest.raises(InputError, match=said):
-        recipe.train_fcn(config, dataset, dataclasses.replace(job, folder=tmp_path / "new"))
+        experiment.train_fcn(config, dataset, dataclasses.replace(job, folder=tmp_path / "new"))
 
 
 @pytest.mark.parametrize(
@@ -269,7 +271,7 @@ def test_nothing_to_learn_or_to_score_is_refused_before_the_first_step(
     repaint(dataset, split, value)
     job = dataclasses.replace(job, folder=tmp_path / "new")
     with pytest.raises(InputError, match=said.format(SHAPES.classes[4])):
-        recipe.train_fcn(config, dataset, job)
+        experiment.train_fcn(config, dataset, job)
     assert not (job.folder / "checkpoint.npz").exists()
 
 
@@ -277,31 +279,31 @@ def test_a_split_without_a_label_has_no_score(copy):
     config, dataset, job = copy
     repaint(dataset, "val", 255)
     with pytest.raises(InputError, match="val: no pixel of its 5 masks is labelled"):
-        recipe.evaluate_fcn(config, dataset, job.folder)
+        experiment.evaluate_fcn(config, dataset, job.folder)
 
 
 def test_nobody_trains_or_scores_in_a_folder_that_another_writes_into(
     setting, tmp_path, monkeypatch
 ):
     config, dataset, jobs = setting
-    monkeypatch.setattr("fcnlib.files._PATIENCE", 0)
+    monkeypatch.setattr("fcnlib.runtime.files._PATIENCE", 0)
     folder = tmp_path / "out" / "models" / "net"
     shutil.copytree(jobs[0].folder, folder)
     (folder / "evaluation.npz").unlink(missing_ok=True)
     job = dataclasses.replace(jobs[0], folder=folder)
     with locked(tmp_path / "out"):
         # What another process holds is not in this one's list of its own.
-        monkeypatch.setattr("fcnlib.files._locked", set())
+        monkeypatch.setattr("fcnlib.runtime.files._locked", set())
         for write in (
-            lambda: recipe.train_fcn(config, dataset, job),
-            lambda: recipe.evaluate_fcn(config, dataset, folder),
+            lambda: experiment.train_fcn(config, dataset, job),
+            lambda: experiment.evaluate_fcn(config, dataset, folder),
         ):
             with pytest.raises(InputError, match="out: another run is writing into it; wait"):
                 write()
         monkeypatch.undo()
-    scored = recipe.evaluate_fcn(config, dataset, folder)
+    scored = experiment.evaluate_fcn(config, dataset, folder)
     with locked(folder):  # what is done may be read
-        again = recipe.evaluate_fcn(config, dataset, folder)
+        again = experiment.evaluate_fcn(config, dataset, folder)
     np.testing.assert_array_equal(scored.matrices, again.matrices)
 
 
@@ -314,5 +316,5 @@ def test_masks_of_two_splits_with_other_palettes_are_refused(setting, tiny_shape
     config = setting[0].replace(data_dir=str(tmp_path / "shapes"))
     dataset = datasets.open_dataset("shapes", tmp_path / "shapes")
     with pytest.raises(InputError, match=r"index \d is #\w* in its palette") as caught:
-        recipe.train_fcn(config, dataset, recipe.chain(config, tmp_path)[0])
+        experiment.train_fcn(config, dataset, experiment.chain(config, tmp_path)[0])
     assert "val_0000" in str(caught.value) and "train_0000" in str(caught.value)

@@ -12,10 +12,11 @@ import pytest
 from notebook_maker import write_notebook
 from PIL import Image
 
-from fcnlib import pages, report, run_contents, runrecord
 from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES
+from fcnlib.runtime import run_record
+from fcntools.workbook import html_pages, report, run_contents
 
 
 def picture(path: Path, width: int, height: int, told: dict | None = None) -> None:
@@ -23,7 +24,7 @@ def picture(path: Path, width: int, height: int, told: dict | None = None) -> No
     Image.new("RGB", (width, height)).save(path)
     if told:
         path.with_suffix(".svg").write_text("<svg/>")
-        runrecord.write_json(path.with_suffix(".json"), told)
+        run_record.write_json(path.with_suffix(".json"), told)
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def finished(tmp_path):
     out = tmp_path / "run 1"
     for name in ("00_data", "03_skip fusion"):
         path = write_notebook(out / "notebooks" / f"{name}.ipynb", "1 + 1")
-        pages.write_page(path)
+        html_pages.write_page(path)
     told = {"title": "Skips help <b>borders</b>", "alt": 'Bars, "8s" highest'}
     picture(out / "figures" / "03_skip fusion" / "bars #1.png", 400, 300, told)
     picture(out / "figures" / "03_skip fusion" / "wide.png", 900, 200)
@@ -41,16 +42,16 @@ def finished(tmp_path):
         row = {"network": f"FCN-{stride}s", "split": "val", "images": 5, "mean_iou": value}
         row |= {"pixel_accuracy": 0.9, "mean_accuracy": 0.8, "frequency_weighted_iou": 0.85}
         folder = out / "models" / f"fcn-{stride}s"
-        runrecord.write_json(folder / "metrics.json", row | {"iou": iou})
+        run_record.write_json(folder / "metrics.json", row | {"iou": iou})
     (out / "tables").mkdir()
     (out / "tables" / "costs.csv").write_text("what,seconds\n<i>all</i>,12.3456789\nrest,7\n")
-    runrecord.write_json(out / "tables" / "costs.json", {"title": "Costs & time", "note": "One."})
+    run_record.write_json(out / "tables" / "costs.json", {"title": "Costs & time", "note": "One."})
     (out / "tables" / "bare.csv").write_text("a\n" + "1\n" * 70)
     extra = {"state": "finished", "profile": "quick", "notebooks": {"00_data": {"seconds": 75.0}}}
-    record = runrecord.capture(
-        Config(), started=runrecord.start(), device={"device": "CPU"}, extra=extra
+    record = run_record.capture(
+        Config(), started=run_record.start(), device={"device": "CPU"}, extra=extra
     )
-    runrecord.write_json(out / "record.json", record)
+    run_record.write_json(out / "record.json", record)
     return out
 
 
@@ -99,18 +100,18 @@ def test_titles_are_text_and_alt_text_comes_from_the_notebook(finished):
 
 
 def test_a_gain_counts_from_where_the_network_starts(finished):
-    row = runrecord.read_json(finished / "models" / "fcn-32s" / "metrics.json")
+    row = run_record.read_json(finished / "models" / "fcn-32s" / "metrics.json")
     row |= {"network": "FCN-32s, same steps", "mean_iou": 0.55}
-    runrecord.write_json(finished / "models" / "fcn-32s-longer" / "metrics.json", row)
+    run_record.write_json(finished / "models" / "fcn-32s-longer" / "metrics.json", row)
     rows = [(row["name"], row["gain"]) for row in run_contents.networks(finished)]
     names = ["FCN-32s", "FCN-32s, same steps", "FCN-16s", "FCN-8s"]
     assert rows == list(zip(names, [None, "+5.0", "+12.5", "+7.5"], strict=True))
 
 
 def test_a_failed_run_says_so(finished):
-    record = runrecord.read_json(finished / "record.json")
+    record = run_record.read_json(finished / "record.json")
     record |= {"state": "failed", "failure": "03_skip failed in cell 2 of 9"}
-    runrecord.write_json(finished / "record.json", record)
+    run_record.write_json(finished / "record.json", record)
     text = report.build(finished).read_text(encoding="utf-8")
     assert "The run failed: 03_skip failed in cell 2 of 9" in text
     assert 'role="alert"' in text
@@ -118,8 +119,8 @@ def test_a_failed_run_says_so(finished):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_number_is_not_taken_for_yes_or_no(finished, seed):
-    record = runrecord.read_json(finished / "record.json") | {"seed": seed, "dirty": False}
-    runrecord.write_json(finished / "record.json", record)
+    record = run_record.read_json(finished / "record.json") | {"seed": seed, "dirty": False}
+    run_record.write_json(finished / "record.json", record)
     text = report.build(finished).read_text(encoding="utf-8")
     assert f"<dt>seed</dt><dd>{seed}</dd>" in text
     assert "<dt>dirty</dt><dd>no</dd>" in text
@@ -145,7 +146,7 @@ def test_half_written_files_do_not_stop_the_page(finished):
     (finished / "record.json").write_text("{")
     (finished / "models" / "fcn-8s" / "metrics.json").write_text("[1]")
     for number, junk in enumerate(({"scores": 3}, {"mean_iou": "x"}, {"mean_iou": 1, "iou": "x"})):
-        runrecord.write_json(finished / "models" / f"junk-{number}" / "metrics.json", junk)
+        run_record.write_json(finished / "models" / f"junk-{number}" / "metrics.json", junk)
     (finished / "notebooks" / "00_data.ipynb").write_text("{")
     (finished / "figures" / "03_skip fusion" / "wide.png").write_bytes(b"")
     (finished / "tables" / "bare.csv").write_text("")
@@ -171,7 +172,7 @@ def test_a_page_needs_no_network(tmp_path):
     state = {"version_major": 2, "version_minor": 0, "state": {"m": {"model_name": "VBoxModel"}}}
     node.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": state}
     nbformat.write(node, tmp_path / "01_a.ipynb")
-    page = pages.write_page(tmp_path / "01_a.ipynb")
+    page = html_pages.write_page(tmp_path / "01_a.ipynb")
     text = page.read_text(encoding="utf-8")
     assert re.findall(r'<script[^>]*src="([^"]*)"', text) == []
     assert re.findall(r'<link[^>]*href="([^"]*)"', text) == []
@@ -183,8 +184,8 @@ def test_a_page_needs_no_network(tmp_path):
 
 
 def test_no_notebook_no_page(tmp_path):
-    assert pages.write_page(tmp_path / "01_a.ipynb") is None
-    assert pages.heading(tmp_path / "01_a.ipynb") == "01_a"
+    assert html_pages.write_page(tmp_path / "01_a.ipynb") is None
+    assert html_pages.heading(tmp_path / "01_a.ipynb") == "01_a"
 
 
 ROW = {
@@ -203,7 +204,7 @@ ROW = {
 
 
 def summary(results: Path, dataset: str, *rows: dict) -> None:
-    runrecord.write_json(results / dataset / "summary.json", list(rows))
+    run_record.write_json(results / dataset / "summary.json", list(rows))
 
 
 def test_the_readmes_table(tmp_path):
@@ -248,7 +249,7 @@ def test_results_that_are_not_complete_are_refused(tmp_path):
 
 def test_metrics_written_by_numpy_are_read(tmp_path):
     scores = {"mean_iou": np.float64(0.5), "iou": np.array([0.5, np.nan])}
-    runrecord.write_json(tmp_path / "models" / "fcn-4s" / "metrics.json", {"scores": scores})
+    run_record.write_json(tmp_path / "models" / "fcn-4s" / "metrics.json", {"scores": scores})
     (row,) = run_contents.networks(tmp_path)
     assert (row["name"], row["mean_iou"], row["iou"]) == ("FCN-4s", 0.5, [0.5, None])
     assert json.dumps(row)

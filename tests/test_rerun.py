@@ -4,15 +4,16 @@ import pytest
 from click.testing import CliRunner
 from conftest import TINY_SHAPES
 
-from fcnlib import cli, rerun, runrecord
 from fcnlib.config import ROOT, Config, load_profile, parse_setting, profiles
+from fcnlib.runtime import run_record
+from fcntools.cli import main, rerun
 
 
 def write(folder, **changed):
     """Write a record as a run of now would."""
-    record = runrecord.capture(Config(), started=runrecord.start(), device={"device": "CPU"})
+    record = run_record.capture(Config(), started=run_record.start(), device={"device": "CPU"})
     record |= {"command": "fcnlib train --set seed=3 --out x --resume", **changed}
-    runrecord.write_json(folder / "record.json", record)
+    run_record.write_json(folder / "record.json", record)
     return folder / "record.json"
 
 
@@ -33,7 +34,7 @@ def test_a_record_of_now_has_not_changed_but_for_edits(tmp_path):
 
 
 def test_code_versions_and_data_that_changed_are_named(tmp_path, tiny_shapes):
-    versions = runrecord.versions() | {"numpy": "1.0"}
+    versions = run_record.versions() | {"numpy": "1.0"}
     path = write(
         tmp_path, commit="0" * 40, versions=versions, data={"train": "f" * 16, "initial": "0" * 16}
     )
@@ -55,7 +56,7 @@ def test_code_versions_and_data_that_changed_are_named(tmp_path, tiny_shapes):
 )
 def test_what_cannot_be_repeated_is_one_line_and_status_2(tmp_path, changed, complaint):
     path = write(tmp_path, **changed)
-    done = CliRunner().invoke(cli.main, ["rerun", str(path), "--out", str(tmp_path / "out")])
+    done = CliRunner().invoke(main.main, ["rerun", str(path), "--out", str(tmp_path / "out")])
     assert done.exit_code == 2 and complaint in done.output and done.output.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
@@ -64,15 +65,15 @@ def test_a_run_is_not_repeated_onto_itself(tmp_path):
     path = write(tmp_path / "run" / "models" / "fcn-32s")
     for place in (path, path.parent):
         words = ["rerun", str(place), "--out", str(tmp_path / "run")]
-        done = CliRunner().invoke(cli.main, words)
+        done = CliRunner().invoke(main.main, words)
         assert done.exit_code == 2 and "holds the run to repeat" in done.output
 
 
 def test_the_verdict_compares_the_scores(tmp_path):
     old, new = tmp_path / "fcn-32s", tmp_path / "out" / "models" / "fcn-32s"
-    runrecord.write_json(old / "metrics.json", {"mean_iou": 0.5})
+    run_record.write_json(old / "metrics.json", {"mean_iou": 0.5})
     assert rerun.verdict(old, tmp_path / "out") == ""
-    runrecord.write_json(new / "metrics.json", {"mean_iou": 0.25})
+    run_record.write_json(new / "metrics.json", {"mean_iou": 0.25})
     assert rerun.verdict(old / "record.json", tmp_path / "out") == "mean IoU 50.00 then, 25.00 now"
-    runrecord.write_json(new / "metrics.json", {"mean_iou": 0.5})
+    run_record.write_json(new / "metrics.json", {"mean_iou": 0.5})
     assert rerun.verdict(old / "record.json", tmp_path / "out").startswith("the same")

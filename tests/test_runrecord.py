@@ -8,14 +8,14 @@ import sys
 
 import numpy as np
 
-from fcnlib import runrecord
 from fcnlib.config import ROOT, Config
+from fcnlib.runtime import run_record
 
 
 def record(**changes):
     config = Config().replace(seed=7, data_dir="/somewhere/far/camvid", **changes)
-    return runrecord.capture(
-        config, started=runrecord.start(), device={"device": "CPU"}, extra={"note": "hi"}
+    return run_record.capture(
+        config, started=run_record.start(), device={"device": "CPU"}, extra={"note": "hi"}
     )
 
 
@@ -34,8 +34,10 @@ def test_a_record_tells_how_a_result_was_made():
 
 
 def test_another_seed_than_the_configurations_can_be_named():
-    start = runrecord.start()
-    assert runrecord.capture(Config(), started=start, device={"device": "CPU"}, seed=0)["seed"] == 0
+    start = run_record.start()
+    assert (
+        run_record.capture(Config(), started=start, device={"device": "CPU"}, seed=0)["seed"] == 0
+    )
 
 
 def test_a_record_names_no_host_and_no_place(monkeypatch):
@@ -48,7 +50,7 @@ def test_a_record_names_no_host_and_no_place(monkeypatch):
         "/somewhere/out",
     ]
     monkeypatch.setattr(sys, "argv", words)
-    monkeypatch.delenv(runrecord.COMMAND_VARIABLE, raising=False)
+    monkeypatch.delenv(run_record.COMMAND_VARIABLE, raising=False)
     found = record()
     text = json.dumps(found)
     assert socket.gethostname() not in text
@@ -61,10 +63,10 @@ def test_a_record_names_no_host_and_no_place(monkeypatch):
 
 def test_a_kernel_names_the_runners_command(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/x/ipykernel_launcher.py", "-f", "/tmp/kernel-1.json"])
-    monkeypatch.setenv(runrecord.COMMAND_VARIABLE, "fcnlib run")
-    assert runrecord.command() == "fcnlib run"
-    monkeypatch.delenv(runrecord.COMMAND_VARIABLE)
-    assert runrecord.command() == "jupyter lab"
+    monkeypatch.setenv(run_record.COMMAND_VARIABLE, "fcnlib run")
+    assert run_record.command() == "fcnlib run"
+    monkeypatch.delenv(run_record.COMMAND_VARIABLE)
+    assert run_record.command() == "jupyter lab"
 
 
 def git(folder, *words):
@@ -74,38 +76,38 @@ def git(folder, *words):
 
 
 def test_the_state_of_a_checkout(tmp_path):
-    assert runrecord.git_state(tmp_path) == (None, None)
+    assert run_record.git_state(tmp_path) == (None, None)
     git(tmp_path, "init", "-q")
-    assert runrecord.git_state(tmp_path) == (None, None)  # no commit yet
+    assert run_record.git_state(tmp_path) == (None, None)  # no commit yet
     (tmp_path / "fcnlib").mkdir()
     (tmp_path / "fcnlib" / "a.py").write_text("a = 1\n")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "one")
     head = git(tmp_path, "rev-parse", "HEAD")
-    assert runrecord.git_state(tmp_path) == (head, False)
+    assert run_record.git_state(tmp_path) == (head, False)
     (tmp_path / "README.md").write_text("decides no number\n")
-    assert runrecord.git_state(tmp_path) == (head, False)
+    assert run_record.git_state(tmp_path) == (head, False)
     (tmp_path / "fcnlib" / "b.py").write_text("b = 1\n")
-    assert runrecord.git_state(tmp_path) == (head, True)
-    assert runrecord.git_state(tmp_path / "fcnlib") == (None, None)  # inside someone else's
+    assert run_record.git_state(tmp_path) == (head, True)
+    assert run_record.git_state(tmp_path / "fcnlib") == (None, None)  # inside someone else's
 
 
 def test_a_record_names_the_commit_that_ran_and_not_what_came_meanwhile(monkeypatch):
     states = iter([("a" * 40, False), ("b" * 40, True)])
-    monkeypatch.setattr(runrecord, "git_state", lambda root: next(states))
+    monkeypatch.setattr(run_record, "git_state", lambda root: next(states))
     found = record()
     assert (found["commit"], found["dirty"]) == ("a" * 40, False)
 
 
 def test_steal_is_a_share_of_the_time_between(monkeypatch):
     times = iter([["cpu  10 0 10 80 0 0 0 5 0 0"], ["cpu  30 0 30 120 0 0 0 25 0 0"]])
-    real = runrecord._lines
+    real = run_record._lines
     monkeypatch.setattr(
-        runrecord, "_lines", lambda path: next(times) if path == "/proc/stat" else real(path)
+        run_record, "_lines", lambda path: next(times) if path == "/proc/stat" else real(path)
     )
     assert record()["steal"] == 0.2  # 20 of 100
 
 
 def test_steal_is_unknown_without_proc_stat(monkeypatch):
-    monkeypatch.setattr(runrecord, "_lines", lambda path: [])
+    monkeypatch.setattr(run_record, "_lines", lambda path: [])
     assert record()["steal"] is None

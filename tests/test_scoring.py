@@ -9,16 +9,16 @@ import pytest
 from model_maker import write_network
 from test_own_data import write_devkit
 
-from fcnlib import scoring
-from fcnlib.checkpoints import load_fcn
-from fcnlib.compat import tf
+from fcnlib.builders import load_fcn
 from fcnlib.config import Config
 from fcnlib.errors import InputError
-from fcnlib.files import locked
-from fcnlib.inference import Segmenter
 from fcnlib.labels import VOC, make_labels, voc_palette
-from fcnlib.runrecord import write_json
-from fcnlib.scoring import Reading
+from fcnlib.runtime.compat import tf
+from fcnlib.runtime.files import locked
+from fcnlib.runtime.run_record import write_json
+from fcntools.analysis import scoring
+from fcntools.analysis.scoring import Reading
+from fcntools.inference.segmenter import Segmenter
 
 LETTERS = make_labels("letters", tuple("abcdefghi"), voc_palette(9))
 IMAGES = np.random.default_rng(3).integers(0, 256, [2, 40, 50, 3], np.uint8)
@@ -127,6 +127,6 @@ def test_another_splits_figures_lie_beside_and_say_what_was_trained_on(tmp_path,
 
 
 def test_a_folder_that_another_writes_into_is_not_scored(folder, monkeypatch):
-    monkeypatch.setattr("fcnlib.files._PATIENCE", 0)
+    monkeypatch.setattr("fcnlib.runtime.files._PATIENCE", 0)
     with locked(folder), pytest.raises(InputError, match="fcn-8s: another run is writing into it"):
         scoring.benchmark(Config(), folder)

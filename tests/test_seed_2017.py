@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fcnlib import metrics
-from fcnlib.compat import tf
-from fcnlib.diagnosis import mean_iou_2017
-from fcnlib.seed_2017 import Decoder2017
+from fcnlib.runtime.compat import tf
+from fcntools.analysis.diagnosis import mean_iou_2017
+from fcntools.analysis.fcn_2017 import Decoder2017
 
 THIN = {"depth_multiplier": 0.1, "min_depth": 4}
 

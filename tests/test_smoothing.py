@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fcnlib import smoothing
-from fcnlib.smoothing import by_place, by_place_and_colour
+from fcntools.inference import smoothing
+from fcntools.inference.smoothing import by_place, by_place_and_colour
 
 RANDOM = np.random.default_rng(3)
 

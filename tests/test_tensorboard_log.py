@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from fcnlib.errors import InputError
-from fcnlib.tensorboard_log import write_events
+from fcntools.workbook.tensorboard import write_events
 
 LOG = "step,stage,learning_rate,loss,images_per_second,seconds,mean_iou\n"
 

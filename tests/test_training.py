@@ -7,13 +7,13 @@ import signal
 import numpy as np
 import pytest
 
-from fcnlib import weights
+from fcnlib import checkpoints
 from fcnlib.backbone import stateless_dropout
-from fcnlib.compat import slim, tf
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.losses import pixel_cross_entropy
-from fcnlib.slim_module import SlimModule
+from fcnlib.runtime.compat import slim, tf
+from fcnlib.slim import SlimModule
 from fcnlib.training import CHECKPOINT, PREVIOUS, Stage, Trainer, learning_rate
 
 STAGES = (Stage("head", 3, 1e-2, backbone=False, frozen=True), Stage("all", 4, 1e-3))
@@ -146,7 +146,7 @@ def test_averages_are_what_is_scored_and_kept(tmp_path):
         look = lambda: seen.append(values(net)) or 0.0  # noqa: E731
         options = {"meta": {}, "evaluate": look, "evaluate_every": 1}
         Trainer(net, STAGES[1:], batches, loss, config, folder, **options).run("test")
-        return seen, weights.load(folder / CHECKPOINT)[0]
+        return seen, checkpoints.load(folder / CHECKPOINT)[0]
 
     (plain, _), (averaged, kept) = run(tmp_path / "a"), run(tmp_path / "b", weight_average=0.5)
     name = "FCN/score_32/weights"
@@ -170,9 +170,9 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
         trainer(network(), tmp_path, STAGES[:1]).run("test", resume=True)
     other = trainer(network(), tmp_path)
     other.meta = {"kind": "fcn", "settings": {"seed": 2}, "labels": {"classes": ["a"]}}
-    arrays, meta = weights.load(tmp_path / CHECKPOINT)
+    arrays, meta = checkpoints.load(tmp_path / CHECKPOINT)
     known = {"settings": {"seed": 1, "gone": 0}, "labels": {"classes": ["b"]}}
-    weights.save(tmp_path / CHECKPOINT, arrays, meta | known)
+    checkpoints.save(tmp_path / CHECKPOINT, arrays, meta | known)
     with pytest.raises(InputError, match=r"other settings \(settings\.seed, labels\.classes\)"):
         other.run("test", resume=True)
 
@@ -196,7 +196,7 @@ def test_a_nan_is_not_saved_and_what_was_saved_before_is_whole(tmp_path, last):
     with pytest.raises(InputError, match=r"after 7 steps: \S+ holds a NaN .* learning rate"):
         made = trainer(network(), tmp_path, stages, loss=spoilt([6], np.nan), checkpoint_seconds=0)
         made.run("test")
-    arrays, meta = weights.load(tmp_path / CHECKPOINT)
+    arrays, meta = checkpoints.load(tmp_path / CHECKPOINT)
     assert meta["step"] == 6 and not meta["finished"]
     assert all(np.isfinite(array).all() for array in arrays.values())
 
@@ -219,12 +219,12 @@ def test_a_training_that_float16_cannot_do_stops_and_says_so(tmp_path, steps, sa
         reason = rf"finite in {said} steps in a row up to step {said - 1}, images a, b: float16"
         with pytest.raises(InputError, match=reason):
             trainer(network(), tmp_path, (Stage("all", steps, 1e-3),), **words).run("", resume)
-    assert weights.load(tmp_path / CHECKPOINT)[1]["step"] == said - 1
+    assert checkpoints.load(tmp_path / CHECKPOINT)[1]["step"] == said - 1
 
 
 def test_the_checkpoint_says_what_it_is(tmp_path):
     trainer(network(), tmp_path).run("test")
-    arrays, meta = weights.load(tmp_path / "checkpoint.npz")
+    arrays, meta = checkpoints.load(tmp_path / "checkpoint.npz")
     assert meta["kind"] == "fcn" and meta["step"] == 7 and meta["finished"]
     assert not any(name.startswith("optimizer/") for name in arrays)
 
@@ -265,7 +265,7 @@ def undisturbed(tmp_path_factory):
 
 def test_ctrl_c_ends_the_step_and_saves_it_whenever_it_comes(tmp_path, undisturbed):
     path = cut_short(tmp_path)
-    assert weights.load(path)[1]["step"] == 6  # the one that was under way is counted
+    assert checkpoints.load(path)[1]["step"] == 6  # the one that was under way is counted
     for name, value in finish(tmp_path).items():
         np.testing.assert_array_equal(value, undisturbed[name], err_msg=name)
 
@@ -288,11 +288,11 @@ def test_a_checkpoint_with_a_nan_falls_back_to_the_one_before_and_says_so(
 ):
     """As older versions wrote them."""
     path = cut_short(tmp_path)
-    arrays, meta = weights.load(path)
+    arrays, meta = checkpoints.load(path)
     arrays[name] = arrays[name] * np.nan
     with monkeypatch.context() as patch:
-        patch.setattr(weights, "require_finite", lambda *_: None)
-        weights.save(path, arrays, meta)
+        patch.setattr(checkpoints, "require_finite", lambda *_: None)
+        checkpoints.save(path, arrays, meta)
     for key, value in finish(tmp_path).items():
         np.testing.assert_array_equal(value, undisturbed[key], err_msg=key)
     said = capsys.readouterr().err

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from fcnlib.errors import InputError
-from fcnlib.unpacking import unpack
+from fcntools.data.unpacking import unpack
 
 FILES = {"a.txt": b"1", "deep/er/b.bin": bytes(range(256)) * 40, "deep/empty": b""}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fcnlib.compat import tf
+from fcnlib.runtime.compat import tf
 from fcnlib.upsampling import bilinear_kernel, diagonal_kernel, pad_to_grid, transposed, upsample
 
 

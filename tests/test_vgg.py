@@ -5,10 +5,10 @@ import pytest
 
 from fcnlib.backbone import Classifier, features
 from fcnlib.blocks import BACKBONES, VGG_16
-from fcnlib.compat import slim, tf
 from fcnlib.geometry import fields, grid_size
 from fcnlib.network import FCN
-from fcnlib.slim_module import SlimModule
+from fcnlib.runtime.compat import slim, tf
+from fcnlib.slim import SlimModule
 from fcnlib.upsampling import diagonal_kernel, transposed, upsample
 
 THIN = {"backbone": "vgg_16", "depth_multiplier": 0.05, "min_depth": 4}

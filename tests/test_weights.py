@@ -6,9 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from fcnlib import weights
-from fcnlib.compat import tf
+from fcnlib import checkpoints
 from fcnlib.errors import InputError
+from fcnlib.runtime.compat import tf
 
 ARRAYS = {
     "a/weights": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
@@ -20,8 +20,8 @@ META = {"kind": "fcn", "classes": ["x", "y"], "nothing": None}
 
 def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
     path = tmp_path / "new" / "c.npz"
-    weights.save(path, ARRAYS, META)
-    arrays, meta = weights.load(path)
+    checkpoints.save(path, ARRAYS, META)
+    arrays, meta = checkpoints.load(path)
     assert meta == META and list(arrays) == list(ARRAYS)
     for name, value in ARRAYS.items():
         assert arrays[name].dtype == value.dtype and arrays[name].shape == value.shape
@@ -31,15 +31,15 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
 
 @pytest.mark.parametrize("half", [False, True])
 def test_the_same_content_gives_the_same_bytes(tmp_path, monkeypatch, half):
-    weights.save(tmp_path / "a.npz", ARRAYS, META, half)
+    checkpoints.save(tmp_path / "a.npz", ARRAYS, META, half)
     monkeypatch.setattr("time.time", lambda: 2e9)
-    weights.save(tmp_path / "b.npz", ARRAYS, META, half)
+    checkpoints.save(tmp_path / "b.npz", ARRAYS, META, half)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 def test_half_precision_is_for_kernels_only(tmp_path):
-    weights.save(tmp_path / "c.npz", ARRAYS, META, half=True)
-    arrays, _ = weights.load(tmp_path / "c.npz")
+    checkpoints.save(tmp_path / "c.npz", ARRAYS, META, half=True)
+    arrays, _ = checkpoints.load(tmp_path / "c.npz")
     assert arrays["a/weights"].dtype == np.float32
     np.testing.assert_array_equal(
         arrays["a/weights"], ARRAYS["a/weights"].astype(np.float16).astype(np.float32)
@@ -51,49 +51,49 @@ def test_half_precision_is_for_kernels_only(tmp_path):
 def test_what_is_not_finite_is_not_written(tmp_path, half, value):
     """In float16 kernels end at 65504."""
     path = tmp_path / "c.npz"
-    weights.save(path, ARRAYS, META)
+    checkpoints.save(path, ARRAYS, META)
     bad = ARRAYS | {"a/weights": np.full([2, 3], value, np.float32)}
     with pytest.raises(InputError, match=r"c\.npz: a/weights holds a NaN or an infinity"):
-        weights.save(path, bad, META, half)
-    np.testing.assert_array_equal(weights.load(path)[0]["a/weights"], ARRAYS["a/weights"])
+        checkpoints.save(path, bad, META, half)
+    np.testing.assert_array_equal(checkpoints.load(path)[0]["a/weights"], ARRAYS["a/weights"])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
 def test_a_file_cut_short_is_refused_by_name(tmp_path, share):
     path = tmp_path / "c.npz"
-    weights.save(path, ARRAYS, META)
+    checkpoints.save(path, ARRAYS, META)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(InputError, match=r"c\.npz"):
-        weights.load(path)
+        checkpoints.load(path)
 
 
 def test_a_flipped_bit_is_noticed(tmp_path):
     path = tmp_path / "c.npz"
-    weights.save(path, ARRAYS, META)
+    checkpoints.save(path, ARRAYS, META)
     data = bytearray(path.read_bytes())
     at = bytes(data).index(ARRAYS["a/weights"].tobytes())
     data[at] ^= 1
     path.write_bytes(data)
     with pytest.raises(InputError, match="CRC"):
-        weights.load(path)
+        checkpoints.load(path)
 
 
 def test_no_pickle_is_loaded(tmp_path):
     path = tmp_path / "c.npz"
-    weights.save(path, ARRAYS, META)
+    checkpoints.save(path, ARRAYS, META)
     with zipfile.ZipFile(path, "a") as archive, archive.open("evil.npy", "w") as file:
         np.lib.format.write_array(file, np.array([{"a": 1}], object), allow_pickle=True)
     with pytest.raises(InputError, match=r"c\.npz"):
-        weights.load(path)
+        checkpoints.load(path)
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
     path = tmp_path / "c.npz"
-    weights.save(path, ARRAYS, META)
+    checkpoints.save(path, ARRAYS, META)
     with pytest.raises(ValueError):
-        weights.save(path, {"bad": np.array([object()])}, META)
-    assert weights.load(path)[1] == META
+        checkpoints.save(path, {"bad": np.array([object()])}, META)
+    assert checkpoints.load(path)[1] == META
 
 
 def variables():
@@ -102,7 +102,7 @@ def variables():
 
 def test_transplant_tells_what_became_of_each_name():
     target = variables() | {"FCN/score/weights": tf.Variable([1.0])}
-    report = weights.transplant(ARRAYS, target, may_miss=("FCN/",), may_skip=("step",))
+    report = checkpoints.transplant(ARRAYS, target, may_miss=("FCN/",), may_skip=("step",))
     assert report.copied == ("a/weights", "a/beta")
     assert report.missing == ("FCN/score/weights",) and report.skipped == ("step",)
     np.testing.assert_array_equal(target["a/weights"], ARRAYS["a/weights"])
@@ -122,7 +122,7 @@ def test_a_misfit_is_refused_by_name_and_nothing_is_changed(change, words):
     arrays = {k: v for k, v in {**ARRAYS, **change}.items() if v is not None}
     target = variables()
     with pytest.raises(InputError) as caught:
-        weights.transplant(arrays, target, may_skip=("step",), source="file.npz")
+        checkpoints.transplant(arrays, target, may_skip=("step",), source="file.npz")
     for word in ["file.npz", *words]:
         assert word in str(caught.value)
     assert not any(np.any(v) for v in target.values())
@@ -130,8 +130,8 @@ def test_a_misfit_is_refused_by_name_and_nothing_is_changed(change, words):
 
 def test_a_place_that_cannot_be_written_is_named_and_the_old_file_kept(tmp_path):
     path = tmp_path / "net.npz"
-    weights.save(path, {"a": np.ones(3)}, {"n": 1})
+    checkpoints.save(path, {"a": np.ones(3)}, {"n": 1})
     (tmp_path / "previous.npz").mkdir()  # in the way of the old one
     with pytest.raises(InputError, match="cannot be written"):
-        weights.save(path, {"a": np.zeros(3)}, {"n": 2}, previous=tmp_path / "previous.npz")
-    assert weights.load(path)[1] == {"n": 1}
+        checkpoints.save(path, {"a": np.zeros(3)}, {"n": 2}, previous=tmp_path / "previous.npz")
+    assert checkpoints.load(path)[1] == {"n": 1}

@@ -12,13 +12,13 @@ import pytest
 from model_maker import write_network
 from PIL import Image
 
-from fcnlib import widgets
 from fcnlib.datasets import open_dataset
 from fcnlib.errors import InputError
-from fcnlib.inspector_panel import draw, pixel_at
 from fcnlib.labels import SHAPES
-from fcnlib.readings import Readings
-from fcnlib.widgets import SkipInspector
+from fcntools.inspector import widget
+from fcntools.inspector.figure import draw, pixel_at
+from fcntools.inspector.score_map_cache import Readings
+from fcntools.inspector.widget import SkipInspector
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def inspector(readings):
 def drawings(monkeypatch):
     """Return a list that grows with every drawing."""
     calls = []
-    monkeypatch.setattr(widgets, "draw", lambda *args: calls.append(args) or draw(*args))
+    monkeypatch.setattr(widget, "draw", lambda *args: calls.append(args) or draw(*args))
     return calls
 
 
@@ -166,7 +166,7 @@ def test_a_change_from_another_thread_waits_for_its_turn(inspector, monkeypatch)
         assert finish.wait(20)
         return draw(*args)
 
-    monkeypatch.setattr(widgets, "draw", slow)
+    monkeypatch.setattr(widget, "draw", slow)
     cell = threading.Thread(target=setattr, args=(inspector.weights[8], "value", 0.5))
     cell.start()
     assert drawing.wait(20)
@@ -199,10 +199,10 @@ def test_200_moves_leave_nothing_behind(inspector):
 
 def test_it_shows_controls_to_a_person_and_a_picture_to_a_runner(inspector, monkeypatch):
     shown = []
-    monkeypatch.setattr(widgets, "display", lambda *things: shown.append(things[0]))
-    monkeypatch.delenv(widgets.HEADLESS, raising=False)
+    monkeypatch.setattr(widget, "display", lambda *things: shown.append(things[0]))
+    monkeypatch.delenv(widget.HEADLESS, raising=False)
     inspector.show()
-    monkeypatch.setenv(widgets.HEADLESS, "1")
+    monkeypatch.setenv(widget.HEADLESS, "1")
     inspector.show()
     assert shown[0] is inspector.box
     assert shown[1].data == draw(inspector.view, compact=True)

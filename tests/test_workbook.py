@@ -13,19 +13,19 @@ from conftest import TINY_SHAPES
 from notebook_maker import PARAMETERS, write_notebook
 from PIL import Image
 
-from fcnlib import notebook_files, run_progress, stamps, workbook
 from fcnlib.config import ROOT, load_profile
 from fcnlib.errors import InputError
-from fcnlib.files import locked
-from fcnlib.run_progress import RunProgress, Share
+from fcnlib.runtime.files import locked
+from fcntools.workbook import notebooks, run_cache, run_progress, runner
+from fcntools.workbook.run_progress import RunProgress, Share
 
-SOURCE_DIGEST = stamps.source_digest
+SOURCE_DIGEST = run_cache.source_digest
 
 
 @pytest.fixture(autouse=True)
 def still_sources(monkeypatch):
     """Digest the sources once: what else works on them meanwhile is no reason to run again."""
-    monkeypatch.setattr(stamps, "source_digest", lambda: "sources")
+    monkeypatch.setattr(run_cache, "source_digest", lambda: "sources")
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def place(tmp_path, tiny_shapes):
 
 def job(place: Path, settings=(), only=(), out=None, at_once=2):
     out = out or place / "out {0} é"
-    return workbook.prepare(str(place / "small.toml"), settings, only, out, place / "nb", at_once)
+    return runner.prepare(str(place / "small.toml"), settings, only, out, place / "nb", at_once)
 
 
 def run(place: Path, resume=False, **more):
     """Run; return what was shown."""
     stream = io.StringIO()
-    workbook.run(job(place, **more), resume, stream)
+    runner.run(job(place, **more), resume, stream)
     return stream.getvalue()
 
 
@@ -134,11 +134,11 @@ def test_data_that_changed_are_named_and_what_was_made_from_them_is_made_again(p
 
 def failure(place: Path, cell: str, **more) -> tuple[str, Path]:
     two(place, cell)
-    with pytest.raises(workbook.NotebookFailed) as caught:
+    with pytest.raises(runner.NotebookFailed) as caught:
         run(place, **more)
     out = place / "out {0} é"
     assert log(place) == ["a"]  # the notebook after it did not run
-    assert stamps.read(out, "00_a") is None
+    assert run_cache.read(out, "00_a") is None
     assert not (out / ".stamps" / "00_a.json").exists()
     record = json.loads((out / "record.json").read_text())
     assert (record["state"], record["failure"]) == ("failed", "00_a failed in cell 5 of 5")
@@ -229,7 +229,7 @@ def test_two_run_at_once_and_each_file_is_its_own(place):
     assert sorted(words) == ["a", "b", "c"] and words.index("a") < words.index("b")
     assert shown.startswith("[1/3] 00_a\n[3/3] 02_c\n")
     out = place / "out {0} é"
-    assert {n: stamps.files(out, n) for n in ("00_a", "01_b", "02_c")} == {
+    assert {n: run_cache.files(out, n) for n in ("00_a", "01_b", "02_c")} == {
         "00_a": ["tables/a.csv"],
         "01_b": ["tables/b.csv"],
         "02_c": ["tables/c.csv"],
@@ -249,13 +249,13 @@ def test_what_runs_beside_a_failing_notebook_ends_and_nothing_begins(place):
     write_notebook(nb / "01_b.ipynb", meet(place, "b", "a"), late, log_cell(place, "b"), needs=[])
     write_notebook(nb / "02_c.ipynb", log_cell(place, "c"), needs=[])
     stream = io.StringIO()
-    with pytest.raises(workbook.NotebookFailed, match="00_a failed in cell 4 of 4"):
-        workbook.run(job(place, at_once=2), stream=stream)
+    with pytest.raises(runner.NotebookFailed, match="00_a failed in cell 4 of 4"):
+        runner.run(job(place, at_once=2), stream=stream)
     assert log(place) == ["b"]
     shown = stream.getvalue()
     assert "ZeroDivisionError" in shown[: shown.index("01_b: done")], "at once, not at the end"
     out = place / "out {0} é"
-    assert stamps.read(out, "01_b") and not stamps.read(out, "00_a")
+    assert run_cache.read(out, "01_b") and not run_cache.read(out, "00_a")
     write_notebook(nb / "00_a.ipynb", log_cell(place, "a"))
     run(place, resume=True, at_once=1)
     assert log(place) == ["a", "c"]
@@ -272,8 +272,8 @@ def test_what_was_killed_amid_a_second_run_is_not_taken_for_done(place):
     run(place)
     assert log(place) == ["a", "b"]
     out = place / "out {0} é"
-    digest = stamps.read(out, "00_a").digest
-    stamps.write(out, "00_a", digest, 0.0, False)  # as the runner does before a notebook begins
+    digest = run_cache.read(out, "00_a").digest
+    run_cache.write(out, "00_a", digest, 0.0, False)  # as the runner does before a notebook begins
     run(place, resume=True)
     assert log(place) == ["a", "b"]
 
@@ -283,10 +283,10 @@ def test_a_file_that_two_have_written_stays_with_the_one_that_is_done(place):
     write_notebook(place / "nb" / "01_b.ipynb", table("3"), log_cell(place, "b"))
     run(place)
     out = place / "out {0} é"
-    assert stamps.files(out, "00_a") == stamps.files(out, "01_b") == ["tables/3.csv"]
-    stamps.clean(out, ["01_b"])
-    assert (out / "tables" / "3.csv").exists() and stamps.read(out, "00_a")
-    assert not stamps.read(out, "01_b") and not stamps.journal(out, "01_b").exists()
+    assert run_cache.files(out, "00_a") == run_cache.files(out, "01_b") == ["tables/3.csv"]
+    run_cache.clean(out, ["01_b"])
+    assert (out / "tables" / "3.csv").exists() and run_cache.read(out, "00_a")
+    assert not run_cache.read(out, "01_b") and not run_cache.journal(out, "01_b").exists()
 
 
 @pytest.mark.parametrize("needs", ["00_a", [3], ["01_b"], ["02_c"], {"00_a": 1}])
@@ -299,7 +299,7 @@ def test_needs_that_are_no_list_of_earlier_notebooks_are_refused(place, needs):
 def test_a_locked_folder_is_refused(place):
     two(place)
     out = place / "out {0} é"
-    stamps.claim(out)
+    run_cache.claim(out)
     with locked(out), pytest.raises(InputError, match="another run is writing"):
         run(place)
     assert not (place / "log").exists()
@@ -309,13 +309,13 @@ def test_a_locked_folder_is_refused(place):
 
 def test_a_notebook_of_the_run_writes_into_the_locked_folder(place):
     """Its journal names what it made, not the places where that was half-made."""
-    code = "from pathlib import Path\nfrom fcnlib.files import locked, write_text\n"
+    code = "from pathlib import Path\nfrom fcnlib.runtime.files import locked, write_text\n"
     code += "with locked(Path(out, 'models', 'net')):\n"
     code += "    write_text(Path(out, 'models', 'net', 'log.csv'), 'a')"
     write_notebook(place / "nb" / "00_a.ipynb", code)
     run(place)
     out = place / "out {0} é"
-    assert stamps.files(out, "00_a") == ["models/net/log.csv"]
+    assert run_cache.files(out, "00_a") == ["models/net/log.csv"]
     assert [p.name for p in (out / "models" / "net").iterdir()] == ["log.csv"]
 
 
@@ -333,20 +333,22 @@ def test_a_foreign_folder_is_refused_and_stays_as_it_is(place):
 
 def test_cleaning_never_leaves_the_folder(place):
     out = place / "out"
-    stamps.claim(out)
+    run_cache.claim(out)
     (place / "outside").write_text("mine")
-    stamps.journal(out, "00_a").write_text("tables/../../outside\n../outside\ntables/\nmodels/.\n")
+    run_cache.journal(out, "00_a").write_text(
+        "tables/../../outside\n../outside\ntables/\nmodels/.\n"
+    )
     (out / "tables").mkdir()
     (out / "tables" / "other.csv").write_text("another's")
     (place / "elsewhere").mkdir()
     (place / "elsewhere" / "big").write_text("mine")
     (out / "models").symlink_to(place / "elsewhere")
-    stamps.clean(out, ["00_a"])
+    run_cache.clean(out, ["00_a"])
     assert (out / "tables" / "other.csv").exists()
-    stamps.clean(out)
+    run_cache.clean(out)
     assert (place / "outside").read_text() == "mine"
     assert (place / "elsewhere" / "big").read_text() == "mine"
-    stamps.claim(out)  # still a run's
+    run_cache.claim(out)  # still a run's
 
 
 BAD_SETTINGS = [
@@ -378,9 +380,9 @@ def test_a_parameter_of_a_notebook_that_is_not_chosen_is_refused(place):
 
 def test_parameters_take_the_type_of_their_default():
     typed = {"f": 1.0, "b": False, "s": "x", "l": [1], "i": 2}
-    book = notebook_files.Notebook(Path("00_a.ipynb"), nbformat.v4.new_notebook(), typed)
+    book = notebooks.Notebook(Path("00_a.ipynb"), nbformat.v4.new_notebook(), typed)
     words = ["f=3", "b=true", "s=1", "l=[4, 5]", "i=-7"]
-    _, values = notebook_files.split_settings(words, [book])
+    _, values = notebooks.split_settings(words, [book])
     assert values == {"f": 3.0, "b": True, "s": "1", "l": [4, 5], "i": -7}
     assert type(values["f"]) is float
 
@@ -397,7 +399,7 @@ BAD_CELLS = [
 def test_a_bad_parameters_cell_is_refused(place, parameters, complaint):
     path = write_notebook(place / "nb" / "00_a.ipynb", parameters=parameters)
     with pytest.raises(InputError, match=f"00_a.ipynb: .*{re.escape(complaint)}"):
-        notebook_files.read_notebook(path)
+        notebooks.read_notebook(path)
 
 
 def test_what_is_no_notebook_is_refused(place):
@@ -417,11 +419,13 @@ def test_the_digest_follows_what_matters_and_nothing_else(place, tmp_path):
     two(place)
     start = tmp_path / "start.npz"
     start.write_bytes(b"one")
-    book = notebook_files.read_notebook(place / "nb" / "00_a.ipynb")
+    book = notebooks.read_notebook(place / "nb" / "00_a.ipynb")
 
     def digest(node=book.node, steps=3, upstream=(), source="s", **settings):
         config = load_profile(str(place / "small.toml"), {"initial": str(start), **settings})
-        return stamps.notebook_digest(node, {"out": "o", "steps": steps}, config, upstream, source)
+        return run_cache.notebook_digest(
+            node, {"out": "o", "steps": steps}, config, upstream, source
+        )
 
     first = digest()
     other = nbformat.from_dict(book.node)
@@ -430,9 +434,9 @@ def test_the_digest_follows_what_matters_and_nothing_else(place, tmp_path):
         cell.metadata["collapsed"] = True
     other.cells[1].outputs = [nbformat.v4.new_output("stream", text="seen")]
     assert digest(other) == first
-    stamp = stamps.Stamp("d", "i", 1.0)
+    stamp = run_cache.Stamp("d", "i", 1.0)
     changed = [digest(steps=4), digest(upstream=[stamp]), digest(source="t"), digest(seed=9)]
-    changed.append(digest(upstream=[stamps.Stamp("d", "j", 1.0)]))
+    changed.append(digest(upstream=[run_cache.Stamp("d", "j", 1.0)]))
     other.cells[1].source += "\n"
     changed.append(digest(other))
     start.write_bytes(b"two")
@@ -494,5 +498,5 @@ def test_a_log_gets_a_line_now_and_then():
 
 
 def test_a_list_of_the_command_line_stays_a_list_for_papermill():
-    overrides, _ = notebook_files.split_settings(["chain=32,16", "flip=false"], [])
+    overrides, _ = notebooks.split_settings(["chain=32,16", "flip=false"], [])
     assert overrides == {"chain": [32, 16], "flip": False}

@@ -16,11 +16,15 @@ import pytest
 import yaml
 from test_training import network, trainer, values
 
-from fcnlib import cli, launching, recipe, weights, workers
-from fcnlib.compat import tf
+from fcnlib import checkpoints, experiment
 from fcnlib.config import load_profile
 from fcnlib.errors import InputError
+from fcnlib.runtime import distributed
+from fcnlib.runtime.compat import tf
 from fcnlib.training import Stage
+from fcntools import launcher as launching
+from fcntools import synthetic
+from fcntools.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = {
@@ -58,13 +62,13 @@ def be(command, log, variables):
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
     sys.argv = ["fcnlib", *command]
-    cli.main(command, prog_name="fcnlib")
+    main.main(command, prog_name="fcnlib")
 
 
 def start(root, name, count, *more):
     """Start a command as a scheduler would: processes with nothing but TF_CONFIG between them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fcnlib.recipe"])
+    context.set_forkserver_preload(["fcnlib.experiment"])
     team = []
     for rank, told in enumerate(tf_configs(count)):
         given = (words(root, name, *more), str(root / f"{name}.{rank}"), told if count > 1 else {})
@@ -83,7 +87,7 @@ def finish(root, name, count, *more):
     for rank, process in enumerate(start(root, name, count, *more)):
         process.join(120)
         assert process.exitcode == 0, (root / f"{name}.{rank}").read_text()
-    return weights.load(root / name / CHECKPOINT)
+    return checkpoints.load(root / name / CHECKPOINT)
 
 
 def appears(path):
@@ -141,7 +145,7 @@ def test_a_lost_process_ends_the_job_which_resumes_and_scores_to_the_same_counts
     assert errors(log) == [said]
     assert not any(Path(f"/proc/{pid}").exists() for pid in team)
     assert fenced or "listens on every address" in log.read_text()
-    arrays, meta = weights.load(root / "killed" / CHECKPOINT)
+    arrays, meta = checkpoints.load(root / "killed" / CHECKPOINT)
     assert 0 < meta["step"] < 26
 
     arrays, meta = finish(root, "killed", 2, "--resume")
@@ -149,10 +153,10 @@ def test_a_lost_process_ends_the_job_which_resumes_and_scores_to_the_same_counts
     for name, array in two[0].items():
         np.testing.assert_array_equal(arrays[name], array, err_msg=name)
     shutil.copytree((root / "killed" / CHECKPOINT).parent, root / "scored")
-    kept, _ = weights.load(root / "scored" / "evaluation.npz")
+    kept, _ = checkpoints.load(root / "scored" / "evaluation.npz")
     (root / "scored" / "evaluation.npz").unlink()
     config = load_profile("smoke", {**SETTINGS, "data_dir": str(root / "shapes")})
-    alone = recipe.evaluate_fcn(config, recipe.prepare_data(config), root / "scored")
+    alone = experiment.evaluate_fcn(config, synthetic.prepare(config), root / "scored")
     assert len(alone.matrices) == 8
     np.testing.assert_array_equal(kept["matrices"], alone.matrices)
 
@@ -185,9 +189,11 @@ def test_moving_averages_are_averaged(tmp_path, monkeypatch):
     """The second process is played: it holds a tenth of what the first does."""
     alone, shared, stages = network(), network(), (Stage("all", 1, 1e-3),)
     trainer(alone, tmp_path / "alone", stages).run("")
-    monkeypatch.setattr(workers, "size", lambda: 2)
-    monkeypatch.setattr(workers, "of_first", lambda given: given)
-    monkeypatch.setattr(workers, "summed", lambda t: tf.nest.map_structure(lambda x: 1.1 * x, t))
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setattr(distributed, "of_first", lambda given: given)
+    monkeypatch.setattr(
+        distributed, "summed", lambda t: tf.nest.map_structure(lambda x: 1.1 * x, t)
+    )
     trainer(shared, tmp_path / "shared", stages).run("")
     moved = [name for name in values(alone) if "/moving_" in name]
     assert len(moved) == 2
@@ -232,7 +238,7 @@ def test_slurm_tells_every_task_the_same_cluster_and_its_own_place(tmp_path, mon
             for line in told:
                 patch.setenv(*line.split("=", 1))
             assert launching.scheduled()
-            nodes, number = workers.cluster()
+            nodes, number = distributed.cluster()
         assert nodes[number] == f"{slurm(rank)['SLURMD_NODENAME']}:{12000 + 77 * 64 + rank % 2}"
         seen.add((nodes, number))
     assert len(seen) == 4 and len({nodes for nodes, _ in seen}) == 1
@@ -256,17 +262,17 @@ def test_kubernetes_tells_every_pod_the_same_cluster_and_its_own_place(tmp_path,
         told = subprocess.run(command, env=env | settings, check=True, capture_output=True)
         monkeypatch.setenv("TF_CONFIG", told.stdout.decode())
         nodes = tuple(f"fcnlib-{i}.fcnlib:2222" for i in range(count))
-        assert launching.scheduled() and workers.cluster() == (nodes, rank)
+        assert launching.scheduled() and distributed.cluster() == (nodes, rank)
 
 
 def test_a_chief_comes_before_the_workers_and_one_alone_is_no_cluster(monkeypatch):
     cluster = {"worker": ["a:1", "b:1"], "chief": ["c:1"], "ps": ["d:1"]}
     told = {"cluster": cluster, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(told))
-    assert workers.cluster() == (("c:1", "a:1", "b:1"), 2)
+    assert distributed.cluster() == (("c:1", "a:1", "b:1"), 2)
     told = {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(told))
-    assert workers.cluster() is None
+    assert distributed.cluster() is None
 
 
 MISTAKES = [  # (variables, --workers, batch size, GPUs, what is said)
@@ -292,7 +298,7 @@ def test_a_mistake_is_one_line(monkeypatch, variables, count, batch, gpus, said)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU"] * gpus)
-    with pytest.raises(InputError, match=said) as raised, workers.joined(count, batch):
+    with pytest.raises(InputError, match=said) as raised, distributed.joined(count, batch):
         pytest.fail("joined")
     assert "\n" not in str(raised.value)
 

@@ -1,16 +1,15 @@
-"""Data sets: records on disk, one file a format, and the generators of three."""
+"""Data sets: records on disk, one file a format."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from fcnlib.config import Config
-from fcnlib.datasets import camvid, folder, packed, sbd, scene_parsing, scenes, shapes, streets, voc
-from fcnlib.datasets.generation import Progress
-from fcnlib.datasets.reading import describe_image, read_image, read_mask, read_pair
+from fcnlib.datasets import camvid, folder, packed, sbd, scene_parsing, voc
+from fcnlib.datasets.image_io import describe_image, read_image, read_mask, read_pair
 from fcnlib.datasets.records import Dataset, Record, files_in
 from fcnlib.errors import InputError
+from fcnlib.labels import SHAPES
 
 __all__ = [
     "ABOUT",
@@ -25,20 +24,27 @@ __all__ = [
     "incomplete",
     "names",
     "open_dataset",
-    "prepare",
     "read_image",
     "read_mask",
     "read_pair",
-    "scenes",
-    "shapes",
-    "streets",
     "voc",
 ]
 
+
+def _made(root: Path, name: str) -> Path:
+    """Return a folder that holds a generated data set of this name, which its stamp says."""
+    if not (root / f"{name}.json").is_file():
+        raise InputError(
+            f"{root}: no {name} here ({name}.json is missing); `fcnlib data make --set "
+            f"dataset={name} --set data_dir=DIR` generates them"
+        )
+    return root
+
+
 _OPENERS = {
-    "shapes": shapes.open_shapes,
-    "scenes": scenes.open_scenes,
-    "streets": streets.open_streets,
+    "shapes": lambda root: voc.open_voc(_made(root, "shapes"), SHAPES, "shapes"),
+    "scenes": lambda root: scene_parsing.open_scene_parsing(_made(root, "scenes"), "scenes"),
+    "streets": lambda root: camvid.open_camvid(_made(root, "streets"), "streets"),
     "camvid": camvid.open_camvid,
     "voc2012": voc.open_voc,
     "sbd": sbd.open_sbd,
@@ -76,29 +82,6 @@ GENERATED = {"shapes": "shapes", "scenes": "scenes", "streets": "scenes"}
 def names() -> tuple[str, ...]:
     """Return the names of the data sets that can be opened."""
     return tuple(_OPENERS)
-
-
-def prepare(config: Config, progress: Progress | None = None) -> Dataset:
-    """Open the data set of a configuration; a generated one is made first where it is missing.
-
-    Args:
-        config: gives dataset, data_dir and what to generate.
-        progress: called with (images done, images in all) while generating.
-
-    Returns:
-        The data set.
-
-    Raises:
-        InputError: the folder does not hold that data set.
-    """
-    name, root = config.data.dataset, config.path("data_dir")
-    if name == "shapes":
-        return shapes.ensure(root, config.shapes, progress)
-    if name == "scenes":
-        return scenes.ensure(root, config.scenes, progress)
-    if name == "streets":
-        return streets.ensure(root, config.scenes, progress)
-    return open_dataset(name, root)
 
 
 def open_dataset(name: str, root: Path, faulty: bool = False) -> Dataset:

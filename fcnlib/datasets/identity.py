@@ -19,7 +19,7 @@ from pathlib import Path
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets.records import Dataset, File, Record
 from fcnlib.errors import InputError
-from fcnlib.files import read_json, write_text
+from fcnlib.runtime.files import read_json, write_text
 
 KEPT = ROOT / "results" / "runs" / ".digests"
 # A file changed twice within one step of the clock would look unchanged (git's "racy" files).

@@ -5,10 +5,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fcnlib import cli
 from fcnlib.datasets import open_dataset, read_pair
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID
+from fcntools.cli import main
 
 INDICES = np.array([[0, 1, 2, 255]], np.uint8)
 
@@ -105,7 +105,7 @@ def test_names_that_look_like_something_else(tree):
 
 def test_the_file_may_end_in_yml(tree):
     (tree / "dataset.yml").write_text(CLASSES)
-    run = CliRunner().invoke(cli.main, ["data", "check", str(tree)])
+    run = CliRunner().invoke(main.main, ["data", "check", str(tree)])
     assert "train 2, val 1" in run.output, run.output
     (tree / "dataset.yaml").write_text("classes: [soil, leaf, stem, thorn]\n")
     assert open_dataset("folder", tree).labels.num_classes == 4, "the documented name counts"

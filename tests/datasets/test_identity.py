@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fcnlib.config import Config
-from fcnlib.datasets import identity, open_dataset, shapes
+from fcnlib.datasets import identity, open_dataset
 from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES, make_labels
 
@@ -20,7 +20,7 @@ def data(tmp_path, tiny_shapes, monkeypatch):
     monkeypatch.setattr(identity, "KEPT", tmp_path / "kept")
     monkeypatch.setattr(identity, "_SETTLED", 0.0)
     shutil.copytree(tiny_shapes, tmp_path / "shapes")
-    return shapes.open_shapes(tmp_path / "shapes")
+    return open_dataset("shapes", tmp_path / "shapes")
 
 
 def digest(data, split="train"):
@@ -35,7 +35,7 @@ def count_hashed(monkeypatch):
 
 def test_a_digest_is_of_what_files_hold_and_not_of_where_they_lie(data, tmp_path):
     shutil.copytree(data.root, tmp_path / "moved")
-    moved = shapes.open_shapes(tmp_path / "moved")
+    moved = open_dataset("shapes", tmp_path / "moved")
     assert digest(moved) == digest(data)
     assert digest(data, "val") != digest(data)
 
@@ -113,7 +113,7 @@ def test_a_run_names_each_split_it_reads_and_its_start(data, tmp_path):
 
 
 def test_packed_images_are_those_that_were_packed(data, tmp_path):
-    from fcnlib.packing import pack
+    from fcntools.data.packing import pack
 
     pack(data, tmp_path / "packed")
     packed = open_dataset("packed", tmp_path / "packed")

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from fcnlib.config import Config, ScenesConfig
-from fcnlib.datasets import generation, open_dataset, prepare, read_mask, read_pair, scenes
-from fcnlib.datasets.scene_canvas import NUMBERS, Canvas
+from fcnlib.datasets import open_dataset, prepare, read_mask, read_pair
 from fcnlib.errors import InputError
 from fcnlib.labels import SCENE_PARSING, VOID
+from fcntools.synthetic import generate, scenes
+from fcntools.synthetic.scene_canvas import NUMBERS, Canvas
 
 TINY = ScenesConfig(scenes_train_images=40, scenes_val_images=6, scenes_image_size=65)
 
@@ -29,7 +30,7 @@ def digests(root):
 
 
 def test_the_same_seed_gives_the_same_bytes_with_processes_too(tree, tmp_path, monkeypatch):
-    monkeypatch.setattr(generation, "_FOR_A_POOL", 1)
+    monkeypatch.setattr(generate, "_FOR_A_POOL", 1)
     scenes.ensure(tmp_path / "again", TINY)
     assert digests(tmp_path / "again") == digests(tree)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fcnlib.datasets import shape_forms, shape_scenes
 from fcnlib.labels import SHAPES, VOID
 from fcnlib.metrics import confusion_matrix, scores
+from fcntools.synthetic import shape_forms, shape_scenes
 
 SIZE = 129
 

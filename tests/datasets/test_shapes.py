@@ -10,9 +10,10 @@ from conftest import TINY_SHAPES
 from PIL import Image
 
 from fcnlib import config
-from fcnlib.datasets import generation, open_dataset, read_image, read_pair, shapes
+from fcnlib.datasets import open_dataset, read_image, read_pair
 from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES, VOID
+from fcntools.synthetic import generate, shapes
 
 
 def fingerprint(root):
@@ -49,8 +50,8 @@ def test_a_larger_set_begins_with_the_smaller(tiny_shapes, tmp_path):
 
 
 def test_processes_do_not_matter(tiny_shapes, tmp_path, monkeypatch):
-    monkeypatch.setattr(generation, "_FOR_A_POOL", 1)
-    monkeypatch.setattr(generation, "_CHUNK", 20)
+    monkeypatch.setattr(generate, "_FOR_A_POOL", 1)
+    monkeypatch.setattr(generate, "_CHUNK", 20)
     calls = []
     shapes.generate(tmp_path / "pool", TINY_SHAPES, lambda *call: calls.append(call))
     assert fingerprint(tmp_path / "pool") == fingerprint(tiny_shapes)
@@ -60,10 +61,10 @@ def test_processes_do_not_matter(tiny_shapes, tmp_path, monkeypatch):
 
 def test_a_pool_that_cannot_start_is_done_without(tiny_shapes, tmp_path, monkeypatch):
     def no_pool(*arguments, **options):
-        raise generation.BrokenExecutor
+        raise generate.BrokenExecutor
 
-    monkeypatch.setattr(generation, "_FOR_A_POOL", 1)
-    monkeypatch.setattr(generation, "ProcessPoolExecutor", no_pool)
+    monkeypatch.setattr(generate, "_FOR_A_POOL", 1)
+    monkeypatch.setattr(generate, "ProcessPoolExecutor", no_pool)
     shapes.generate(tmp_path / "alone", TINY_SHAPES)
     assert fingerprint(tmp_path / "alone") == fingerprint(tiny_shapes)
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from fcnlib.config import Config, ScenesConfig
-from fcnlib.datasets import open_dataset, prepare, read_pair, scenes, streets
-from fcnlib.datasets.scene_canvas import Canvas
-from fcnlib.datasets.scene_outdoor import draw_street
+from fcnlib.datasets import open_dataset, prepare, read_pair
 from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SCENE_PARSING, VOID
+from fcntools.synthetic import scenes, streets
+from fcntools.synthetic.scene_canvas import Canvas
+from fcntools.synthetic.scene_outdoor import draw_street
 
 TINY = ScenesConfig(scenes_train_images=12, scenes_val_images=3, scenes_image_size=97)
 

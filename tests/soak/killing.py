@@ -30,7 +30,9 @@ from http_server import Mirror, serve
 from notebook_maker import PARAMETERS, write_notebook
 from PIL import Image
 
-from fcnlib import archives, cli, weights
+from fcnlib import checkpoints
+from fcntools.cli import main
+from fcntools.data import archives
 
 _TINY = (
     "--profile smoke --set backbone=vgg_16 --set chain=32 --set depth_multiplier=0.01 "
@@ -86,7 +88,7 @@ def _content(path: Path) -> Any:
     if path.suffix == ".json":
         return _timeless(json.loads(path.read_text(encoding="utf-8")))
     if path.suffix == ".npz":
-        arrays, meta = weights.load(path)
+        arrays, meta = checkpoints.load(path)
         digests = {n: (str(a.dtype), a.shape, a.tobytes()) for n, a in arrays.items()}
         return digests, _timeless(meta)
     if path.suffix == ".csv":
@@ -118,7 +120,7 @@ def call(words: list[str], log: str, archive: archives.Archive) -> None:
     archives.ARCHIVES["camvid"] = archive
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["fcnlib", *words]
-    cli.main(words, prog_name="fcnlib")
+    main.main(words, prog_name="fcnlib")
 
 
 class Harness:
@@ -133,7 +135,9 @@ class Harness:
         sha = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self.archive = archives.Archive((url,), sha, "CamVid", "CamVid", counts)
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["fcnlib.recipe", "fcnlib.workbook", "killing"])
+        self._context.set_forkserver_preload(
+            ["fcnlib.experiment", "fcntools.workbook.runner", "killing"]
+        )
         self._expected: dict[str, tuple[float, dict[str, Any]]] = {}
         self._log = root / "log"
 

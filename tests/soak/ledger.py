@@ -6,8 +6,8 @@ import json
 import os
 from typing import Any
 
-from fcnlib import runrecord
 from fcnlib.config import ROOT
+from fcnlib.runtime import run_record
 
 SOAK = bool(os.environ.get("FCNLIB_SOAK"))
 NOTES = ROOT / "results" / "runs" / "soak"
@@ -32,11 +32,11 @@ def note(tried: str, how: str, often: int, lost: list[Any], **more: Any) -> None
     if SOAK:
         name = "".join(c if c.isalnum() else "-" for c in tried)
         entry = {"tried": tried, "how": how, "often": often, "lost": lost, "commit": _commit()}
-        runrecord.write_json(NOTES / f"{name}.json", entry | more)
+        run_record.write_json(NOTES / f"{name}.json", entry | more)
 
 
 def _commit() -> str:
-    return (runrecord.git_state(ROOT)[0] or "no commit")[:12]
+    return (run_record.git_state(ROOT)[0] or "no commit")[:12]
 
 
 def table(notes: list[dict[str, Any]]) -> str:
@@ -46,7 +46,7 @@ def table(notes: list[dict[str, Any]]) -> str:
         f"{'; '.join(map(str, n['lost'])) or 'nothing'} |"
         for n in sorted(notes, key=lambda n: n["tried"])
     ]
-    machine, versions = runrecord.machine(), runrecord.versions()
+    machine, versions = run_record.machine(), run_record.versions()
     commits = ", ".join(sorted({n.get("commit", "unknown") for n in notes}))
     foot = (
         f"\n{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
@@ -57,5 +57,5 @@ def table(notes: list[dict[str, Any]]) -> str:
 
 if __name__ == "__main__":
     found = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(NOTES.glob("*.json"))]
-    runrecord.write_text(PAGE, table(found))
+    run_record.write_text(PAGE, table(found))
     print(f"{PAGE.relative_to(ROOT)}: {len(found)} lines")

@@ -28,14 +28,17 @@ from notebook_maker import write_notebook
 from PIL import Image
 from released_files import write_v1, write_v2
 
-from fcnlib import checkpoints, cli, config, imagenet, labels, pretraining, rerun, stamps, weights
-from fcnlib import notebook_files as notebooks
-from fcnlib.command_options import read_scales
+from fcnlib import builders, checkpoints, config, labels
 from fcnlib.datasets import describe_image, open_dataset, read_image, read_mask
 from fcnlib.datasets.packed import PackedFile
 from fcnlib.datasets.records import pair_by_name
 from fcnlib.errors import InputError
-from fcnlib.unpacking import unpack
+from fcntools.cli import main, rerun
+from fcntools.cli.options import read_scales
+from fcntools.data.unpacking import unpack
+from fcntools.pretrained import imagenet, shapes_classifier
+from fcntools.workbook import notebooks as notebooks
+from fcntools.workbook import run_cache
 
 SECONDS, MEMORY = 60, 2 << 30  # of one input, the seconds those of a processor
 CORPUS = Path(__file__).with_name("corpus")
@@ -197,7 +200,7 @@ def checkpoints_of_ours() -> list[bytes]:
         path = Path(folder) / "c.npz"
         made = []
         for half in (False, True):
-            weights.save(path, {"a/weights": np.ones((3, 4), np.float32)}, _META, half)
+            checkpoints.save(path, {"a/weights": np.ones((3, 4), np.float32)}, _META, half)
             made.append(path.read_bytes())
         return made
 
@@ -222,11 +225,11 @@ def with_meta(meta: Any) -> bytes:
 @functools.cache
 def arrays_of_a_network() -> dict[str, bytes]:
     """Return the entries of the checkpoint of the network that _META describes."""
-    network = checkpoints.build_fcn(config.Config().replace(**_SETTINGS), 2, 32)
+    network = builders.build_fcn(config.Config().replace(**_SETTINGS), 2, 32)
     arrays = {name: variable.numpy() for name, variable in network.named_variables().items()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "c.npz"
-        weights.save(path, arrays, _META)
+        checkpoints.save(path, arrays, _META)
         with zipfile.ZipFile(path) as archive:
             return {name: archive.read(name) for name in archive.namelist() if name != "meta.json"}
 
@@ -372,8 +375,8 @@ def _command_line(path: Path) -> None:
 
     words = _words(path)
     try:
-        context = cli.main.make_context("fcnlib", words)
-        name, command, rest = cli.main.resolve_command(context, context.args or ["-"])
+        context = main.main.make_context("fcnlib", words)
+        name, command, rest = main.main.resolve_command(context, context.args or ["-"])
         command.make_context(name, rest, parent=context)
     except (click.ClickException, click.exceptions.Exit):
         pass
@@ -394,13 +397,13 @@ def _journal(path: Path) -> None:
     out = path.parents[1]
     (out / "tables").mkdir()
     (out / "record.json").write_text("mine")
-    stamps.clean(out, ["a"])
+    run_cache.clean(out, ["a"])
     assert (out / "tables").is_dir() and (out / "record.json").read_text() == "mine"
 
 
 def _words_of_commands() -> tuple[str, ...]:
     found = ["--help", "-h"]
-    for name, command in cli.main.commands.items():
+    for name, command in main.main.commands.items():
         found += [name, *(option for p in command.params for option in p.opts)]
         found += getattr(command, "commands", {})
     return tuple(found)
@@ -428,14 +431,14 @@ TARGETS = (
         _folder_of,
     ),
     Target("list of a split", "train.txt", damaged(lambda: _LISTS), _list),
-    Target("checkpoint", "c.npz", damaged(checkpoints_of_ours), weights.load),
+    Target("checkpoint", "c.npz", damaged(checkpoints_of_ours), checkpoints.load),
     Target(
         *("checkpoint's words", "c.npz", trees(*_META, *_SETTINGS, like=_META).map(with_meta)),
-        checkpoints.load_fcn,
+        builders.load_fcn,
     ),
     Target(
         *("classifier's words", "c.npz", trees(*_CLASSIFIER, like=_CLASSIFIER).map(with_meta)),
-        pretraining.load_classifier,
+        shapes_classifier.load_classifier,
     ),
     Target("slim checkpoint, V1", "c.ckpt", damaged(lambda: released("v1")), imagenet.read),
     Target("slim checkpoint, V2", "c.index", damaged(lambda: released("v2")), imagenet.read),
@@ -445,7 +448,7 @@ TARGETS = (
     Target("run record", "record.json", as_json(trees(*_RECORD, like=_RECORD)), rerun.read),
     Target(
         *("stamp", "out/.stamps/a.json", as_json(trees(*_STAMP, like=_STAMP))),
-        lambda p: (stamps.read(p.parents[1], "a"), stamps.clean(p.parents[1], ["a"])),
+        lambda p: (run_cache.read(p.parents[1], "a"), run_cache.clean(p.parents[1], ["a"])),
     ),
     Target("journal", "out/.stamps/a.files", damaged(lambda: _JOURNAL), _journal),
     Target(

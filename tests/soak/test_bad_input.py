@@ -10,7 +10,7 @@ from ledger import NOTES, SOAK, note, share
 from PIL import Image
 from targets import TARGETS, past_failures
 
-from fcnlib import checkpoints, weights
+from fcnlib import builders, checkpoints
 from fcnlib.datasets import read_image
 from fcnlib.errors import InputError
 
@@ -80,15 +80,15 @@ def test_a_checkpoint_that_explodes_is_refused(tmp_path):
         archive.writestr("a.npy", bytes(300 << 20))
         archive.writestr("meta.json", "{}")
     with pytest.raises(InputError, match=r"unpacks to 0\.3 GiB"):
-        weights.load(tmp_path / "c.npz")
+        checkpoints.load(tmp_path / "c.npz")
 
 
 @pytest.mark.parametrize("depth", [{"min_depth": 10**6}, {"depth_multiplier": 1e6}])
 def test_a_checkpoint_that_asks_for_a_giant_network_is_refused(tmp_path, depth):
     meta = {"kind": "fcn", "stride": 32, "classes": ["a"], "settings": depth}
-    weights.save(tmp_path / "c.npz", {}, meta)
+    checkpoints.save(tmp_path / "c.npz", {}, meta)
     with pytest.raises(InputError, match="is not in"):
-        checkpoints.load_fcn(tmp_path / "c.npz")
+        builders.load_fcn(tmp_path / "c.npz")
 
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_read(tmp_path):

@@ -11,9 +11,9 @@ from ledger import SOAK, note, share
 from model_maker import write_network
 from PIL import Image
 
-from fcnlib import recipe
+from fcnlib import experiment
 from fcnlib.config import ROOT, Config
-from fcnlib.datasets import shapes
+from fcnlib.datasets import open_dataset
 from fcnlib.jobs import Job, stages_of
 
 GROWTH = 40 << 20  # bytes: what TensorFlow's allocator wavers by
@@ -57,9 +57,9 @@ def check(samples, what, how, count):
 def test_steps_take_no_more_memory_and_no_more_files(tiny_shapes, tmp_path, monkeypatch):
     steps, samples = share(20_000, 150), []
     config = SMALLEST.replace(coarse_steps=steps)
-    monkeypatch.setattr(recipe, "train_batches", sampling(recipe.train_batches, samples))
+    monkeypatch.setattr(experiment, "train_batches", sampling(experiment.train_batches, samples))
     job = Job(32, tmp_path / "net", None, stages_of(config, first=True))
-    recipe.train_fcn(config, shapes.open_shapes(tiny_shapes), job)
+    experiment.train_fcn(config, open_dataset("shapes", tiny_shapes), job)
     assert len(samples) == steps
     check(samples, "training without end", "steps of the smallest network", steps)
 
@@ -67,14 +67,14 @@ def test_steps_take_no_more_memory_and_no_more_files(tiny_shapes, tmp_path, monk
 @pytest.mark.timeout(7200)
 def test_an_evaluation_takes_no_more_memory_for_more_images(tiny_shapes, tmp_path, monkeypatch):
     images, samples = share(10_000, 200), []
-    dataset = shapes.open_shapes(tiny_shapes)
+    dataset = open_dataset("shapes", tiny_shapes)
     few = dataset.splits["val"]
     many = tuple(dataclasses.replace(few[i % len(few)], name=str(i)) for i in range(images))
     dataset = dataclasses.replace(dataset, splits={**dataset.splits, "val": many})
     write_network(tmp_path / "net", dataset.labels.classes, 32)
-    monkeypatch.setattr(recipe, "load_fcn", named(recipe.load_fcn))
-    monkeypatch.setattr(recipe, "eval_batches", sampling(recipe.eval_batches, samples))
-    found = recipe.evaluate_fcn(SMALLEST, dataset, tmp_path / "net")
+    monkeypatch.setattr(experiment, "load_fcn", named(experiment.load_fcn))
+    monkeypatch.setattr(experiment, "eval_batches", sampling(experiment.eval_batches, samples))
+    found = experiment.evaluate_fcn(SMALLEST, dataset, tmp_path / "net")
     assert len(found.names) == images and found.matrix.sum() > 0
     check(samples, "evaluation of a large split", "images of 65 pixels", images)
 

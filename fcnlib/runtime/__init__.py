@@ -1,0 +1,1 @@
+"""What stages run on: TensorFlow and slim, whole files, run records, progress, processes."""

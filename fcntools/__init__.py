@@ -1,0 +1,1 @@
+"""What one runs and need not read: data, figures, inference, analysis, workbook, commands."""

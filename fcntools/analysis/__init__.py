@@ -1,0 +1,1 @@
+"""What notebooks 02 to 08 measure on trained networks."""

@@ -1,0 +1,204 @@
+"""What the notebooks try on trained networks: shift their answers, mute a skip, look at borders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcnlib import metrics
+from fcnlib.config import ROOT, Config
+from fcnlib.datasets import Dataset
+from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor, settled
+from fcnlib.experiment import load_fcn
+from fcnlib.image_store import ImageStore
+from fcnlib.input_pipeline import eval_batches
+from fcnlib.labels import VOID
+from fcnlib.network import FCN
+from fcnlib.runtime import run_record
+from fcnlib.runtime.compat import tf
+from fcntools.analysis import boundaries
+
+Answer = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
+
+
+def answers(
+    config: Config, dataset: Dataset, folder: Path
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield what a trained network answers to every image of the evaluation split.
+
+    Args:
+        config: gives the split and the batch size.
+        dataset: opened.
+        folder: of the trained network.
+
+    Yields:
+        (truth uint8 [H, W] with 255 void, prediction uint8 [H, W]), every image once; where sizes
+        are mixed not in the order of the split.
+    """
+    predict = predictor(settled(load_fcn(folder)[0]))
+    store = _store(config, dataset)
+    with store.reporting():
+        for _, truth, predicted in predictions(
+            predict, eval_batches(store, config.train.eval_batch_size)
+        ):
+            yield truth, predicted
+
+
+def _store(config: Config, dataset: Dataset) -> ImageStore:
+    chosen = dataset.records(config.data.eval_split, config.data.eval_limit)
+    return ImageStore(chosen, dataset.labels)
+
+
+def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
+    """Count a split with void as one more class, as the metric of 2017 needs it.
+
+    Args:
+        config: gives the evaluation split.
+        dataset: opened.
+        folder: of the trained network; only one trained with a void class ever answers void.
+
+    Returns:
+        int64 [images, C + 1, C + 1], rows truth, void last, in the order of the split.
+    """
+    count = dataset.labels.num_classes
+    predict = predictor(settled(load_fcn(folder)[0]), void_class=True)
+    store = _store(config, dataset)
+
+    def labelled(batch):
+        return batch | {"label": np.where(batch["label"] == VOID, count, batch["label"])}
+
+    with store.reporting():
+        batches = map(labelled, eval_batches(store, config.train.eval_batch_size))
+        return evaluate(predict, batches, store.names, count + 1).matrices
+
+
+def percent_row(name: str, scores: metrics.Scores) -> dict[str, str | float]:
+    """Return the four metrics as a row of a table.
+
+    Args:
+        name: of what was scored.
+        scores: its scores.
+
+    Returns:
+        {"network": name, metric: percent}.
+    """
+    return {
+        "network": name,
+        "mean IoU (%)": 100 * scores.mean_iou,
+        "pixel accuracy (%)": 100 * scores.pixel_accuracy,
+        "mean accuracy (%)": 100 * scores.mean_accuracy,
+        "freq. weighted IoU (%)": 100 * scores.frequency_weighted_iou,
+    }
+
+
+def majority_matrix(matrix: np.ndarray) -> np.ndarray:
+    """Return the confusion matrix of answering the most frequent class everywhere.
+
+    Args:
+        matrix: int64 [C, C], rows truth, of any answers to the same images.
+
+    Returns:
+        int64 [C, C].
+    """
+    floor = np.zeros_like(matrix)
+    true = matrix.sum(axis=1)
+    floor[:, true.argmax()] = true
+    return floor
+
+
+def shifted_mean_iou(
+    found: Iterable[Answer], num_classes: int, shifts: Sequence[int]
+) -> np.ndarray:
+    """Score predictions that lie too far right and down by some pixels.
+
+    The pixels that a shift uncovers repeat the first row and column, so that as many pixels count.
+
+    Args:
+        found: (truth, prediction) of every image.
+        num_classes: C.
+        shifts: pixels, each 0 or more.
+
+    Returns:
+        float64 [len(shifts)], mean IoU, 0..1.
+    """
+    matrices = np.zeros((len(shifts), num_classes, num_classes), np.int64)
+    for truth, predicted in found:
+        height, width = truth.shape
+        for i, shift in enumerate(shifts):
+            padded = np.pad(predicted, ((shift, 0), (shift, 0)), mode="edge")[:height, :width]
+            matrices[i] += metrics.confusion_matrix(truth, padded, num_classes)
+    return np.array([metrics.scores(matrix).mean_iou for matrix in matrices])
+
+
+def border_matrices(found: Iterable[Answer], num_classes: int, reach: int) -> np.ndarray:
+    """Count a split by the distance from the borders in the truth.
+
+    Args:
+        found: (truth, prediction) of every image.
+        num_classes: C.
+        reach: the greatest distance told apart, pixels.
+
+    Returns:
+        int64 [reach + 1, C, C], as `boundaries.ring_matrices`.
+    """
+    total = np.zeros((reach + 1, num_classes, num_classes), np.int64)
+    for truth, predicted in found:
+        total += boundaries.ring_matrices(truth, predicted, num_classes, reach)
+    return total
+
+
+def weigh_skips(
+    config: Config, dataset: Dataset, network: FCN, trials: Mapping[str, Mapping[int, float]]
+) -> dict[str, Evaluation]:
+    """Score a network whose score maps are multiplied before they are added up.
+
+    Args:
+        config: gives the evaluation split.
+        dataset: opened.
+        network: trained.
+        trials: {name: {stride: factor on its score map}}; 1 where absent, 0 switches a skip off.
+
+    Returns:
+        {name: the confusion matrices of the evaluation split}.
+    """
+    images = tf.TensorSpec([None, None, None, 3])
+    numbers, engine = tf.TensorSpec([len(network.strides)]), settled(network)
+
+    @tf.function(autograph=False, input_signature=[images, numbers])
+    def predict(images, factors):
+        height, width = tf.unstack(tf.shape(images)[1:3])
+        fused = network.fuse(
+            *engine.score_maps(images),
+            dict(zip(network.strides, tf.unstack(factors), strict=True)),
+        )
+        return tf.cast(tf.argmax(network.to_pixels(fused, height, width), axis=-1), tf.uint8)
+
+    store, found = _store(config, dataset), {}
+    for name, factors in trials.items():
+        given = tf.constant([factors.get(stride, 1.0) for stride in network.strides])
+        batches = eval_batches(store, config.train.eval_batch_size)
+        with store.reporting():
+            found[name] = evaluate(
+                lambda images, given=given: predict(images, given),
+                batches,
+                store.names,
+                dataset.labels.num_classes,
+            )
+    return found
+
+
+def study(dataset: str, results: Path = ROOT / "results") -> dict[str, dict[str, Any]]:
+    """Read the committed study of a data set over several seeds.
+
+    Args:
+        dataset: its name.
+        results: the folder with DATASET/summary.json.
+
+    Returns:
+        {network: its row, with mean_iou, mean_iou_spread, seeds}; empty where there is no study.
+    """
+    rows = run_record.read_json(results / dataset / "summary.json") or []
+    return {row["network"]: row for row in rows}

@@ -1,0 +1,272 @@
+"""The systems that notebook 08 compares, as one table of settings.
+
+Every row trains for the same number of steps on the same batches. The first group takes the network
+of 2017 and repairs one fault after the other; the others change one choice of our recipe, or the
+backbone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import ttest_ind_from_stats
+
+from fcnlib.config import ROOT, Config
+from fcnlib.datasets import Dataset
+from fcnlib.errors import InputError
+from fcnlib.experiment import evaluate_fcn, train_fcn
+from fcnlib.jobs import Job, end_to_end, head_only
+from fcnlib.runtime import run_record
+from fcnlib.training import CHECKPOINT
+from fcntools.analysis import ablation
+from fcntools.analysis.diagnosis import mean_iou_2017
+from fcntools.analysis.experiments import void_matrices
+
+BATCH_2017 = 10  # images its evaluation looked at
+SETTINGS_2017 = {
+    "inputs": "raw",
+    "normalization": "none",
+    "void": "class",
+    "fusion": "2017",
+    "dropout": 0.0,
+    "weight_decay": 0.0,
+    "flip": False,
+    "min_scale": 1.0,
+    "max_scale": 1.0,
+    "colour_jitter": 0.0,
+    "optimizer": "adam",
+    "schedule": "constant",
+    "warmup_steps": 0,
+    "head_lr": 3.2e-4,
+    "base_lr": 3.2e-4,
+}
+# What each repair takes from the profile again, and what it puts in the place of 2017's choice.
+REPAIRS: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
+    ("scaled", "+ pixels in [-1, 1]", ("inputs",), {}),
+    ("normalized", "+ batch norm", ("normalization",), {}),
+    ("masked", "+ void masked", ("void",), {}),
+    ("aligned", "+ decoder on the grid", ("fusion",), {"fusion": "feature"}),
+    ("scores", "+ scores added, not features", ("fusion",), {}),
+    ("regularized", "+ dropout, weight decay", ("dropout", "weight_decay"), {}),
+    ("augmented", "+ augmentation", ("flip", "min_scale", "max_scale", "colour_jitter"), {}),
+    (
+        "repaired",
+        "+ rates and schedule: ours",
+        ("optimizer", "schedule", "warmup_steps", "head_lr", "base_lr"),
+        {},
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system: a name, what it is called in figures, its settings, and how its steps are spent.
+
+    `plan` is "two stages" (a quarter of the steps for the head, then everything), "head only", or
+    "staged" (a network a stride, each starting from the last, an equal share each).
+    """
+
+    name: str
+    meaning: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    plan: str = "two stages"
+
+
+def history() -> list[Row]:
+    """Return the network of 2017 and its repairs, one more in every row."""
+    settings: dict[str, Any] = dict(SETTINGS_2017)
+    rows = [Row("2017", "as it ran in 2017", dict(settings))]
+    for name, meaning, taken_back, instead in REPAIRS:
+        settings = {k: v for k, v in settings.items() if k not in taken_back} | instead
+        rows.append(Row(name, meaning, dict(settings)))
+    return rows
+
+
+_NARROW_VGG = {"backbone": "vgg_16", "depth_multiplier": 0.125, "min_depth": 8, "initial": ""}
+_SGD = {"optimizer": "sgd", "head_lr": 0.05, "base_lr": 0.05}
+GROUPS: dict[str, list[Row]] = {
+    "history": history(),
+    "systems": [
+        Row("repaired", "Inception-v3, scores added"),
+        Row("features", "Inception-v3, features added", {"fusion": "feature"}),
+        Row("scratch", "Inception-v3, from scratch", {"initial": ""}),
+        Row("vgg16", "VGG16, from scratch", _NARROW_VGG),
+        Row(
+            "vgg16-norm",
+            "VGG16 + batch norm, from scratch",
+            {**_NARROW_VGG, "normalization": "batch_norm"},
+        ),
+    ],
+    "recipes": [
+        Row("repaired", "at once, end to end, Adam"),
+        Row("staged", "staged: 32s, 16s, 8s", plan="staged"),
+        Row("head", "head only", plan="head only"),
+        Row("fixed", "fixed upsampling", {"upsampling": "fixed"}),
+        Row("frozen", "batch norm frozen", {"batch_norm": "frozen"}),
+        Row("scratch", "from scratch", {"initial": ""}),
+        Row("scaled-skips", "skips × 0.01, 0.0001", {"skip_scales": [0.01, 0.0001]}),
+        Row("sgd-mean", "SGD, mean loss", _SGD),
+        Row("sgd-sum", "SGD, summed loss", {**_SGD, "loss": "sum"}),
+    ],
+}
+
+
+def jobs(config: Config, row: Row, models: Path) -> tuple[Config, list[Job]]:
+    """Return what a row trains.
+
+    Args:
+        config: of the profile; gives comparison_steps.
+        row: from `GROUPS`.
+        models: folder of the networks; the row gets one in its `comparison`.
+
+    Returns:
+        (its configuration, its jobs, the last of which is the system itself).
+    """
+    config = config.replace(val_every=0, chain=(32, 16, 8), **row.settings)
+    steps, folder = config.train.comparison_steps, models / "comparison" / row.name
+    start = config.path("initial") if config.network.initial else None
+    rate = config.train.base_lr
+    if row.plan == "staged":
+        made, share = [], steps // 3
+        for stride in config.network.chain:
+            head = share // 4 if start is not None and not made else 0
+            last = folder if stride == 8 else folder / f"fcn-{stride}s"
+            stages = (head_only(config, head), end_to_end(config, share - head, rate))
+            made.append(Job(stride, last, start, stages[head == 0 :], row.meaning))
+            start = last / CHECKPOINT
+        return config, made
+    head = {"head only": steps, "two stages": steps // 4 if start is not None else 0}[row.plan]
+    stages = (head_only(config, head), end_to_end(config, steps - head, rate))
+    kept = tuple(stage for stage in stages if stage.steps)
+    return config, [Job(8, folder, start, kept, row.meaning)]
+
+
+def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]:
+    """Train and score one system, or find it done.
+
+    Args:
+        config: of the profile.
+        dataset: opened.
+        row: from `GROUPS`.
+        out: the run folder.
+
+    Returns:
+        Its line of the table: name, meaning, seed, steps, the metrics (shares 0..1), the biased
+        mean IoU of 2017 on one batch and on all images, trained values, training seconds, and
+        images a second in the middle of the training.
+
+    Raises:
+        InputError: the loss is no longer finite, or a start does not fit.
+    """
+    own, todo = jobs(config, row, out / "models")
+    seconds = 0.0
+    for job in todo:
+        folder = train_fcn(own, dataset, job)
+        record = run_record.read_json(folder / "record.json")
+        seconds += record["training_seconds"]
+    scores = evaluate_fcn(own, dataset, folder).scores
+    matrices = void_matrices(own, dataset, folder)
+    log = pd.read_csv(folder / "log.csv")
+    return {
+        "name": row.name,
+        "meaning": row.meaning,
+        "seed": own.train.seed,
+        "steps": sum(stage.steps for job in todo for stage in job.stages),
+        "mean_iou": scores.mean_iou,
+        "pixel_accuracy": scores.pixel_accuracy,
+        "biased_batch": mean_iou_2017(matrices[:BATCH_2017], void=True),
+        "biased_all": mean_iou_2017(matrices, void=True),
+        "first_loss": float(log.loss.iloc[0]),
+        "trained_values": ablation.trained_values(todo[-1]),
+        "training_seconds": seconds,
+        "images_per_second": float(log.images_per_second.median()),
+        "commit": record["commit"],
+    }
+
+
+def chosen(names: tuple[str, ...]) -> list[Row]:
+    """Return the rows of groups or of single systems, each once.
+
+    Args:
+        names: of `GROUPS` or of rows; empty for all.
+
+    Returns:
+        The rows in the order of the table.
+
+    Raises:
+        InputError: a name is neither.
+    """
+    everything: dict[str, Row] = {}
+    for row in (row for rows in GROUPS.values() for row in rows):
+        everything.setdefault(row.name, row)  # one system may stand in several groups
+    for name in names:
+        if name not in GROUPS and name not in everything:
+            raise InputError(
+                f"no group or system {name!r}; there are {', '.join([*GROUPS, *everything])}"
+            )
+    wanted = {row.name for name in names for row in GROUPS.get(name, [])} | set(names)
+    return [row for row in everything.values() if not names or row.name in wanted]
+
+
+def read(dataset: str, results: Path = ROOT / "results") -> pd.DataFrame:
+    """Read the committed comparison of a data set.
+
+    Args:
+        dataset: its name.
+        results: the folder with DATASET/comparison.csv.
+
+    Returns:
+        Its rows, one a system and seed; empty where there is none.
+    """
+    path = results / dataset / "comparison.csv"
+    columns = ["name", "meaning", "seed", "mean_iou"]
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
+
+
+def summary(rows: pd.DataFrame, group: str) -> pd.DataFrame:
+    """Summarize the rows of a group over seeds.
+
+    Args:
+        rows: lines of `run`, of any groups.
+        group: a name of `GROUPS`.
+
+    Returns:
+        A line a system that was run, in the order of the group: name, meaning, seeds, mean_iou and
+        its spread (standard deviation, NaN for one seed), biased_batch, biased_all, trained_values,
+        images_per_second, all means over seeds.
+    """
+    lines = []
+    for row in GROUPS[group]:
+        seeds = rows[rows["name"] == row.name]
+        if len(seeds):
+            means = seeds[[c for c in seeds if seeds[c].dtype.kind in "if"]].mean()
+            lines.append({"name": row.name, "meaning": row.meaning, "seeds": len(seeds)})
+            lines[-1] |= means.drop("seed").to_dict()
+            lines[-1]["spread"] = seeds["mean_iou"].std()
+    return pd.DataFrame(lines or {"name": []})
+
+
+def chance(systems: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
+    """Return how often chance alone gives two systems means as far apart as these.
+
+    A few seeds say little about their own spread, so twice the standard error is not enough: three
+    a side would call a difference where there is none in one case of nine.
+
+    Args:
+        systems: rows of `summary`, or a single one.
+        others: as many.
+
+    Returns:
+        float64, the p value of Welch's t test, two-sided, for each pair; NaN where one has one
+        seed.
+    """
+    (mean, spread, seeds), other = (
+        [np.asarray(rows[key], float) for key in ("mean_iou", "spread", "seeds")]
+        for rows in (systems, others)
+    )
+    return ttest_ind_from_stats(mean, spread, seeds, *other, equal_var=False).pvalue

@@ -1,0 +1,107 @@
+"""The commands for a user's own images and own tools: predict, tensorboard."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fcnlib.errors import InputError
+from fcntools.cli.options import (
+    averaging_options,
+    engine_option,
+    network,
+    path_option,
+    read_scales,
+    short,
+)
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
+@path_option("--out", makes="folder", required=True, help="Folder of the answers.")
+@averaging_options
+@click.option("--crf", is_flag=True, help="Sharpen with a conditional random field.")
+@click.option("--tile", default=1024, show_default=True, help="Pixels a side of a tile.")
+@engine_option
+def predict(
+    checkpoint: Path,
+    places: tuple[Path, ...],
+    out: Path,
+    flip: bool,
+    scales: str,
+    others: tuple[Path, ...],
+    crf: bool,
+    tile: int,
+    engine: str,
+) -> None:
+    """Label images or folders of images with a trained network, of a run with its finest.
+
+    Each gets a palette PNG, an overlay and a JSON of class shares; legend.png names the colours.
+    """
+    from fcntools.inference import prediction_files as files
+
+    factors = read_scales(scales)
+    images = files.find_images(places)
+    names = files.choose_names(images, out)
+    checkpoint, *others = map(network, (checkpoint, *others))
+    from fcnlib.builders import load_alike
+    from fcntools.inference.segmenter import Segmenter
+
+    networks, meta = load_alike(checkpoint, *others)
+    labels = files.labels_of(meta)
+    segmenter = Segmenter(*networks, flip=flip, scales=factors, crf=crf, tile=tile, engine=engine)
+    said = {"network": f"FCN-{meta['stride']}s", "engine": engine}
+    said |= {"flip": flip, "scales": factors, "crf": crf}
+    said |= {"others": [os.path.relpath(other, out) for other in others]}
+    failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
+    if failed < len(images):
+        files.write_legend(out, labels)
+    click.echo(f"{short(out)}: {len(images) - failed} of {len(images)} images labelled")
+    sys.exit(1 if failed else 0)
+
+
+def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, said: dict) -> int:
+    """Label images one by one; say which cannot be read, and return how many."""
+    from PIL import Image
+
+    from fcnlib.datasets import read_image
+    from fcnlib.runtime import progress
+    from fcntools.inference import prediction_files as files
+    from fcntools.inference.segmenter import tiles
+
+    failed = 0
+    with progress.bar(len(images), "predict", "image") as bar:
+        for name, path in images.items():
+            try:
+                with warnings.catch_warnings():
+                    # A hundred megapixels are no bomb here: the image is cut into tiles.
+                    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                    image = read_image(path)
+                count = sum(1 for _ in tiles(*image.shape[:2], segmenter.side))
+                with progress.bar(count if count > 1 else 0, path.name, "tile") as inner:
+                    answer = segmenter.label(image, inner.update)
+                about = {"file": os.path.relpath(path, out)} | said
+                files.write_answer(out, name, image, answer, labels, about)
+            except InputError as error:
+                failed += 1
+                bar.say(f"fcnlib: error: {error}")
+            bar.update(1)
+    return failed
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@path_option("--out", makes="folder", help="The log folder; RUN/tensorboard by default.")
+def tensorboard(run: Path, out: Path | None) -> None:
+    """Write a run's training logs and figures for TensorBoard (`pip install '.[tensorboard]'`)."""
+    from fcntools.workbook.tensorboard import write_events
+
+    out = out or (run / "tensorboard").resolve()
+    files = write_events(run, out)
+    click.echo(f"{len(files)} logs; tensorboard --logdir {short(out)}")

@@ -1,0 +1,1 @@
+"""Check, download and pack data sets."""

@@ -1,0 +1,252 @@
+"""Figures of the notebooks: charts here, pictures from `pictures`, their common look from `canvas`.
+
+Every function returns a `matplotlib.figure.Figure` and draws nothing on a screen. A title is a
+sentence that states the finding; `save_figure` keeps it beside the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fcntools.figures.pictures import heat_overlay, overlay, picture_grid, sample_points, spread_out
+from fcntools.figures.style import (
+    INK,
+    LINE_COLOURS,
+    SOFT,
+    STYLE,
+    blank_figure,
+    save_figure,
+    title_height,
+)
+
+__all__ = [
+    "INK",
+    "LINE_COLOURS",
+    "SOFT",
+    "STYLE",
+    "bars",
+    "blank_figure",
+    "co_occurrence",
+    "confusion",
+    "curves",
+    "heat_overlay",
+    "moved_apart",
+    "overlay",
+    "picture_grid",
+    "sample_points",
+    "save_figure",
+    "spread_out",
+]
+
+
+@matplotlib.rc_context(STYLE)
+def curves(
+    series: Mapping[str, Sequence], title: str, x_label: str, y_label: str, *, log: bool = False
+) -> Figure:
+    """Draw lines, each named at its end.
+
+    Args:
+        series: {name: (x, y) or (x, y, half width of a band around y)}; NaN leaves a gap.
+        title: the finding.
+        x_label: with its unit.
+        y_label: with its unit.
+        log: draw y on a logarithmic scale.
+
+    Returns:
+        The figure.
+    """
+    figure = blank_figure(8.5, 4.4, title)
+    axes = figure.subplots()
+    axes.grid(axis="y")
+    axes.set(xlabel=x_label, ylabel=y_label, yscale="log" if log else "linear")
+    ends = []
+    for number, (name, (x, y, *band)) in enumerate(series.items()):
+        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+        x, y = np.asarray(x, float), np.asarray(y, float)
+        axes.plot(x, y, color=colour, lw=2, marker="o" if len(x) <= 20 else None, ms=4)
+        if band:
+            axes.fill_between(x, y - band[0], y + band[0], color=colour, alpha=0.18, lw=0)
+        known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+        if known.size:
+            ends.append((x[known[-1]], y[known[-1]], name, colour))
+    if len(series) > 1:
+        _name_ends(axes, ends)
+    return figure
+
+
+def _name_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
+    """Write names right of the plot at the heights of the lines' ends, but apart."""
+    axes.margins(x=0.02)
+    axes.autoscale_view()  # the limits are wanted now, not when the figure is drawn
+    to_share = axes.transData + axes.transAxes.inverted()
+    ends = sorted(ends, key=lambda end: end[1])
+    wanted = [to_share.transform((x, y))[1] for x, y, _, _ in ends]
+    for (x, y, name, colour), at in zip(ends, moved_apart(wanted, 0.065), strict=True):
+        axes.annotate(
+            name,
+            (x, y),
+            xytext=(1.03, at),
+            textcoords="axes fraction",
+            color=colour,
+            va="center",
+            weight="bold",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "alpha": 0.5},
+        )
+
+
+def moved_apart(wanted: Sequence[float], gap: float) -> list[float]:
+    """Move sorted places on a line as little as it takes to keep a gap between neighbours.
+
+    Args:
+        wanted: ascending.
+        gap: least distance.
+
+    Returns:
+        The places, in the same order.
+    """
+    groups: list[tuple[float, int]] = []  # (middle, how many) of labels that touch
+    for place in wanted:
+        middle, count = place, 1
+        while groups and middle - groups[-1][0] < gap * (count + groups[-1][1]) / 2:
+            before, others = groups.pop()
+            middle = (before * others + middle * count) / (others + count)
+            count += others
+        groups.append((middle, count))
+    return [m + gap * (i - (n - 1) / 2) for m, n in groups for i in range(n)]
+
+
+@matplotlib.rc_context(STYLE)
+def bars(
+    names: Sequence[str],
+    values: Sequence[float] | Mapping[str, Sequence[float]],
+    title: str = "",
+    y_label: str = "",
+    *,
+    errors: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+    reference: float | tuple[float, str] | None = None,
+    colours: Iterable | None = None,
+    digits: int = 1,
+    log: bool = False,
+) -> Figure:
+    """Draw lying bars with their values at the ends; several series lie in groups.
+
+    Args:
+        names: of the bars or groups, the first on top.
+        values: a number a name, or {series: numbers}; NaN is drawn as a dash.
+        title: the finding.
+        y_label: of the axis of values, with its unit.
+        errors: half width of an error bar each, in the form of `values`.
+        reference: a value to mark with a line, or (value, its name).
+        colours: one a bar (one series) or one a series; anything Matplotlib takes, or RGB 0..255.
+        digits: after the point, of the values written.
+        log: draw the values on a logarithmic scale.
+
+    Returns:
+        The figure.
+    """
+    series = values if isinstance(values, Mapping) else {"": values}
+    spreads = errors if isinstance(errors, Mapping) else {"": errors}
+    palette = [_colour(c) for c in (colours if colours is not None else LINE_COLOURS)]
+    thick = 0.8 / len(series)
+    height = 0.8 + title_height(title, 8.5) + len(names) * max(0.31, 0.21 * len(series))
+    height += 0.3 * (len(series) > 1)
+    figure = blank_figure(8.5, height, title)
+    axes = figure.subplots()
+    for number, (name, numbers) in enumerate(series.items()):
+        at = np.arange(len(names)) + thick * (number - (len(series) - 1) / 2)
+        single = palette[: len(names)] if colours is not None else palette[0]
+        colour = single if len(series) == 1 else palette[number % len(palette)]
+        style = {"color": colour, "label": name, "xerr": spreads.get(name), "ecolor": INK}
+        axes.barh(at, np.nan_to_num(np.asarray(numbers, float)), 0.92 * thick, log=log, **style)
+        _write_values(axes, at, numbers, spreads.get(name), digits)
+    axes.set_yticks(np.arange(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel=y_label, ylim=(len(names) - 0.5, -0.5))
+    axes.margins(x=0.1)
+    if reference is not None:
+        _mark(axes, *(reference if isinstance(reference, tuple) else (reference, "")))
+    if len(series) > 1:
+        figure.legend(loc="outside lower right", ncols=len(series), frameon=False)
+    return figure
+
+
+def _colour(colour):
+    return colour if isinstance(colour, str) else tuple(np.asarray(colour) / 255)
+
+
+def _write_values(axes: Axes, at, numbers, spread, digits: int) -> None:
+    beyond = np.zeros(len(at)) if spread is None else np.nan_to_num(np.asarray(spread, float))
+    for place, value, past in zip(at, np.asarray(numbers, float), beyond, strict=True):
+        known = np.isfinite(value)
+        text = f"{value:.{digits}f}" if known else "–"
+        end = (max(value, 0) + past if known else 0, place)
+        axes.annotate(text, end, (4, 0), textcoords="offset points", va="center", size=9, color=INK)
+
+
+def _mark(axes: Axes, value: float, name: str) -> None:
+    axes.axvline(value, color=INK, lw=1.2, ls=(0, (4, 3)))
+    if name:
+        place, style = (value, 1.0), {"xycoords": ("data", "axes fraction"), "size": 9}
+        axes.annotate(name, place, (0, 3), textcoords="offset points", ha="center", **style)
+
+
+@matplotlib.rc_context(STYLE)
+def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
+    """Draw a confusion matrix as percent of each true class.
+
+    Args:
+        matrix: counts, int64 [C, C], rows truth.
+        classes: C names.
+        title: the finding.
+
+    Returns:
+        The figure; the row of a class without pixels is left empty.
+    """
+    total = matrix.sum(axis=1, keepdims=True)
+    words = "predicted class", "true class", "percent of the true class's pixels"
+    return _share_matrix(matrix, total, classes, title, words)
+
+
+@matplotlib.rc_context(STYLE)
+def co_occurrence(together: np.ndarray, classes: Sequence[str], title: str) -> Figure:
+    """Draw which classes share images, as percent of the images of the row's class.
+
+    Args:
+        together: images in which both classes are, int64 [C, C]; on the diagonal: the class is.
+        classes: C names.
+        title: the finding.
+
+    Returns:
+        The figure; the row of a class without images is left empty.
+    """
+    words = "... show this one too", "of the images with this class ...", "percent of its images"
+    return _share_matrix(together, together.diagonal()[:, None], classes, title, words)
+
+
+def _share_matrix(matrix: np.ndarray, total: np.ndarray, classes, title: str, words) -> Figure:
+    """Draw 100 * matrix / total; the words are those of the columns, the rows and the shares."""
+    count = len(classes)
+    shares = np.divide(100 * matrix, total, out=np.full(matrix.shape, np.nan), where=total > 0)
+    side = 2.2 + 0.44 * count
+    figure = blank_figure(side + 0.6, side, title)
+    axes = figure.subplots()
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for row, column in zip(*np.nonzero(shares >= 0.5), strict=True):
+        colour = "white" if shares[row, column] > 55 else INK
+        text = f"{shares[row, column]:.0f}"
+        axes.text(column, row, text, ha="center", va="center", size=8, color=colour)
+    axes.set_xticks(range(count), classes, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(count), classes)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel=words[0], ylabel=words[1])
+    bar = figure.colorbar(picture, ax=axes, shrink=0.7, pad=0.02)
+    bar.set_label(words[2])
+    bar.outline.set_visible(False)
+    return figure

@@ -1,0 +1,100 @@
+"""The look of every figure: style, title, and how one is written to disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+
+from fcnlib.runtime.files import replacing, write_json
+
+# Told apart with any colour vision. Source: Okabe and Ito, https://jfly.uni-koeln.de/color/
+LINE_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#F0E442",
+)
+DPI = 100
+INK, SOFT = "#222222", "#777777"
+STYLE = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": "#E6E6E6",
+    "svg.hashsalt": "fcnlib",  # the same figure gives the same file
+}
+_TITLE_SIZE = 12  # points
+
+
+def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
+    """Write a figure as .png and .svg, with its title and alternative text as .json beside them.
+
+    Args:
+        figure: drawn.
+        path: of the PNG, whatever its ending; the folder is made where it is missing.
+        title: the finding in a sentence.
+        alt: what the figure shows, for those who cannot see it.
+
+    Returns:
+        The path of the PNG.
+    """
+    png = Path(path).with_suffix(".png")
+    with matplotlib.rc_context(STYLE):
+        for ending, metadata in ((".svg", {"Date": None}), (".png", {})):
+            with replacing(png.with_suffix(ending)) as part:
+                figure.savefig(part, dpi=DPI, metadata=metadata)
+    write_json(png.with_suffix(".json"), {"title": title, "alt": alt})
+    return png
+
+
+def blank_figure(width: float, height: float, title: str) -> Figure:
+    """Make an empty figure with a title, for drawings that no function here knows.
+
+    Args:
+        width: inches.
+        height: inches, the title's included.
+        title: wrapped to the width.
+
+    Returns:
+        The figure, its layout constrained: add axes with `subplots`.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    below = 1 - title_height(title, width) / height
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, rect=(0, 0, 1, below))
+    if title:
+        place = {"x": 0.1 / width, "y": 1 - 0.08 / height, "ha": "left", "va": "top"}
+        figure.suptitle(_wrapped(title, width), size=_TITLE_SIZE, weight="bold", **place)
+    return figure
+
+
+def title_height(title: str, width: float) -> float:
+    """Return the inches that a title takes at the top of a figure so many inches wide."""
+    return 0.12 + 0.205 * len(_wrapped(title, width).split("\n")) if title else 0.08
+
+
+def _wrapped(title: str, width: float) -> str:
+    """Break a title into lines by its letters' widths; hinting makes them up to 5 % wider."""
+    lines = [""]
+    for word in title.split():
+        longer = f"{lines[-1]} {word}".strip()
+        path = TextPath((0, 0), longer, prop=FontProperties(weight="bold", size=_TITLE_SIZE))
+        if 1.05 * path.get_extents().width / 72 <= width - 0.25 or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""One's own images, CRF, the folded graph, export."""

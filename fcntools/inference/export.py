@@ -1,0 +1,204 @@
+"""Write a trained network in the formats of other programs, and prove that it answers the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fcnlib.backbone import BYTES_TO_UNIT
+from fcnlib.errors import InputError, extra
+from fcnlib.network import FCN
+from fcnlib.runtime.compat import tf
+from fcnlib.runtime.files import scratch
+from fcnlib.upsampling import pad_to_grid
+from fcntools.inference.folding import Folded
+from fcntools.inference.onnx_file import LABELS, PIXELS, SCORES, onnx_model
+
+Answer = Callable[[np.ndarray], dict[str, np.ndarray]]
+_OUTPUTS = {SCORES, LABELS}
+_INSIDE = {  # all that an export in a folder makes there
+    "saved_model": {"saved_model.pb", "fingerprint.pb", "assets", "variables"}
+    | {f"variables/variables.{end}" for end in ("index", "data-00000-of-00001")},
+    "openvino": {"model.xml", "model.bin"},
+}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How an exported network's answers differ from the original's.
+
+    `agreement` is the share of pixels given the same class; `error` the greatest difference of a
+    fused score, as a share of the greatest score.
+    """
+
+    agreement: float
+    error: float
+    images: int
+
+
+def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> Parity:
+    """Write a network, read it back, and compare.
+
+    Args:
+        network: built and trained, computing in float32.
+        kind: one of `FORMATS`.
+        target: file (onnx, tflite) or folder (saved_model, openvino) to write; an earlier export
+            to this format is replaced.
+        images: uint8 [H, W, 3] each, to compare on.
+
+    Returns:
+        How the answers differ. The exported input is "pixels", float32 [N, H, W, 3] in 0..255; the
+        outputs are "scores", float32 [N, h, w, C] at the network's stride, of the image padded to
+        the grid, and "labels", uint8 [N, H, W].
+
+    Raises:
+        InputError: no such format, a package is missing, the network is the one of 2017, or the
+            target can't be written or holds anything else.
+    """
+    if kind not in FORMATS:
+        raise InputError(f"no format {kind!r}; there are {', '.join(FORMATS)}")
+    write, read = FORMATS[kind]
+    _require_ours(target, kind)
+    folded = Folded(network)
+    try:
+        with scratch(target) as made:
+            write(folded, made)
+            found = _compare(network, read(made), images)
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(made, target)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(f"{target}: cannot be written: {reason}") from None
+    return found
+
+
+def _require_ours(target: Path, kind: str) -> None:
+    """Refuse to replace what no export to this format made: it must answer as one does."""
+    inside = {str(path.relative_to(target)) for path in target.rglob("*")}
+    if not target.exists() or (target.is_dir() and not inside):
+        return
+    others, ours = sorted(inside - _INSIDE.get(kind, set())), False
+    if not others:
+        try:
+            ours = FORMATS[kind][1](target)(np.zeros([1, 33, 33, 3], np.float32)).keys() == _OUTPUTS
+        except InputError:  # no package that could read it
+            raise
+        except Exception:  # whatever its reader stumbles over
+            ours = False
+    if not ours:
+        what = f"holds {others[0]}, which" if others else "is there, and"
+        raise InputError(f"{target}: {what} no export to {kind} made; name another --out")
+
+
+def _compare(network: FCN, answer: Answer, images: list[np.ndarray]) -> Parity:
+    same, error, greatest = [], 0.0, 0.0
+    for image in images:
+        batch = image[None].astype(np.float32)
+        fused = network.fused(tf.constant(batch / BYTES_TO_UNIT - 1))
+        labels = _labels(network, fused, image.shape)
+        found = answer(batch)
+        same.append(np.mean(found[LABELS] == labels.numpy()))
+        error = max(error, float(np.abs(found[SCORES] - fused).max()))
+        greatest = max(greatest, float(np.abs(fused).max()))
+    return Parity(float(np.mean(same)), error / max(greatest, 1e-9), len(images))
+
+
+def _labels(network: FCN, fused: tf.Tensor, shape) -> tf.Tensor:
+    logits = network.to_pixels(fused, *shape[:2])[..., : network.num_classes]
+    return tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
+
+
+def _function(folded: Folded):
+    network = folded.network
+
+    def segment(pixels):
+        images = pad_to_grid(pixels / BYTES_TO_UNIT - 1.0, network.centred)
+        # The padding hides from TensorFlow Lite that the channels are three.
+        fused = folded.run(tf.reshape(images, [*tf.unstack(tf.shape(images)[:3]), 3]))
+        shape = tf.unstack(tf.shape(pixels)[1:3])
+        return {SCORES: fused, LABELS: _labels(network, fused, shape)}
+
+    spec = tf.TensorSpec([None, None, None, 3], tf.float32, PIXELS)
+    return tf.function(segment, [spec], autograph=False)
+
+
+def _write_saved_model(folded: Folded, path: Path) -> None:
+    module = tf.Module()
+    module.segment = _function(folded)
+    tf.saved_model.save(module, str(path), signatures=module.segment)
+
+
+def _read_saved_model(path: Path) -> Answer:
+    loaded = tf.saved_model.load(str(path))
+    run = loaded.signatures["serving_default"]
+    return lambda pixels: {n: v.numpy() for n, v in run(pixels=tf.constant(pixels)).items()}
+
+
+def _write_onnx(folded: Folded, path: Path) -> None:
+    path.write_bytes(onnx_model(folded).SerializeToString())
+
+
+def _read_onnx(path: Path) -> Answer:
+    session = extra("onnxruntime").InferenceSession(str(path))
+    names = [SCORES, LABELS]
+    return lambda pixels: dict(zip(names, session.run(names, {PIXELS: pixels}), strict=True))
+
+
+def _write_openvino(folded: Folded, path: Path) -> None:
+    openvino = extra("openvino")
+    path.mkdir()
+    _write_onnx(folded, path / "model.onnx")
+    model = openvino.convert_model(path / "model.onnx")
+    openvino.save_model(model, path / "model.xml", compress_to_fp16=False)
+    (path / "model.onnx").unlink()
+
+
+def _read_openvino(path: Path) -> Answer:
+    core = extra("openvino").Core()
+    # Its own choice on this processor may be bfloat16; the file is what is compared here.
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(path / "model.xml"), "CPU", exact)
+
+    def answer(pixels):
+        found = compiled({PIXELS: pixels})
+        return {name: found[name] for name in (SCORES, LABELS)}
+
+    return answer
+
+
+def _write_tflite(folded: Folded, path: Path) -> None:
+    concrete = _function(folded).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    path.write_bytes(converter.convert())
+
+
+def _read_tflite(path: Path) -> Answer:
+    with warnings.catch_warnings():  # that it moves to a package of its own one day
+        warnings.simplefilter("ignore")
+        interpreter = tf.lite.Interpreter(str(path))
+    (given,) = interpreter.get_input_details()
+
+    def answer(pixels):
+        interpreter.resize_tensor_input(given["index"], pixels.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], pixels)
+        interpreter.invoke()
+        found = [interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details()]
+        return {LABELS if value.dtype == np.uint8 else SCORES: value for value in found}
+
+    return answer
+
+
+FORMATS = {
+    "saved_model": (_write_saved_model, _read_saved_model),
+    "onnx": (_write_onnx, _read_onnx),
+    "openvino": (_write_openvino, _read_openvino),
+    "tflite": (_write_tflite, _read_tflite),
+}

@@ -1,0 +1,235 @@
+"""Label images of any size: whole or in overlapped tiles; flips, scales, networks averaged.
+
+A tile sees as far beyond its core as the network's units do, and begins on the 32-pixel grid of the
+image at its scale, so that its core gets the very answer that the whole image would: there are no
+seams. The random field alone works on a tile and 128 pixels around it, for want of memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
+
+import numpy as np
+
+from fcnlib import geometry
+from fcnlib.blocks import BACKBONES
+from fcnlib.errors import InputError
+from fcnlib.geometry import GRID
+from fcnlib.network import FCN
+from fcnlib.runtime.compat import tf
+from fcnlib.upsampling import pad_to_grid, upsample
+from fcntools.inference.crf import refine
+from fcntools.inference.engines import Engine
+
+TILE = 1024  # pixels a side of a tile's core; with margins some 2 GB of a full-width network
+_CRF_ROOM = 128  # pixels beyond a tile's core that the random field may look at
+
+
+@dataclass(frozen=True)
+class Box:
+    """Pixels `top` to `bottom`, `left` to `right`, the last of each not included."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def grown(self, margin: int, height: int, width: int) -> Box:
+        """Return the box with a margin around it.
+
+        Args:
+            margin: pixels; at the top and left up to 31 more, so that it begins on the grid.
+            height: of the image, which cuts the margin.
+            width: of the image, likewise.
+
+        Returns:
+            The larger box.
+        """
+        top, left = (max(at - margin, 0) // GRID * GRID for at in (self.top, self.left))
+        return Box(top, left, min(self.bottom + margin, height), min(self.right + margin, width))
+
+    def scaled(self, down: float, across: float) -> Box:
+        """Return the same place in an image resized by these factors, to whole pixels outwards."""
+        top, left = math.floor(self.top * down), math.floor(self.left * across)
+        return Box(top, left, math.ceil(self.bottom * down), math.ceil(self.right * across))
+
+    def within(self, other: Box) -> Box:
+        """Return the same pixels, counted from another box's corner."""
+        return Box(
+            self.top - other.top,
+            self.left - other.left,
+            self.bottom - other.top,
+            self.right - other.left,
+        )
+
+    def cut(self, array: np.ndarray) -> np.ndarray:
+        """Return these pixels of an array [H, W, ...]."""
+        return array[self.top : self.bottom, self.left : self.right]
+
+
+def tiles(height: int, width: int, side: int) -> Iterator[Box]:
+    """Cut an image into cores that cover it once.
+
+    Args:
+        height: of the image, pixels.
+        width: of the image, pixels.
+        side: of a core, pixels; a multiple of 32.
+
+    Yields:
+        The cores, row by row; those at the right and at the bottom may be smaller.
+    """
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield Box(top, left, min(top + side, height), min(left + side, width))
+
+
+def reach(network: FCN) -> int:
+    """Return how far from a pixel a network can look, in pixels."""
+    table, last = BACKBONES[network.backbone].table, network.skips[32]
+    field = geometry.fields(table, geometry.grid_size(GRID, network.centred), "SAME")[last]
+    # The answer between two sample points is made of both; each step of upsampling adds its own.
+    return math.ceil(field.reach) + 2 * GRID + network.stride
+
+
+class Segmenter:
+    """A trained network, or several that are averaged, that labels images of any size."""
+
+    def __init__(
+        self,
+        network: FCN,
+        *others: FCN,
+        flip: bool = False,
+        scales: tuple[float, ...] = (1.0,),
+        crf: bool = False,
+        tile: int = TILE,
+        engine: str = "tensorflow",
+    ):
+        """Choose how to label.
+
+        Args:
+            network: a trained one.
+            *others: more of the same classes, their probabilities averaged with its own.
+            flip: average the probabilities with those of the mirrored image.
+            scales: sizes of the image to average over, factors of its side.
+            crf: refine the probabilities by `crf.refine`.
+            tile: pixels a side of a tile's core; rounded up to a multiple of 32.
+            engine: what computes, one of `engines.ENGINES`.
+
+        Raises:
+            InputError: a scale or the tile is not positive, there is no scale, the engine is not
+                there, a network is the one of 2017, or the numbers of classes differ.
+        """
+        networks = network, *others
+        if not scales or not all(0 < scale < math.inf for scale in scales) or tile <= 0:
+            raise InputError(f"scales {scales} and tile {tile} must be positive numbers")
+        counts = [network.num_classes for network in networks]
+        if len(set(counts)) > 1:
+            raise InputError(f"networks of {counts} classes cannot be averaged")
+        self._flip, self._scales, self._crf = flip, scales, crf
+        self._engines = [Engine(network, engine) for network in networks]
+        self.side = math.ceil(tile / GRID) * GRID
+        self._margin = max(reach(network) for network in networks)
+        image, box = tf.TensorSpec([None, None, 3]), tf.TensorSpec([4], tf.int32)
+        self._run = tf.function(self._probabilities, [image, box], autograph=False)
+
+    def label(
+        self, image: np.ndarray, done: Callable[[int], object] = lambda count: None
+    ) -> np.ndarray:
+        """Choose the class of every pixel.
+
+        Args:
+            image: uint8 [H, W, 3].
+            done: called with 1 after each tile.
+
+        Returns:
+            uint8 [H, W], 0..C-1.
+        """
+        height, width = image.shape[:2]
+        answer = np.empty((height, width), np.uint8)
+        for core in tiles(height, width, self.side):
+            room = core.grown(_CRF_ROOM if self._crf else 0, height, width)
+            found = self.probabilities(image, room)
+            if self._crf:
+                found = refine(found, room.cut(image))
+            core.cut(answer)[:] = core.within(room).cut(found).argmax(axis=-1)
+            done(1)
+        return answer
+
+    def probabilities(self, image: np.ndarray, box: Box | None = None) -> np.ndarray:
+        """Average the probabilities of the classes over networks, scales and flips.
+
+        Args:
+            image: uint8 [H, W, 3].
+            box: the part to look at; the whole where None.
+
+        Returns:
+            float32 [h, w, C] of that part; they add up to 1.
+        """
+        box = box or Box(0, 0, *image.shape[:2])
+        total = sum(self._at_scale(image, box, scale) for scale in self._scales)
+        return (total / len(self._scales)).numpy()
+
+    def _at_scale(self, image: np.ndarray, box: Box, scale: float) -> tf.Tensor:
+        height, width = image.shape[:2]
+        size = max(round(scale * height), 1), max(round(scale * width), 1)
+        down, across = size[0] / height, size[1] / width
+        wanted = box.scaled(down, across).grown(int(scale != 1), *size)
+        seen = wanted.grown(self._margin, *size)
+        around = math.ceil(1 / min(down, across)) + 1 if scale != 1 else 0
+        source = seen.scaled(1 / down, 1 / across).grown(around, height, width)
+        pixels = tf.cast(source.cut(image), tf.float32) / 127.5 - 1.0
+        pixels = _resample(pixels, source, seen, down, across, antialias=True)
+        corners = tf.constant(astuple(wanted.within(seen)))
+        found = self._run(pixels, corners)
+        return _resample(found, wanted, box, 1 / down, 1 / across)
+
+    def _probabilities(self, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
+        total = sum(self._of_one(engine, pixels, corners) for engine in self._engines)
+        return total / len(self._engines)
+
+    def _of_one(self, engine: Engine, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
+        network = engine.network
+        images = pad_to_grid(pixels[None], network.centred)
+        found = _part(network, engine.fused(images), corners)
+        if self._flip:
+            # The grid's sample points lie as far from its right end as from its left.
+            mirrored = engine.fused(images[:, :, ::-1])
+            found = (found + _part(network, mirrored[:, :, ::-1], corners)) / 2
+        return found
+
+
+def _part(network: FCN, fused: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
+    """Upsample the scores of one part, and turn them into probabilities."""
+    top, left, bottom, right = tf.unstack(corners)
+    stride, classes = network.stride, network.num_classes
+    if network.centred:
+        logits = upsample(fused, stride, centred=True)[0, top:bottom, left:right]
+        return tf.nn.softmax(logits[..., :classes])
+    coarse = fused[
+        :,
+        top // stride : (bottom - 1) // stride + 2,
+        left // stride : (right - 1) // stride + 2,
+    ]
+    logits = upsample(coarse, stride)[0, : bottom - top, : right - left]
+    return tf.nn.softmax(logits[..., :classes])
+
+
+def _resample(
+    values: tf.Tensor, source: Box, target: Box, down: float, across: float, antialias: bool = False
+) -> tf.Tensor:
+    """Cut `target` out of a resized image of which `values` are `source`, before the resizing.
+
+    The places count from the whole image's corner, so that every tile is sampled as the whole is.
+    """
+    if down == across == 1:
+        return target.within(source).cut(values)
+    return tf.raw_ops.ScaleAndTranslate(
+        images=values[None],
+        size=(target.bottom - target.top, target.right - target.left),
+        scale=(down, across),
+        translation=(down * source.top - target.top, across * source.left - target.left),
+        kernel_type="triangle",
+        antialias=antialias,
+    )[0]

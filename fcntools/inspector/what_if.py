@@ -1,0 +1,249 @@
+"""Look into a trained network: run it once on an image, then fuse its score maps again and again.
+
+A slider that weighs a skip needs no network: the score maps of one run are kept, and `fusion.fuse`
+adds them up with other weights in milliseconds.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fcnlib import geometry
+from fcnlib.blocks import BACKBONES
+from fcnlib.fusion import fuse
+from fcnlib.labels import VOID, LabelSet
+from fcnlib.network import FCN
+from fcnlib.runtime.compat import tf
+from fcnlib.upsampling import upsample
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a network says about one image, before fusion.
+
+    Attributes:
+        image: uint8 [H, W, 3].
+        truth: uint8 [H, W], 0..C-1 or 255; None where it is not known.
+        scores: {stride: float32 [h, w, C]}, coarse to fine, as `FCN.score_maps` gives them.
+        kernels: {stride: float32 [k, k, C, C]} of the learned upsampling.
+        parts: {stride: float32 [h, w, C]}: each score map brought to the finest stride alone.
+            Fusion is linear, so these add up to the fused scores.
+        backbone: name of the network's backbone.
+    """
+
+    image: np.ndarray
+    truth: np.ndarray | None
+    scores: dict[int, np.ndarray]
+    kernels: dict[int, np.ndarray]
+    parts: dict[int, np.ndarray]
+    backbone: str = "inception_v3"
+
+    @property
+    def votes(self) -> dict[int, np.ndarray]:
+        """What a stride says of classes, as `scores`; as `parts` where these are features."""
+        classes = self.parts[self.strides[-1]].shape[-1]
+        plain = all(m.shape[-1] == classes for m in self.scores.values())
+        return self.scores if plain else self.parts
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The strides that are fused, coarse to fine."""
+        return tuple(self.scores)
+
+    @functools.cached_property
+    def own(self) -> np.ndarray:
+        """The network's own answer, uint8 [H, W]."""
+        return answer(self)
+
+
+def read(network: FCN, image: np.ndarray, truth: np.ndarray | None = None) -> Reading:
+    """Run a network once on an image.
+
+    Args:
+        network: a trained one.
+        image: uint8 [H, W, 3].
+        truth: uint8 [H, W] where it is known.
+
+    Returns:
+        Everything that fusing again needs.
+    """
+    scores, kernels = network.score_maps(tf.constant(image, tf.float32)[None] / 127.5 - 1.0)
+    parts = {s: network.fuse(scores, kernels, {t: float(t == s) for t in scores}) for s in scores}
+    return Reading(
+        image,
+        truth,
+        scores={s: m[0].numpy() for s, m in scores.items()},
+        kernels={s: k.numpy() for s, k in kernels.items()},
+        parts={s: m[0].numpy() for s, m in parts.items()},
+        backbone=network.backbone,
+    )
+
+
+def fused(
+    reading: Reading, weights: Mapping[int, float] | None = None, down_to: int | None = None
+) -> np.ndarray:
+    """Fuse the score maps of a reading and bring them to pixels.
+
+    Args:
+        reading: from `read`.
+        weights: {stride: factor on its score map}; 1 where absent. With all at 1 the result is the
+            network's own, bit for bit.
+        down_to: leave out the skips finer than this stride.
+
+    Returns:
+        Logits, float32 [H, W, C].
+    """
+    scores = {s: m[None] for s, m in reading.scores.items()}
+    if down_to and reading.votes is reading.scores:
+        scores = {s: m for s, m in scores.items() if s >= down_to}
+    elif down_to:  # features are scored at the finest stride only: mute what is finer
+        weights = {s: (weights or {}).get(s, 1.0) * (s >= down_to) for s in scores}
+    height, width = reading.image.shape[:2]
+    centred = BACKBONES[reading.backbone].centred
+    coarse = fuse(scores, reading.kernels, weights, centred)
+    return upsample(coarse, min(scores), centred)[0, :height, :width].numpy()
+
+
+def answer(
+    reading: Reading, weights: Mapping[int, float] | None = None, down_to: int | None = None
+) -> np.ndarray:
+    """Choose the class of every pixel.
+
+    Args:
+        reading: from `read`.
+        weights: as in `fused`.
+        down_to: as in `fused`.
+
+    Returns:
+        uint8 [H, W], 0..C-1.
+    """
+    return tf.argmax(fused(reading, weights, down_to), axis=-1).numpy().astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """One pixel: what each skip says there, and what comes of it.
+
+    Attributes:
+        row: of the pixel.
+        column: of the pixel.
+        contributions: {stride: float32 [C]}, what a skip adds to the logit of every class.
+        probabilities: float32 [C], softmax of their sum.
+    """
+
+    row: int
+    column: int
+    contributions: dict[int, np.ndarray]
+    probabilities: np.ndarray
+
+
+def probe(reading: Reading, weights: Mapping[int, float], row: int, column: int) -> Probe:
+    """Take the scores of one pixel apart.
+
+    Args:
+        reading: from `read`.
+        weights: {stride: factor}; 1 where absent.
+        row: of the pixel, 0..H-1.
+        column: of the pixel, 0..W-1.
+
+    Returns:
+        Contributions that add up to the pixel's logits (but for rounding), and the probabilities.
+    """
+    stride = min(reading.parts)
+    first = (stride - 1) / 2 if BACKBONES[reading.backbone].centred else 0
+    at = [max(place - first, 0) / stride for place in (row, column)]
+    found = {s: _between(p, *at) * np.float32(weights.get(s, 1)) for s, p in reading.parts.items()}
+    logits = sum(found.values())
+    odds = np.exp(logits - logits.max())
+    return Probe(row, column, found, odds / odds.sum())
+
+
+def _between(values: np.ndarray, row: float, column: float) -> np.ndarray:
+    """Interpolate [h, w, C] bilinearly at a place that need not be whole."""
+    top, left = int(row), int(column)
+    down, right = np.float32(row - top), np.float32(column - left)
+    bottom, beyond = min(top + 1, values.shape[0] - 1), min(left + 1, values.shape[1] - 1)
+    above = values[top, left] * (1 - right) + values[top, beyond] * right
+    below = values[bottom, left] * (1 - right) + values[bottom, beyond] * right
+    return above * (1 - down) + below * down
+
+
+def receptive_fields(
+    reading: Reading, row: int, column: int
+) -> dict[int, tuple[int, int, int, int]]:
+    """Find what the unit nearest to a pixel can see, for every stride.
+
+    Args:
+        reading: from `read`.
+        row: of the pixel.
+        column: of the pixel.
+
+    Returns:
+        {stride: (top, left, bottom, right)}, first and last pixel, beyond the image's border where
+        the field is.
+    """
+    height, width = reading.image.shape[:2]
+    boxes = {}
+    for stride in reading.strides:
+        top, bottom = _seen(reading.backbone, height, 0, stride, row)
+        left, right = _seen(reading.backbone, width, 1, stride, column)
+        boxes[stride] = (top, left, bottom, right)
+    return boxes
+
+
+def _seen(backbone: str, size: int, axis: int, stride: int, place: int) -> tuple[int, int]:
+    made = BACKBONES[backbone]
+    field = _fields(backbone, geometry.grid_size(size, made.centred), axis)[made.skips[stride]]
+    centre = field.start + round((place - field.start) / stride) * stride
+    return round(centre - field.reach), round(centre + field.reach)
+
+
+@functools.lru_cache(maxsize=64)
+def _fields(backbone: str, size: int, axis: int) -> dict[str, geometry.Field]:
+    return geometry.fields(BACKBONES[backbone].table, size, "SAME", axis)
+
+
+def landmark(reading: Reading) -> tuple[int, int, int]:
+    """Choose a class and a pixel to look at first: the second largest class, and a pixel of it.
+
+    Args:
+        reading: from `read`; its truth counts, or its answer where the truth is not known.
+
+    Returns:
+        (class, row, column); of the largest class where there is but one.
+    """
+    counts = np.bincount(_known(reading).ravel(), minlength=256)[:VOID]
+    ranked = np.argsort(-counts, kind="stable")
+    chosen = int(ranked[1] if counts[ranked[1]] else ranked[0])
+    places = np.argwhere(_known(reading) == chosen)
+    row, column = places[len(places) // 2] if len(places) else (0, 0)
+    return chosen, int(row), int(column)
+
+
+def _known(reading: Reading) -> np.ndarray:
+    return reading.own if reading.truth is None else reading.truth
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What to show of a reading.
+
+    Attributes:
+        reading: the image as a network reads it.
+        labels: names and colours of the classes.
+        class_index: whose score maps to show.
+        weights: {stride: factor on its score map}, every stride of the reading.
+        row: of the pixel to take apart.
+        column: of that pixel.
+    """
+
+    reading: Reading
+    labels: LabelSet
+    class_index: int
+    weights: Mapping[int, float]
+    row: int
+    column: int

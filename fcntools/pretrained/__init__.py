@@ -1,0 +1,1 @@
+"""Weights from elsewhere, and the classifier of generated shapes."""

@@ -1,0 +1,286 @@
+"""ImageNet weights as others released or saved them, read into our variable names.
+
+Our names are those of the slim checkpoints. Keras numbers its layers in the order in which it makes
+them, which is the order of our table: blocks, branches, layers of a branch. So the n-th convolution
+of the one is the n-th of the other, and no list of names is needed. Kernels have the same layout;
+batch norm has no gamma in either. A backbone must be whole, and what is beside it is left out by
+name, another head than ImageNet's too. Nothing is unpickled.
+
+Source: https://github.com/tensorflow/models/tree/master/research/slim (checkpoints and their
+preprocessing), keras.applications.inception_v3, keras.src.saving.saving_lib (from 3.6 on it writes
+the layers' names), https://docs.hdfgroup.org/hdf5/ (external storage, links).
+"""
+
+from __future__ import annotations
+
+import io
+import operator
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from fcnlib import checkpoints
+from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
+from fcnlib.errors import InputError
+from fcnlib.runtime.compat import tf
+
+_SLIM_CLASSES = {"inception_v3": 1001, "vgg_16": 1000}  # 1001: class 0 is "background"
+_KERAS_CLASSES = 1000
+_NORM = ("beta", "moving_mean", "moving_variance")  # slim and Keras agree on these names
+_NAMELESS = "?"
+_UNREADABLE = (
+    *(tf.errors.OpError, OSError, LookupError, ValueError, RuntimeError, MemoryError, TypeError),
+    zipfile.BadZipFile,
+)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A file of others as a checkpoint of ours, `arrays` and `meta` for `checkpoints.save`.
+
+    The account calls the variables as the file does.
+    """
+
+    backbone: str
+    arrays: dict[str, np.ndarray]
+    meta: dict[str, Any]
+    account: checkpoints.Transfer
+
+    def __str__(self) -> str:
+        parts = {
+            "copied": self.account.copied,
+            "skipped": self.account.skipped,
+            "missing": self.account.missing,
+        }
+        said = ", ".join(f"{what} {len(names)}{_groups(names)}" for what, names in parts.items())
+        alone = "; the backbone alone: it has no head of ImageNet's classes"
+        return said + (alone if self.meta["kind"] == "backbone" else "")
+
+
+def _groups(names: tuple[str, ...]) -> str:
+    counts = Counter("/".join(name.split("/")[:2]) for name in names)
+    shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return f" ({shown})" if len(counts) <= 5 and shown else ""
+
+
+def read(path: Path) -> Imported:
+    """Read a slim checkpoint or a file of Keras; every variable is accounted for by name.
+
+    Args:
+        path: a checkpoint of slim (one file, or a prefix with .index and .data files) of a backbone
+            in `blocks.BACKBONES`, or what Keras saved (.h5, .weights.h5, .keras) of a network with
+            keras.applications.InceptionV3 in it.
+
+    Returns:
+        The weights. Without ImageNet's classifier the meta data say kind "backbone" and name no
+        classes.
+
+    Raises:
+        InputError: the file is something else, which is said; it is damaged, or a tensor of the
+            backbone is missing, unexpected, of another shape or type, or not finite; it is named.
+    """
+    form = checkpoints.foreign(path)
+    try:
+        if form == checkpoints.CHECKPOINT:
+            return _from_slim(path)
+        if form == checkpoints.KERAS_H5:
+            return _from_keras(path, path)
+        if form == checkpoints.KERAS_MODEL:
+            with zipfile.ZipFile(path) as archive:
+                checkpoints.refuse_bomb(archive, path.stat().st_size)
+                return _from_keras(path, io.BytesIO(archive.read("model.weights.h5")))
+    except InputError:
+        raise
+    except _UNREADABLE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"{path}: {form}, but not whole ({reason}); get it again") from None
+    if form:
+        raise InputError(f"{path}: {form}; {checkpoints.FOREIGN[form]}")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; give the .ckpt, .h5 or .keras file itself")
+    raise InputError(f"{path}: no whole TensorFlow checkpoint or file of Keras; get it again")
+
+
+def _from_slim(path: Path) -> Imported:
+    prefix = checkpoints.PART.sub("", str(path))
+    if not Path(prefix).is_file() and not Path(f"{prefix}.index").is_file():
+        raise InputError(f"{prefix}.index: missing; its .data files alone are no checkpoint")
+    reader = tf.train.load_checkpoint(prefix)
+    arrays = {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
+    if any(".ATTRIBUTES/" in name for name in arrays):
+        raise InputError(
+            f"{path}: weights of Keras as a TensorFlow checkpoint; {checkpoints.RESAVE}"
+        )
+    scopes = {name.split("/")[0] for name in arrays}
+    backbone = next((n for n, made in BACKBONES.items() if made.scope in scopes), None)
+    if backbone is None:
+        known = " or ".join(f"{made.scope}/..." for made in BACKBONES.values())
+        raise InputError(f"{path}: holds no variables {known}; give a released slim checkpoint")
+    classes = _SLIM_CLASSES[backbone]
+    names = {name: name for name in expected_shapes(BACKBONES[backbone], classes)}
+    return _collect(path, backbone, arrays, names, classes)
+
+
+def _from_keras(path: Path, content: Path | io.BytesIO) -> Imported:
+    backbone = "inception_v3"
+    with h5py.File(content, "r") as file:
+        found = _datasets(file)
+        names = _keras_names(path, BACKBONES[backbone], found)
+        for name in names:
+            if name in found and found[name] is None:
+                raise InputError(f"{path}: {name} is there twice or lies in another file")
+        return _collect(path, backbone, found, names, _KERAS_CLASSES)
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset | None]:
+    """Find {layer/variable: tensor} in an h5 file; nothing is read yet.
+
+    They lie at .../LAYER/VARIABLE:0, below model_weights where a whole model was saved, or, with
+    the layer's name as an attribute, at .../vars/NUMBER. Links to other places and files are not
+    followed. None stands for a tensor that is there twice or has its numbers in another file.
+    """
+    whole = isinstance(file.get("model_weights", getlink=True), h5py.HardLink)
+    found: dict[str, h5py.Dataset | None] = {}
+
+    def note(place: str | bytes, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            place = place if isinstance(place, str) else place.decode("utf-8", "replace")
+            layer, variable = f"/{place}".removesuffix(":0").split("/")[-2:]
+            if layer == "vars":
+                layer = str(item.parent.attrs.get("name", _NAMELESS))
+                kinds = _NORM if layer.startswith("batch_") else ("kernel", "bias")
+                variable = dict(zip("012", kinds, strict=False)).get(variable, variable)
+            name = f"{layer}/{variable}"
+            found[name] = None if name in found or item.external or item.is_virtual else item
+
+    (file["model_weights"] if whole else file).visititems(note)  # of links, hard ones only
+    return found
+
+
+def _keras_names(path: Path, made: Backbone, found: Mapping[str, Any]) -> dict[str, str]:
+    """Compute {name in the file, as `_datasets` gives it: our name}, or say what else is in it."""
+    kernels = _kernels(made)[0]
+    (fit, convolutions), *others = _runs("conv2d", "kernel", list(kernels.values()), found)
+    if fit < len(kernels) / 2:
+        layers = list(dict.fromkeys(name.rpartition("/")[0] for name in found))
+        if _NAMELESS in layers:
+            raise InputError(
+                f"{path}: of a Keras before 3.6, names no layers; {checkpoints.RESAVE}"
+            )
+        raise InputError(
+            f"{path}: holds no InceptionV3 of keras.applications but the layers "
+            f"{', '.join(layers[:5]) or 'none'} ...; {checkpoints.DOWNLOAD}"
+        )
+    if others and others[0][0] == len(kernels):
+        raise InputError(f"{path}: holds two InceptionV3; save the one that you mean by itself")
+    norms = _runs("batch_normalization", "beta", [k[3:] for k in kernels.values()], found)[0][1]
+    names = {}
+    for scope, convolution, norm in zip(kernels, convolutions, norms, strict=True):
+        names[f"{convolution}/kernel"] = f"{scope}/weights"
+        names |= {f"{norm}/{part}": f"{scope}/BatchNorm/{part}" for part in _NORM}
+    names["predictions/kernel"] = f"{made.logits}/weights"
+    names["predictions/bias"] = f"{made.logits}/biases"
+    return names
+
+
+def _runs(
+    kind: str, part: str, shapes: Sequence[tuple[int, ...]], found: Mapping[str, Any]
+) -> list[tuple[int, list[str]]]:
+    """Name so many layers of a kind in a row, from each number on; those that fit best are first.
+
+    The first layer has no number in a fresh Keras 3, 1 in the released files (Keras 2), and a later
+    one where other layers were made before.
+    """
+    matches = [re.fullmatch(rf"{kind}(?:_(\d{{1,9}}))?/{part}", name) for name in found]
+    runs = []
+    for first in sorted({int(match[1] or 0) for match in matches if match} or {0}):
+        run = [f"{kind}_{n}" if n else kind for n in range(first, first + len(shapes))]
+        have = [getattr(found.get(f"{layer}/{part}"), "shape", None) for layer in run]
+        runs.append((sum(map(operator.eq, have, shapes)), run))
+    return sorted(runs, key=lambda run: -run[0])
+
+
+def _collect(
+    path: Path, backbone: str, found: Mapping[str, Any], names: Mapping[str, str], classes: int
+) -> Imported:
+    """Check what was found against what is wanted, and give it our names."""
+    made = BACKBONES[backbone]
+    wanted = expected_shapes(made, classes)
+    shapes = {theirs: wanted[ours] for theirs, ours in names.items()}
+    head = [theirs for theirs, ours in names.items() if ours.startswith(made.logits)]
+    if "predictions/kernel" in shapes:  # a matrix, where a 1 x 1 convolution has four axes
+        shapes["predictions/kernel"] = shapes["predictions/kernel"][2:]
+    headless = not any(name in found for name in head)
+    if any(name in found and tuple(found[name].shape) != shapes[name] for name in head):
+        headless = True  # of other classes
+        shapes = {name: shape for name, shape in shapes.items() if name not in head}
+    for name in shapes:
+        if name in found and found[name].dtype != np.float32:
+            raise InputError(f"{path}: {name} is of type {found[name].dtype}, not float32")
+    # Beside a whole backbone anything may lie, but in its layers: a gamma would change the answer.
+    whole = all(name in found for name in shapes if not (headless and name in head))
+    layers = {name.rpartition("/")[0] for name in shapes}
+    beside = [n for n in found if whole and n.rpartition("/")[0] not in layers]
+    account = checkpoints.account(
+        found, shapes, may_miss=head if headless else (), may_skip=beside, source=str(path)
+    )
+    arrays = {names[n]: np.asarray(found[n]).reshape(wanted[names[n]]) for n in account.copied}
+    labels = [str(number) for number in range(1, 1001)]  # as ILSVRC numbers them, by WordNet id
+    meta = {
+        "kind": "backbone" if headless else "classifier",
+        "classes": [] if headless else ["background"] * (classes - 1000) + labels,
+        "backbone": backbone,
+        "depth_multiplier": 1.0,
+        "min_depth": 16,
+        "inputs": f"RGB 0..255 minus {made.mean}" if made.mean else "RGB 0..255 / 127.5 - 1",
+        "source": path.name,
+    }
+    return Imported(backbone, arrays, meta, account)
+
+
+def expected_shapes(made: Backbone, classes: int) -> dict[str, tuple[int, ...]]:
+    """Return {our variable name: shape} of the whole classifier at full width, in table order."""
+    kernels, channels = _kernels(made)
+    kernels = kernels | {made.logits: (1, 1, channels, classes)}
+    shapes = {}
+    for scope, kernel in kernels.items():
+        shapes[f"{scope}/weights"] = kernel
+        norm = made.batch_norm and scope != made.logits
+        parts = [f"BatchNorm/{part}" for part in _NORM] if norm else ["biases"]
+        shapes |= {f"{scope}/{part}": kernel[3:] for part in parts}
+    return shapes
+
+
+def _kernels(made: Backbone) -> tuple[dict[str, tuple[int, ...]], int]:
+    """Return ({variable scope: kernel shape} in the order of the table, channels at the end)."""
+    found: dict[str, tuple[int, ...]] = {}
+    channels = 3
+    for layer in made.table:
+        channels = _walk(layer, made.scope, channels, found)
+    return found, channels
+
+
+def _walk(layer: Layer, scope: str, channels: int, found: dict[str, tuple[int, ...]]) -> int:
+    match layer:
+        case Conv():
+            found[f"{scope}/{layer.name}"] = (*layer.kernel, channels, layer.depth)
+            return layer.depth
+        case Pool():
+            return channels
+        case Fork():
+            return sum(_walk(part, scope, channels, found) for part in layer.layers)
+        case Mixed():
+            total = 0
+            for number, branch in enumerate(layer.branches):
+                out = channels
+                for part in branch:
+                    out = _walk(part, f"{scope}/{layer.name}/Branch_{number}", out, found)
+                total += out
+            return total

@@ -1,0 +1,101 @@
+"""Where released ImageNet weights are to be had, and how they become a checkpoint of ours.
+
+Where the checksums come from: those of the Keras files stand in the source of
+keras.applications.inception_v3. Google published none for the slim archives: the MD5 of
+Inception-v3's is what a user computed in https://github.com/tensorflow/models/issues/7808, and for
+VGG16 there is only the number of bytes that several download logs show. In any case the content is
+checked after that: names, shapes, types and finiteness of every tensor (`imagenet.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fcnlib import checkpoints
+from fcnlib.errors import InputError
+from fcnlib.runtime.files import scratch
+from fcntools.data.download import fetch, verify
+from fcntools.data.unpacking import unpack
+from fcntools.pretrained import imagenet
+
+_SLIM = (
+    "https://storage.googleapis.com/download.tensorflow.org/models/",
+    "http://download.tensorflow.org/models/",  # the same files under the published address
+)
+_KERAS = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/",
+    "https://github.com/fchollet/deep-learning-models/releases/download/v0.5/",
+)
+
+
+@dataclass(frozen=True)
+class Release:
+    """One released file: mirrors, name, checksum as for `download.fetch`, checkpoint inside."""
+
+    mirrors: tuple[str, ...]
+    file: str
+    checksum: str
+    size: int | None = None  # bytes
+    member: str = ""  # of an archive; empty where the file itself is the weights
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Return the addresses of the file, best first."""
+        return tuple(mirror + self.file for mirror in self.mirrors)
+
+
+RELEASES = {
+    "inception_v3": Release(
+        _SLIM,
+        "inception_v3_2016_08_28.tar.gz",
+        "md5:0b7c5aaf2203128c5eb6216f3e25813c",
+        member="inception_v3.ckpt",
+    ),
+    "inception_v3_keras": Release(
+        _KERAS,
+        "inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
+        "md5:9a0d58056eeedaa3f26cb7ebd46da564",
+    ),
+    "inception_v3_keras_notop": Release(
+        _KERAS,
+        "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "md5:bcbd6486424b2319ff4ef7d526e38f63",
+    ),
+    "vgg_16": Release(
+        _SLIM, "vgg_16_2016_08_28.tar.gz", "", size=513_324_920, member="vgg_16.ckpt"
+    ),
+}
+_UNPACKED = 2_000_000_000  # bytes at most; VGG16 has 138 million float32 variables
+
+
+def obtain(name: str, folder: Path, archive: Path | None = None) -> tuple[Path, imagenet.Imported]:
+    """Download released weights and turn them into a checkpoint.
+
+    The file downloaded stays beside the checkpoint, so that a second call needs no network.
+
+    Args:
+        name: a name of `RELEASES`.
+        folder: where both go.
+        archive: the released file, had by other means; it is checked just the same.
+
+    Returns:
+        (the checkpoint, named after its backbone, and what is in it).
+
+    Raises:
+        InputError: no such name, it could not be downloaded, or is not what was released.
+    """
+    if name not in RELEASES:
+        raise InputError(f"no released weights {name!r}; there are {', '.join(RELEASES)}")
+    release = RELEASES[name]
+    if archive is None:
+        archive = fetch(release.urls, folder / release.file, release.checksum, release.size)
+    else:
+        verify(archive, release.checksum, release.size)
+    with scratch(folder / "unpacked") as place:
+        if release.member:
+            archive = unpack(archive, place, _UNPACKED) / release.member
+        imported = imagenet.read(archive)
+    target = folder / f"{imported.backbone}.npz"
+    checkpoints.save(target, imported.arrays, imported.meta)
+    return target, imported

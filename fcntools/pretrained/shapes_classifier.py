@@ -1,0 +1,161 @@
+"""The classifier of single shapes: the start of the default profile, in ImageNet's place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcnlib import checkpoints
+from fcnlib.backbone import Classifier
+from fcnlib.builders import backbone_settings, seed
+from fcnlib.config import Config
+from fcnlib.errors import InputError
+from fcnlib.input_pipeline import class_batches, class_files
+from fcnlib.precision import describe
+from fcnlib.runtime import run_record
+from fcnlib.runtime.compat import tf
+from fcnlib.runtime.files import locked
+from fcnlib.slim import initialized_from
+from fcnlib.training import Stage, Trainer
+from fcntools.synthetic import shapes
+
+# What a classifier's checkpoint says of its backbone, so that it can be built again.
+_WIDTH = ("backbone", "depth_multiplier", "min_depth")
+_SHAPE = (*_WIDTH, "batch_norm", "raw_inputs")
+# What else decides its training, besides all of `PretrainConfig` and `ShapesConfig`.
+_LEARNING = ("seed", "optimizer", "schedule", "warmup_steps", "weight_decay", "weight_average")
+_LEARNING += ("batch_norm_decay", "precision")
+
+
+def build_classifier(config: Config, num_classes: int) -> Classifier:
+    """Build the classifier of a configuration, its variables created.
+
+    It is built with SAME padding, as the network that will start from it.
+
+    Args:
+        config: gives the width and the batch-norm decay.
+        num_classes: outputs.
+
+    Returns:
+        The classifier with freshly drawn weights.
+    """
+    classifier = Classifier(num_classes, padding="SAME", **backbone_settings(config))
+    seed(config)
+    classifier(tf.zeros([1, 33, 33, 3]))
+    return classifier
+
+
+def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict[str, Any]]:
+    """Rebuild a classifier from its checkpoint alone.
+
+    Args:
+        path: a file written by `pretrain`.
+        padding: "SAME" as it was trained, or "VALID" as slim's classifier is.
+
+    Returns:
+        (classifier, what the checkpoint says of itself: classes, width, accuracy).
+
+    Raises:
+        InputError: no checkpoint there, or not one of a classifier.
+    """
+    arrays, meta = checkpoints.load(path)
+    if meta.get("kind") != "classifier":
+        raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not a classifier")
+    try:
+        settings = {k: meta[k] for k in _SHAPE if k in meta}
+        Config().replace(**{k: v for k, v in settings.items() if k in _WIDTH})
+        classifier = Classifier(len(meta["classes"]), padding=padding, **settings)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: does not say what network it is ({error})") from None
+    with initialized_from(arrays, str(path)):
+        classifier(tf.zeros([1, 224, 224, 3]))  # VALID needs a whole classifier's image
+    shapes = {name: variable.shape for name, variable in classifier.named_variables().items()}
+    checkpoints.account(arrays, shapes, source=str(path))
+    return classifier, meta
+
+
+def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
+    """Train the classifier on single shapes and write it as a small checkpoint.
+
+    Args:
+        config: the `pretrain` profile, or one like it.
+        out: the checkpoint to write, NAME.npz with float16 weights; its record goes beside it as
+            NAME.json, what a resumed run needs as the folder NAME.training.
+        resume: continue an interrupted run.
+
+    Returns:
+        The record: accuracy on the validation objects, in [0, 1], settings, machine, seconds.
+
+    Raises:
+        InputError: `out` names no such file, another process writes it, the checkpoint to go on
+            from is of other settings, the loss is no longer finite, or data are missing.
+    """
+    if out.is_dir() or out.suffix != ".npz":
+        raise InputError(f"{out}: give --out the name of a file that ends in .npz")
+    with locked(out.with_suffix(".training")):
+        return _pretrain(config, out, resume)
+
+
+def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
+    started = run_record.start()
+    root = config.path("data_dir")
+    classes = shapes.ensure(root, config.shapes).labels.classes
+    classifier = build_classifier(config, len(classes))
+    paths, labels, _ = class_files(root / "objects/train")
+    settings, seed = config.pretrain, config.train.seed
+
+    def batches(first: int, steps: int):
+        size, crop = settings.pretrain_batch_size, settings.pretrain_crop
+        return class_batches(paths, labels, crop, size, seed, first, steps, training=True)
+
+    def loss(net, batch, stage, step):
+        logits = net(batch["image"], training=True, dropout_seed=tf.stack([seed, step]))
+        smooth = settings.label_smoothing
+        target = tf.one_hot(batch["label"], len(classes)) * (1 - smooth) + smooth / len(classes)
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+
+    accuracy = _accuracy(classifier, root / "objects/val", settings.pretrain_crop)
+    width = {k: v for k, v in backbone_settings(config).items() if k in _SHAPE}
+    meta = {"kind": "classifier", "classes": list(classes), **width}
+    flat, parts = config.to_dict(), (settings, config.shapes)
+    wanted = (*_LEARNING, *(key for part in parts for key in vars(part)))
+    trainer = Trainer(
+        classifier,
+        [Stage("classify", settings.pretrain_steps, settings.pretrain_lr)],
+        batches,
+        loss,
+        config.train,
+        out.with_suffix(".training"),
+        meta=meta | {"settings": {key: flat[key] for key in wanted}},
+        names=[path.name for path in paths],
+        evaluate=accuracy,
+        evaluate_every=config.train.val_every,
+    )
+    trainer.run("classifier of single shapes", resume=resume)
+    extra = {"accuracy": accuracy(), "objects": len(paths), "training_seconds": trainer.spent}
+    arrays = {name: v.numpy() for name, v in classifier.named_variables().items()}
+    checkpoints.save(out, arrays, meta | {"accuracy": extra["accuracy"]}, half=True)
+    record = run_record.capture(
+        config, started=started, device=describe(config.train.precision), extra=extra
+    )
+    run_record.write_json(out.with_suffix(".json"), record)
+    return record
+
+
+def _accuracy(classifier: Classifier, folder: Path, crop: int):
+    paths, labels, _ = class_files(folder)
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 3])])
+    def classify(images):
+        return tf.argmax(classifier(images), axis=-1)
+
+    def accuracy() -> float:
+        right = [
+            classify(batch["image"]).numpy() == batch["label"].numpy()
+            for batch in class_batches(paths, labels, crop, 64)
+        ]
+        return float(np.mean(np.concatenate(right)))
+
+    return accuracy

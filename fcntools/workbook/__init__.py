@@ -1,0 +1,1 @@
+"""Run the notebooks, and the report of a run."""
