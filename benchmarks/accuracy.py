@@ -16,7 +16,7 @@ from scipy.stats import ttest_ind_from_stats
 
 from fcnlib.config import ROOT
 from fcnlib.precision import compute_dtype
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files
 
 SEEDS, PRECISIONS = (1, 2, 3), ("auto", "float32")
 RUNS, PAGE = ROOT / "results" / "runs" / "precision", ROOT / "results/benchmarks/accuracy.md"
@@ -50,7 +50,7 @@ def scores() -> pd.DataFrame:
     for seed in SEEDS:
         for precision in PRECISIONS:
             for path in sorted(trained(precision, seed).glob("fcn-*s/metrics.json")):
-                mean_iou = 100 * run_record.read_json(path)["mean_iou"]
+                mean_iou = 100 * files.read_json(path)["mean_iou"]
                 rows.append((precision, seed, path.parent.name.replace("fcn", "FCN"), mean_iou))
     return pd.DataFrame(rows, columns=["precision", "seed", "network", "mean_iou"])
 
@@ -77,12 +77,12 @@ def page(frame: pd.DataFrame, auto: str, machine: str) -> str:
 
 def main() -> None:
     frame = scores()
-    record = run_record.read_json(RUNS / f"auto-{SEEDS[0]}" / "models" / "fcn-32s" / "record.json")
+    record = files.read_json(RUNS / f"auto-{SEEDS[0]}" / "models" / "fcn-32s" / "record.json")
     machine, versions = record["machine"], record["versions"]
     words = f"{machine['cpu']}, {machine['cores']} cores; TensorFlow {versions['tensorflow']}; "
     words += f"code {(record['commit'] or 'no commit')[:12]}."
     text = page(frame, compute_dtype("auto").name, words)
-    run_record.write_text(PAGE, text)
+    files.write_text(PAGE, text)
     print(text)
 
 

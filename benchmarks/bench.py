@@ -22,7 +22,7 @@ from benchmarks import small
 from benchmarks.contestants import BATCH, CLASSES, EVEN_SIDE, GRID_SIDE, GROUPS
 from fcnlib.config import ROOT, Config
 from fcnlib.errors import InputError
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 
 ROUNDS, SECONDS = 5, 2.0  # turns of each contestant, and about how long a turn is
 README, BEGIN, END = ROOT / "README.md", "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -193,7 +193,7 @@ def into_readme(text: str, path: Path, begin: str = BEGIN, end: str = END) -> No
     if (page.count(begin), page.count(end)) != (1, 1):
         raise InputError(f"{path}: write {begin} and {end} where the table belongs, once each")
     before, rest = page.split(begin)
-    run_record.write_text(path, f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
+    files.write_text(path, f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
 
 
 def main() -> None:
@@ -215,9 +215,9 @@ def main() -> None:
     about = {"classes": CLASSES, "batch": BATCH, "gflop_per_image": costs}
     record = run_record.capture(Config(), started=started, device={"device": "CPU"}, extra=about)
     del record["config"]  # there is none; each contestant has its own
-    run_record.write_text(given.out / "bench.csv", frame.to_csv(index=False))
-    run_record.write_json(given.out / "record.json", record)
-    run_record.write_text(given.out / "bench.md", f"# `make bench`\n\n{table(frame)}\n")
+    files.write_text(given.out / "bench.csv", frame.to_csv(index=False))
+    files.write_json(given.out / "record.json", record)
+    files.write_text(given.out / "bench.md", f"# `make bench`\n\n{table(frame)}\n")
     into_readme(summary(frame, record), README)
     print(f"{time.monotonic() - clock:.0f} s; {given.out}/bench.csv")
 

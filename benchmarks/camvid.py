@@ -26,7 +26,7 @@ from fcnlib.errors import InputError
 from fcnlib.evaluation import Evaluation, evaluate
 from fcnlib.input_pipeline import ImageStore, eval_batches
 from fcnlib.jobs import Job, end_to_end
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files
 from fcntools import synthetic
 from fcntools.analysis.scoring import Reading
 
@@ -231,7 +231,7 @@ def main() -> int:
         dataset = synthetic.prepare(config)
         if given.averages:
             table = averages(dataset).to_csv(index=False)
-            run_record.write_text(target.with_name("averages.csv"), table)
+            files.write_text(target.with_name("averages.csv"), table)
             return 0
         for name in names:
             row = line(dataset, name)
@@ -241,7 +241,7 @@ def main() -> int:
             known = [name for name in (*QUESTIONS, *RETIRED) if name in frame.index]
             frame = frame.loc[known]
             columns = [column for column in COLUMNS if column in frame]
-            run_record.write_text(target, frame[columns].to_csv())
+            files.write_text(target, frame[columns].to_csv())
             print(row, flush=True)
     except InputError as error:
         print(f"benchmarks.camvid: error: {error}", file=sys.stderr)

@@ -25,7 +25,7 @@ from fcnlib.builders import load_fcn
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets.identity import split_digest
 from fcnlib.errors import InputError
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 from fcnlib.training import CHECKPOINT
 from fcntools.analysis import published, scoring
 from fcntools.analysis.scoring import Reading
@@ -97,7 +97,7 @@ def records(runs: list[Path]) -> list[dict]:
         record, files = folder / "record.json", (folder / CHECKPOINT, folder / "record.json")
         if not all(path.is_file() for path in files) or _newer(*files):
             raise InputError(f"{run}: holds no finished {NETWORK} of `fcnlib train`")
-        found.append(run_record.read_json(record))
+        found.append(files.read_json(record))
         config = found[-1]["config"]
         if (config["dataset"], config["train_split"], config["train_limit"]) != TRAINED_ON:
             raise InputError(f"{run}: was not trained on all of CamVid's training images")
@@ -112,7 +112,7 @@ def records(runs: list[Path]) -> list[dict]:
 def _initial(path: str, *later: Path) -> dict:
     """Return the record of a checkpoint, under "initial" that of what it had started from."""
     record = (ROOT / path).with_suffix(".json")
-    found = run_record.read_json(record)
+    found = files.read_json(record)
     if not isinstance(found, dict) or not {"command", "config", "training_seconds"} <= set(found):
         raise InputError(f"{record}: no record of how {path} was made; make it anew")
     if record in later:
@@ -156,7 +156,7 @@ def _row(runs: list[Path], known: list[dict], data: Path, name: str, reading: Re
     if not _scored(path, images, folder, *reading.others):
         print(f"{runs[0].name}: {name}", flush=True)
         scoring.benchmark(config, folder, reading=reading)
-    found = run_record.read_json(path)
+    found = files.read_json(path)
     minutes = sum(record["training_seconds"] for record in known) / 60
     row = {"seed": " ".join(str(record["seed"]) for record in known), "network": name}
     row |= {"minutes": round(minutes, 1)} | {key: found[key] for key in FIGURES}
@@ -172,7 +172,7 @@ def _scored(path: Path, images: str, folder: Path, *others: Path) -> bool:
     """Say whether a file holds the figures of these very networks on these very images."""
     if not path.is_file() or any(_newer(f / CHECKPOINT, path) for f in (folder, *others)):
         return False
-    found = run_record.read_json(path)
+    found = files.read_json(path)
     if not isinstance(found, dict) or found.get("others", []) != [
         run_record.relative(other) for other in others
     ]:
@@ -247,9 +247,9 @@ def publish(runs: list[Path], data: Path, together: bool = False) -> None:
     page = _PAGE.format(readme=beside, seeds=len(about["seeds"]), classes=classes(frame, names))
     # The table last but one: without its json nothing is taken over from it.
     (FOLDER / "best.json").unlink(missing_ok=True)
-    run_record.write_text(FOLDER / "best.csv", frame.to_csv(index=False, float_format="%.6g"))
-    run_record.write_json(FOLDER / "best.json", about)
-    run_record.write_text(FOLDER / "best.md", page)
+    files.write_text(FOLDER / "best.csv", frame.to_csv(index=False, float_format="%.6g"))
+    files.write_json(FOLDER / "best.json", about)
+    files.write_text(FOLDER / "best.md", page)
     into_readme(text, README, *MARKS)
     print(text)
 
@@ -269,7 +269,7 @@ def merged(frame: pd.DataFrame, known: list[dict]) -> tuple[pd.DataFrame, dict]:
     about = {"config": settings(known[0]["config"])}
     about["seeds"] = {str(r["seed"]): _origin(r) | _start(r["initial"]) for r in known}
     table, record = FOLDER / "best.csv", FOLDER / "best.json"
-    old = run_record.read_json(record)
+    old = files.read_json(record)
     if not table.is_file() or not isinstance(old, dict):
         return frame, about
     before = pd.read_csv(table, dtype={"seed": str})

@@ -18,7 +18,7 @@ from benchmarks import contestants, small
 from benchmarks.scaling import NETWORKS, efficiency
 from fcnlib import evaluation
 from fcnlib.config import Config
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 
 MIDDLE = {"side": 225, "batch": 4, "classes": 21, "threads": 2}
 CASES = {
@@ -190,8 +190,8 @@ def main() -> None:
     trained = network.trainable(backbone=True, head=True).values()
     gradients = 4 * sum(v.shape.num_elements() for v in trained)
     record = run_record.capture(Config(), started=started, device={"device": "CPU"})
-    run_record.write_text(given.out / "growth.csv", frame.to_csv(index=False))
-    run_record.write_text(given.out / "growth.md", page(frame, ceiling, gradients, record))
+    files.write_text(given.out / "growth.csv", frame.to_csv(index=False))
+    files.write_text(given.out / "growth.md", page(frame, ceiling, gradients, record))
     draw(frame).savefig(given.out / "growth.png", dpi=90)
     print(f"{time.monotonic() - clock:.0f} s; {given.out}/growth.md")
 

@@ -21,7 +21,7 @@ from fcnlib.builders import build_fcn
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record
 from fcnlib.labels import SHAPES, VOC, LabelSet
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 from fcnlib.training import CHECKPOINT
 from fcntools.inference.crf import refine
 from fcntools.inspector.score_map_cache import Readings
@@ -111,8 +111,8 @@ def main() -> None:
     print(frame.to_string(index=False))
     if given.out:
         record = run_record.capture(Config(), started=started, device={"device": "CPU"})
-        run_record.write_text(given.out / "interactive.csv", frame.to_csv(index=False))
-        run_record.write_json(given.out / "interactive.json", record)
+        files.write_text(given.out / "interactive.csv", frame.to_csv(index=False))
+        files.write_json(given.out / "interactive.json", record)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from benchmarks import contestants, small
 from benchmarks.bench import Contestant
 from benchmarks.growth import operations
 from fcnlib.config import Config
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 
 STEPS, ROUNDS, TOP = 3, 5, 12
 WIDTHS = {"wide": 1.0, "thin": 0.25}
@@ -199,7 +199,7 @@ def main() -> None:
         machine=f"{machine['cpu']} ({', '.join(machine['cpu_flags'])}), {machine['cores']} cores; "
         f"TensorFlow {versions['tensorflow']}; code {record['commit'][:12]}.",
     )
-    run_record.write_text(given.out / "profile.md", text)
+    files.write_text(given.out / "profile.md", text)
     print(f"{time.monotonic() - clock:.0f} s; {given.out}/profile.md")
 
 

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from fcnlib.config import Config
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 from fcntools import launcher
 
 CLASSES, SIDE, SHARE, STEPS, ROUNDS = 21, 129, 4, 8, 3
@@ -181,8 +181,8 @@ def main() -> None:
     }
     record = run_record.capture(Config(), started=started, device={"device": "CPU"})
     del record["config"]
-    run_record.write_json(given.out / "scaling.json", found | {"record": record})
-    run_record.write_text(given.out / "scaling.md", page(found))
+    files.write_json(given.out / "scaling.json", found | {"record": record})
+    files.write_text(given.out / "scaling.md", page(found))
     print(page(found))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.contestants import CLASSES
 from fcnlib.config import ROOT
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files
 from fcntools import synthetic
 
 _REPEATS = 5
@@ -241,7 +241,7 @@ def records() -> list[dict]:
 def workbook() -> list[dict]:
     """Read how long the last `make workbook` took, by notebook and by training."""
     run = ROOT / "results" / "runs" / "quick"
-    record = run_record.read_json(run / "record.json") or {}
+    record = files.read_json(run / "record.json") or {}
     times = {name: entry["seconds"] for name, entry in record.get("notebooks", {}).items()}
     if not times:
         print("  workbook: left out; run `make workbook` first", flush=True)
@@ -252,7 +252,7 @@ def workbook() -> list[dict]:
         rows = [row("workbook", f"the run, {at_once} at once", round(record["wall_seconds"]), "s")]
     rows += [row("workbook", name, round(seconds), "s") for name, seconds in times.items()]
     for path in sorted((run / "models").glob("**/record.json")):
-        taken = (run_record.read_json(path) or {}).get("training_seconds", 0)
+        taken = (files.read_json(path) or {}).get("training_seconds", 0)
         name = path.parent.relative_to(run / "models")
         rows.append(row("workbook", f"training {name}", round(taken), "s"))
     return rows

@@ -21,7 +21,7 @@ from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
 from fcnlib.network import FCN
 from fcnlib.precision import describe
-from fcnlib.runtime import distributed, run_record
+from fcnlib.runtime import distributed, files, run_record
 from fcnlib.runtime.files import locked
 from fcnlib.training import CHECKPOINT, Trainer
 
@@ -88,7 +88,7 @@ def _train(config: Config, dataset: Dataset, job: Job, resume: bool) -> Path:
         record = run_record.capture(
             config, started=started, device=describe(config.train.precision), extra=extra
         )
-        run_record.write_json(job.folder / "record.json", record)
+        files.write_json(job.folder / "record.json", record)
     return job.folder
 
 
@@ -219,7 +219,7 @@ def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict
     about["data"] = split_digest(dataset, chosen)
     trained = dataset.splits.get(data.train_split, ())[: data.train_limit or None]
     about["trained_on"] = len(shared_images(dataset, chosen, trained))
-    record = run_record.read_json(folder / "record.json") or {}
+    record = files.read_json(folder / "record.json") or {}
     own = Config().to_dict() | record.get("config", {})
     here = run_record.relative(config.path("data_dir"))
     same = own["dataset"] == data.dataset and own["data_dir"] in (here, data.data_dir)
@@ -291,7 +291,7 @@ def evaluate_fcn(
             found = evaluate(predict, batches, names, dataset.labels.num_classes, label)
         summary = {"network": meta["name"], **about, "classes": list(dataset.labels.classes)}
         if not distributed.rank():
-            run_record.write_json(metrics, summary | found.scores.to_dict())
+            files.write_json(metrics, summary | found.scores.to_dict())
             checkpoints.save(evaluation, {"matrices": found.matrices}, wanted)
         return found
 

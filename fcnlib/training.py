@@ -21,7 +21,7 @@ from fcnlib import checkpoints
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.optimizer import Optimizer, Stage, learning_rate
-from fcnlib.runtime import distributed, progress, run_record
+from fcnlib.runtime import distributed, files, progress
 from fcnlib.runtime.compat import tf
 from fcnlib.slim import SlimModule
 
@@ -216,7 +216,7 @@ class Trainer:
         if distributed.rank():
             return
         lines = (",".join(map(str, row)) + "\n" for row in (LOG_FIELDS, *self.rows))
-        run_record.write_text(self.folder / LOG, "".join(lines))
+        files.write_text(self.folder / LOG, "".join(lines))
 
     def _save(self, finished: bool = False) -> None:
         arrays = {n: v.numpy() for n, v in self.network.named_variables().items()}

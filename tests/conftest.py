@@ -55,10 +55,8 @@ def seeds():
 def pytest_terminal_summary(terminalreporter):
     """Say last of all that pages were not opened, where there is no browser to open them."""
     done = yield
-    skipped = [
-        r for r in terminalreporter.stats.get("skipped", ()) if NO_BROWSER in str(r.longrepr)
-    ]
-    if skipped:
-        said = f"{len(skipped)} tests that open pages were skipped: {NO_BROWSER}"
+    skipped = terminalreporter.stats.get("skipped", ())
+    if count := sum(NO_BROWSER in str(report.longrepr) for report in skipped):
+        said = f"skipped {count} of the tests that open pages: {NO_BROWSER}"
         terminalreporter.write_line(said, yellow=True)
     return done

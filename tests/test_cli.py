@@ -19,7 +19,7 @@ from PIL import Image
 import fcnlib
 from fcnlib import config
 from fcnlib.config import ROOT
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files
 from fcntools.cli import main
 from fcntools.workbook.run_contents import METRICS
 
@@ -167,7 +167,7 @@ def test_readme_check_fails_on_drift_only(tmp_path, monkeypatch):
         "images": 1,
     }
     row |= {"command": "c", "machine": "m", "commit": "f" * 40}
-    run_record.write_json(tmp_path / "results" / "shapes" / "summary.json", [row])
+    files.write_json(tmp_path / "results" / "shapes" / "summary.json", [row])
     assert call("readme", "--check").exit_code == 1
     assert call("readme").exit_code == 0
     assert "| shapes | FCN-8s |" in (tmp_path / "README.md").read_text()
@@ -216,7 +216,7 @@ def test_pretrain_writes_where_the_profile_starts(stages):
 def test_evaluate_takes_a_run_and_reads_its_settings(stages, tmp_path):
     for name in ("fcn-32s", "fcn-8s"):
         folder = tmp_path / "models" / name
-        run_record.write_json(folder / "record.json", {"config": {"dataset": "camvid"}})
+        files.write_json(folder / "record.json", {"config": {"dataset": "camvid"}})
         (folder / "checkpoint.npz").touch()
     assert call("evaluate", str(tmp_path), "--set", "eval_limit=3").exit_code == 0
     assert [folder.name for _, _, folder, *_ in stages] == ["fcn-32s", "fcn-8s"]

@@ -16,7 +16,7 @@ from PIL import Image
 from fcnlib.builders import load_fcn
 from fcnlib.datasets import read_image
 from fcnlib.labels import SHAPES
-from fcnlib.runtime.run_record import read_json
+from fcnlib.runtime.files import read_json
 from fcntools.cli.main import main
 from fcntools.inference.segmenter import Segmenter
 

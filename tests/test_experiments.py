@@ -10,7 +10,7 @@ from fcnlib.datasets import Dataset, Record, open_dataset
 from fcnlib.experiment import build_fcn
 from fcnlib.labels import SHAPES
 from fcnlib.metrics import scores
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files
 from fcntools.analysis import experiments
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4, "eval_batch_size": 2}
@@ -102,5 +102,5 @@ def test_matrices_with_void_are_in_the_order_of_the_split(network, tmp_path):
 def test_a_study_is_read_where_there_is_one(tmp_path):
     assert experiments.study("shapes", tmp_path) == {}
     row = {"network": "FCN-32s", "mean_iou": 0.5}
-    run_record.write_json(tmp_path / "shapes" / "summary.json", [row])
+    files.write_json(tmp_path / "shapes" / "summary.json", [row])
     assert experiments.study("shapes", tmp_path) == {"FCN-32s": row}

@@ -16,7 +16,7 @@ from PIL import Image
 from fcnlib.datasets import read_image, read_mask
 from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SCENE_PARSING, SHAPES, VOC, make_labels
-from fcnlib.runtime.run_record import read_json
+from fcnlib.runtime.files import read_json
 from fcntools.inference import prediction_files as files
 
 

@@ -12,7 +12,7 @@ from fcnlib.datasets import read_pair
 from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SHAPES, VOID
 from fcnlib.runtime.compat import tf
-from fcnlib.runtime.run_record import read_json
+from fcnlib.runtime.files import read_json
 from fcntools.pretrained.shapes_classifier import load_classifier, pretrain
 from fcntools.synthetic import streets
 

@@ -15,7 +15,7 @@ from fcnlib.config import load_profile
 from fcnlib.datasets import open_dataset, read_mask
 from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES, make_labels
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
 from fcntools import synthetic
@@ -163,9 +163,9 @@ def copy(setting, tiny_shapes, tmp_path):
     shutil.copytree(jobs[0].folder, tmp_path / "models" / "fcn-32s")
     config = config.replace(data_dir=str(tmp_path / "data"))
     record = tmp_path / "models" / "fcn-32s" / "record.json"
-    about = run_record.read_json(record)
+    about = files.read_json(record)
     about["config"]["data_dir"] = run_record.relative(tmp_path / "data")
-    run_record.write_json(record, about)
+    files.write_json(record, about)
     dataset = synthetic.prepare(config.replace(**asdict(TINY_SHAPES)))
     return config, dataset, dataclasses.replace(jobs[0], folder=tmp_path / "models" / "fcn-32s")
 
@@ -176,7 +176,7 @@ def test_a_score_follows_masks_that_change_under_the_same_names(copy):
     repaint(dataset, "val", 1)
     found = experiment.evaluate_fcn(config, dataset, job.folder)
     assert found.matrix.sum(axis=1).tolist() == [0, 5 * 65 * 65, *[0] * 7]
-    kept = run_record.read_json(job.folder / "metrics.json")
+    kept = files.read_json(job.folder / "metrics.json")
     assert kept["pixel_accuracy"] == found.scores.pixel_accuracy
 
 
@@ -197,9 +197,9 @@ def test_another_split_is_scored_beside_and_named_as_trained_on(copy, capsys):
     experiment.evaluate_fcn(config.replace(eval_split="train"), dataset, job.folder)
     experiment.evaluate_fcn(config.replace(eval_split="train", eval_limit=3), dataset, job.folder)
     assert (job.folder / "metrics.json").read_bytes() == own
-    beside = run_record.read_json(job.folder / "metrics-train.json")
+    beside = files.read_json(job.folder / "metrics-train.json")
     assert (beside["images"], beside["trained_on"]) == (12, 12)
-    assert run_record.read_json(job.folder / "metrics-train-first-3.json")["images"] == 3
+    assert files.read_json(job.folder / "metrics-train-first-3.json")["images"] == 3
     assert "train: 12 of these 12 images are in train" in capsys.readouterr().err
 
 
@@ -215,7 +215,7 @@ def test_other_data_are_scored_beside_though_files_are_called_alike(copy, tmp_pa
     assert found.matrix.sum(axis=1)[2] == 5 * 65 * 65
     assert (job.folder / "metrics.json").read_bytes() == own
     (beside,) = job.folder.glob("metrics-val-*.json")
-    assert run_record.read_json(beside)["data"].startswith(beside.stem[-8:])
+    assert files.read_json(beside)["data"].startswith(beside.stem[-8:])
 
 
 @pytest.mark.parametrize("order", [(1, 0, *range(2, 9)), tuple(range(8))])

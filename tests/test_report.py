@@ -15,7 +15,7 @@ from PIL import Image
 from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 from fcntools.workbook import html_pages, report, run_contents
 
 
@@ -24,7 +24,7 @@ def picture(path: Path, width: int, height: int, told: dict | None = None) -> No
     Image.new("RGB", (width, height)).save(path)
     if told:
         path.with_suffix(".svg").write_text("<svg/>")
-        run_record.write_json(path.with_suffix(".json"), told)
+        files.write_json(path.with_suffix(".json"), told)
 
 
 @pytest.fixture
@@ -42,16 +42,16 @@ def finished(tmp_path):
         row = {"network": f"FCN-{stride}s", "split": "val", "images": 5, "mean_iou": value}
         row |= {"pixel_accuracy": 0.9, "mean_accuracy": 0.8, "frequency_weighted_iou": 0.85}
         folder = out / "models" / f"fcn-{stride}s"
-        run_record.write_json(folder / "metrics.json", row | {"iou": iou})
+        files.write_json(folder / "metrics.json", row | {"iou": iou})
     (out / "tables").mkdir()
     (out / "tables" / "costs.csv").write_text("what,seconds\n<i>all</i>,12.3456789\nrest,7\n")
-    run_record.write_json(out / "tables" / "costs.json", {"title": "Costs & time", "note": "One."})
+    files.write_json(out / "tables" / "costs.json", {"title": "Costs & time", "note": "One."})
     (out / "tables" / "bare.csv").write_text("a\n" + "1\n" * 70)
     extra = {"state": "finished", "profile": "quick", "notebooks": {"00_data": {"seconds": 75.0}}}
     record = run_record.capture(
         Config(), started=run_record.start(), device={"device": "CPU"}, extra=extra
     )
-    run_record.write_json(out / "record.json", record)
+    files.write_json(out / "record.json", record)
     return out
 
 
@@ -100,18 +100,18 @@ def test_titles_are_text_and_alt_text_comes_from_the_notebook(finished):
 
 
 def test_a_gain_counts_from_where_the_network_starts(finished):
-    row = run_record.read_json(finished / "models" / "fcn-32s" / "metrics.json")
+    row = files.read_json(finished / "models" / "fcn-32s" / "metrics.json")
     row |= {"network": "FCN-32s, same steps", "mean_iou": 0.55}
-    run_record.write_json(finished / "models" / "fcn-32s-longer" / "metrics.json", row)
+    files.write_json(finished / "models" / "fcn-32s-longer" / "metrics.json", row)
     rows = [(row["name"], row["gain"]) for row in run_contents.networks(finished)]
     names = ["FCN-32s", "FCN-32s, same steps", "FCN-16s", "FCN-8s"]
     assert rows == list(zip(names, [None, "+5.0", "+12.5", "+7.5"], strict=True))
 
 
 def test_a_failed_run_says_so(finished):
-    record = run_record.read_json(finished / "record.json")
+    record = files.read_json(finished / "record.json")
     record |= {"state": "failed", "failure": "03_skip failed in cell 2 of 9"}
-    run_record.write_json(finished / "record.json", record)
+    files.write_json(finished / "record.json", record)
     text = report.build(finished).read_text(encoding="utf-8")
     assert "The run failed: 03_skip failed in cell 2 of 9" in text
     assert 'role="alert"' in text
@@ -119,8 +119,8 @@ def test_a_failed_run_says_so(finished):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_number_is_not_taken_for_yes_or_no(finished, seed):
-    record = run_record.read_json(finished / "record.json") | {"seed": seed, "dirty": False}
-    run_record.write_json(finished / "record.json", record)
+    record = files.read_json(finished / "record.json") | {"seed": seed, "dirty": False}
+    files.write_json(finished / "record.json", record)
     text = report.build(finished).read_text(encoding="utf-8")
     assert f"<dt>seed</dt><dd>{seed}</dd>" in text
     assert "<dt>dirty</dt><dd>no</dd>" in text
@@ -146,7 +146,7 @@ def test_half_written_files_do_not_stop_the_page(finished):
     (finished / "record.json").write_text("{")
     (finished / "models" / "fcn-8s" / "metrics.json").write_text("[1]")
     for number, junk in enumerate(({"scores": 3}, {"mean_iou": "x"}, {"mean_iou": 1, "iou": "x"})):
-        run_record.write_json(finished / "models" / f"junk-{number}" / "metrics.json", junk)
+        files.write_json(finished / "models" / f"junk-{number}" / "metrics.json", junk)
     (finished / "notebooks" / "00_data.ipynb").write_text("{")
     (finished / "figures" / "03_skip fusion" / "wide.png").write_bytes(b"")
     (finished / "tables" / "bare.csv").write_text("")
@@ -204,7 +204,7 @@ ROW = {
 
 
 def summary(results: Path, dataset: str, *rows: dict) -> None:
-    run_record.write_json(results / dataset / "summary.json", list(rows))
+    files.write_json(results / dataset / "summary.json", list(rows))
 
 
 def test_the_readmes_table(tmp_path):
@@ -249,7 +249,7 @@ def test_results_that_are_not_complete_are_refused(tmp_path):
 
 def test_metrics_written_by_numpy_are_read(tmp_path):
     scores = {"mean_iou": np.float64(0.5), "iou": np.array([0.5, np.nan])}
-    run_record.write_json(tmp_path / "models" / "fcn-4s" / "metrics.json", {"scores": scores})
+    files.write_json(tmp_path / "models" / "fcn-4s" / "metrics.json", {"scores": scores})
     (row,) = run_contents.networks(tmp_path)
     assert (row["name"], row["mean_iou"], row["iou"]) == ("FCN-4s", 0.5, [0.5, None])
     assert json.dumps(row)

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 from conftest import TINY_SHAPES
 
 from fcnlib.config import ROOT, Config, load_profile, parse_setting, profiles
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 from fcntools.cli import main, rerun
 
 
@@ -13,7 +13,7 @@ def write(folder, **changed):
     """Write a record as a run of now would."""
     record = run_record.capture(Config(), started=run_record.start(), device={"device": "CPU"})
     record |= {"command": "fcnlib train --set seed=3 --out x --resume", **changed}
-    run_record.write_json(folder / "record.json", record)
+    files.write_json(folder / "record.json", record)
     return folder / "record.json"
 
 
@@ -71,9 +71,9 @@ def test_a_run_is_not_repeated_onto_itself(tmp_path):
 
 def test_the_verdict_compares_the_scores(tmp_path):
     old, new = tmp_path / "fcn-32s", tmp_path / "out" / "models" / "fcn-32s"
-    run_record.write_json(old / "metrics.json", {"mean_iou": 0.5})
+    files.write_json(old / "metrics.json", {"mean_iou": 0.5})
     assert rerun.verdict(old, tmp_path / "out") == ""
-    run_record.write_json(new / "metrics.json", {"mean_iou": 0.25})
+    files.write_json(new / "metrics.json", {"mean_iou": 0.25})
     assert rerun.verdict(old / "record.json", tmp_path / "out") == "mean IoU 50.00 then, 25.00 now"
-    run_record.write_json(new / "metrics.json", {"mean_iou": 0.5})
+    files.write_json(new / "metrics.json", {"mean_iou": 0.5})
     assert rerun.verdict(old / "record.json", tmp_path / "out").startswith("the same")

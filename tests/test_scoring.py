@@ -14,8 +14,7 @@ from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.labels import VOC, make_labels, voc_palette
 from fcnlib.runtime.compat import tf
-from fcnlib.runtime.files import locked
-from fcnlib.runtime.run_record import write_json
+from fcnlib.runtime.files import locked, write_json
 from fcntools.analysis import scoring
 from fcntools.analysis.scoring import Reading
 from fcntools.inference.segmenter import Segmenter

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from fcnlib.config import ROOT, Config, is_path
-from fcnlib.runtime.files import read_json, write_json, write_text  # noqa: F401
 
 COMMAND_VARIABLE = "FCNLIB_COMMAND"
 DEVICE = ("device", "computed_in", "driver", "cuda", "cudnn")  # what `precision.describe` tells

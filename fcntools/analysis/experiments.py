@@ -17,7 +17,7 @@ from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
 from fcnlib.labels import VOID
 from fcnlib.network import FCN
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files
 from fcnlib.runtime.compat import tf
 from fcntools.analysis import boundaries
 
@@ -200,5 +200,5 @@ def study(dataset: str, results: Path = ROOT / "results") -> dict[str, dict[str,
     Returns:
         {network: its row, with mean_iou, mean_iou_spread, seeds}; empty where there is no study.
     """
-    rows = run_record.read_json(results / dataset / "summary.json") or []
+    rows = files.read_json(results / dataset / "summary.json") or []
     return {row["network"]: row for row in rows}

@@ -18,7 +18,7 @@ from fcnlib.experiment import insert_ending, scored_as
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
 from fcnlib.labels import LabelSet
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
 from fcntools.analysis import protocols
@@ -130,7 +130,7 @@ def _benchmark(
     about |= {"mean IoU, 95 % of test sets": board.interval()}
     about |= {"iou": dict(zip(dataset.labels.classes, board.iou(), strict=True))}
     path = insert_ending(folder / f"benchmark{reading.name}.json", ending)
-    run_record.write_json(path, about | figures)
+    files.write_json(path, about | figures)
     return figures
 
 

@@ -21,7 +21,7 @@ from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
 from fcnlib.experiment import evaluate_fcn, train_fcn
 from fcnlib.jobs import Job, end_to_end, head_only
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files
 from fcnlib.training import CHECKPOINT
 from fcntools.analysis import ablation
 from fcntools.analysis.diagnosis import mean_iou_2017
@@ -167,7 +167,7 @@ def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]
     seconds = 0.0
     for job in todo:
         folder = train_fcn(own, dataset, job)
-        record = run_record.read_json(folder / "record.json")
+        record = files.read_json(folder / "record.json")
         seconds += record["training_seconds"]
     scores = evaluate_fcn(own, dataset, folder).scores
     matrices = void_matrices(own, dataset, folder)

@@ -154,7 +154,7 @@ def benchmark(
     network's folder; those of its test images only there.
     """
     from fcnlib.config import Config, parse_setting
-    from fcnlib.runtime.run_record import read_json
+    from fcnlib.runtime.files import read_json
 
     overrides = dict(parse_setting(text) for text in settings)
     folders = [folder for place in places for folder in trained(place.resolve())]

@@ -112,7 +112,7 @@ def to_make(path: Path, kind: str, option: str = "--out") -> Path:
 
 def _require_replaceable(path: Path, option: str) -> None:
     from fcnlib import checkpoints
-    from fcnlib.runtime.run_record import read_json
+    from fcnlib.runtime.files import read_json
 
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give {option} the name of a file")

@@ -10,7 +10,7 @@ from fcnlib import experiment
 from fcnlib.config import ROOT, Config, is_path, keys
 from fcnlib.datasets.identity import run_digests
 from fcnlib.errors import InputError
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 from fcntools import synthetic
 
 COMMANDS = ("train", "compare", "run")  # what takes --out and writes the record there
@@ -29,7 +29,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[str], Config]:
         InputError: it is no record of a command that can be repeated.
     """
     path = path / "record.json" if path.is_dir() else path
-    record = run_record.read_json(path)
+    record = files.read_json(path)
     try:
         words = shlex.split(str(record["command"]))[1:]
         settings = {**record["config"]}
@@ -94,7 +94,7 @@ def verdict(old: Path, out: Path) -> str:
     """
     folder = old if old.is_dir() else old.parent
     files = folder / experiment.METRICS, out / "models" / folder.name / experiment.METRICS
-    one, other = (run_record.read_json(file) for file in files)
+    one, other = (files.read_json(file) for file in files)
     if not isinstance(one, dict) or not isinstance(other, dict):
         return ""
     scores = " then, ".join(f"{100 * (m.get('mean_iou') or 0):.2f}" for m in (one, other))

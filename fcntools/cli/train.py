@@ -118,7 +118,7 @@ def compare(
 def evaluate(places: tuple[Path, ...], settings: tuple[str, ...], engine: str) -> None:
     """Score trained networks: a run folder, a network's folder, or its checkpoint.npz."""
     from fcnlib.config import Config, parse_setting
-    from fcnlib.runtime.run_record import read_json
+    from fcnlib.runtime.files import read_json
 
     overrides = dict(parse_setting(text) for text in settings)
     folders = [folder for place in places for folder in trained(place.resolve())]

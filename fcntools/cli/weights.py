@@ -59,19 +59,19 @@ def shrink(checkpoint: Path, target: Path) -> None:
     """Write a trained network without its optimizer and in 16 bits, for others to start from."""
     checkpoint = network(checkpoint)
     from fcnlib import checkpoints as weights
-    from fcnlib.runtime import run_record
+    from fcnlib.runtime import files
     from fcnlib.training import CHECKPOINT
 
     path = checkpoint / CHECKPOINT if checkpoint.is_dir() else checkpoint
     arrays, meta = weights.load(path)
-    record = run_record.read_json(path.with_name("record.json"))
+    record = files.read_json(path.with_name("record.json"))
     if "settings" not in meta or record is None:
         raise InputError(f"{path}: no trained network with its record.json beside it")
     kept = {name: array for name, array in arrays.items() if not name.startswith("optimizer/")}
     known = ("kind", "name", "stride", "classes", "labels", "settings", "start")
     about = {key: meta[key] for key in known if key in meta}
     weights.save(target, kept, about, half=True)
-    run_record.write_json(target.with_suffix(".json"), record)
+    files.write_json(target.with_suffix(".json"), record)
     click.echo(f"{short(target)}: {sum(a.size for a in kept.values()) / 1e6:.1f} million numbers")
 
 

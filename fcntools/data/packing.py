@@ -13,7 +13,7 @@ from fcnlib.datasets import Dataset, Record, open_dataset, read_pair
 from fcnlib.datasets.image_io import Palette
 from fcnlib.datasets.packed import INDEX, VERSION
 from fcnlib.errors import InputError
-from fcnlib.runtime import progress, run_record
+from fcnlib.runtime import files, progress
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import scratch
 
@@ -51,7 +51,7 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
     try:
         with scratch(target) as half:
             half.mkdir()
-            run_record.write_json(half / INDEX, index | {"pairs": _write(dataset, half, pairs)})
+            files.write_json(half / INDEX, index | {"pairs": _write(dataset, half, pairs)})
             half.rename(target)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]

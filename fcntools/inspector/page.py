@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from fcnlib.labels import LabelSet
-from fcnlib.runtime.run_record import write_text
+from fcnlib.runtime.files import write_text
 from fcntools.inspector.account import STRIDE_COLOURS
 from fcntools.inspector.what_if import Reading, landmark, receptive_fields
 

@@ -14,7 +14,7 @@ from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.input_pipeline import class_batches, class_files
 from fcnlib.precision import describe
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
 from fcnlib.slim import initialized_from
@@ -140,7 +140,7 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     record = run_record.capture(
         config, started=started, device=describe(config.train.precision), extra=extra
     )
-    run_record.write_json(out.with_suffix(".json"), record)
+    files.write_json(out.with_suffix(".json"), record)
     return record
 
 

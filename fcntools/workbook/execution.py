@@ -17,7 +17,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError, strip_color
 
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files
 from fcntools.workbook import journal, run_cache
 from fcntools.workbook.kernel import kernel_manager
 from fcntools.workbook.notebooks import Notebook
@@ -220,4 +220,4 @@ def _mark(target: Path, index: int, name: str, text: str) -> None:
                 cell.outputs.append(nbformat.v4.new_output("error", **error))
         elif place > index:
             cell.metadata.papermill |= {"status": "pending", "exception": None}
-    run_record.write_text(target, nbformat.writes(node))
+    files.write_text(target, nbformat.writes(node))

@@ -17,7 +17,7 @@ from matplotlib import mathtext, rc_context
 from matplotlib.font_manager import FontProperties
 from nbconvert import HTMLExporter
 
-from fcnlib.runtime.run_record import write_text
+from fcnlib.runtime.files import write_text
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 # Code is matched first, so that a dollar sign in it is left alone.

@@ -19,7 +19,7 @@ from fcnlib import config as settings
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
 from fcnlib.precision import describe
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 from fcntools.figures.charts import save_figure
 from fcntools.synthetic import prepare
 
@@ -102,8 +102,8 @@ class Lesson:
             note: what the reader must know to read it rightly.
         """
         path = self.out / "tables" / f"{name}.csv"
-        run_record.write_text(path, frame.to_csv(index=False))
-        run_record.write_json(path.with_suffix(".json"), {"title": title, "note": note})
+        files.write_text(path, frame.to_csv(index=False))
+        files.write_json(path.with_suffix(".json"), {"title": title, "note": note})
         shown = frame.to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0)
         display(HTML(f"<p><b>{escape(title)}</b></p>{shown}<p>{escape(note)}</p>"))
 
@@ -140,7 +140,7 @@ class Lesson:
         record = run_record.capture(
             self.config, started=self._started, device=device, extra={"results": results}
         )
-        run_record.write_json(self.out / "lessons" / f"{self.name}.json", record)
+        files.write_json(self.out / "lessons" / f"{self.name}.json", record)
         versions = ", ".join(
             f"{k} {v}"
             for k, v in record["versions"].items()

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fcnlib.datasets.identity import split_name
 from fcnlib.errors import InputError
-from fcnlib.runtime.run_record import read_json, write_json, write_text
+from fcnlib.runtime.files import read_json, write_json, write_text
 from fcntools.workbook.run_contents import COMPARISON, METRICS
 
 

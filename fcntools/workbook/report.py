@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader
 
 from fcnlib.errors import InputError
 from fcnlib.labels import voc_palette
+from fcnlib.runtime.files import read_json, write_text
 from fcnlib.runtime.progress import duration
-from fcnlib.runtime.run_record import read_json, write_text
 from fcntools.workbook import run_contents
 
 _BEGIN, _END = "<!-- results:begin -->", "<!-- results:end -->"

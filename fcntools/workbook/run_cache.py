@@ -17,7 +17,7 @@ import nbformat
 
 from fcnlib.config import ROOT, Config, is_path
 from fcnlib.errors import InputError
-from fcnlib.runtime.run_record import read_json, write_json
+from fcnlib.runtime.files import read_json, write_json
 
 FOLDERS = ("notebooks", "figures", "tables", "models", "lessons")
 FILES = ("index.html", "record.json", "inspector.html")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnlib.labels import CAMVID, SHAPES, VOC
-from fcnlib.runtime.run_record import read_json
+from fcnlib.runtime.files import read_json
 from fcntools.workbook.html_pages import heading
 
 METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")

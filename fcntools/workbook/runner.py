@@ -105,7 +105,7 @@ def run(job: Job, resume: bool = False, stream: TextIO | None = None) -> Path:
         started = run_record.start()
         shares = [_share(job.out, notebook) for notebook in job.chosen]
         digests = run_digests(job.config, synthetic.prepare(job.config))
-        before = (run_record.read_json(job.out / "record.json") or {}).get("data")
+        before = (files.read_json(job.out / "record.json") or {}).get("data")
         for split in changed(before, digests) if resume and isinstance(before, dict) else ():
             print(f"{split}: changed since; what was made from it is made again", file=sys.stderr)
         if not resume:
@@ -204,7 +204,7 @@ def _run_one(
 def _conclude(job: Job, started: run_record.Start, outcome: dict[str, Any]) -> Path:
     done = {n.name: run_cache.read(job.out, n.name) for n in job.every}
     models = sorted(job.out.glob("models/*/record.json"))
-    trained = [record for m in models if "device" in (record := run_record.read_json(m) or {})]
+    trained = [record for m in models if "device" in (record := files.read_json(m) or {})]
     extra = {
         **outcome,
         "profile": Path(job.profile).stem,
@@ -215,5 +215,5 @@ def _conclude(job: Job, started: run_record.Start, outcome: dict[str, Any]) -> P
     device = {key: last[key] for key in run_record.DEVICE if key in last}
     record = run_record.capture(job.config, started=started, device=device, extra=extra)
     record["threads"] |= parallelism.variables(job.at_once)  # the kernels' own
-    run_record.write_json(job.out / "record.json", record)
+    files.write_json(job.out / "record.json", record)
     return report.build(job.out)

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from fcnlib.config import ROOT
-from fcnlib.runtime import run_record
+from fcnlib.runtime import files, run_record
 
 SOAK = bool(os.environ.get("FCNLIB_SOAK"))
 NOTES = ROOT / "results" / "runs" / "soak"
@@ -32,7 +32,7 @@ def note(tried: str, how: str, often: int, lost: list[Any], **more: Any) -> None
     if SOAK:
         name = "".join(c if c.isalnum() else "-" for c in tried)
         entry = {"tried": tried, "how": how, "often": often, "lost": lost, "commit": _commit()}
-        run_record.write_json(NOTES / f"{name}.json", entry | more)
+        files.write_json(NOTES / f"{name}.json", entry | more)
 
 
 def _commit() -> str:
@@ -57,5 +57,5 @@ def table(notes: list[dict[str, Any]]) -> str:
 
 if __name__ == "__main__":
     found = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(NOTES.glob("*.json"))]
-    run_record.write_text(PAGE, table(found))
+    files.write_text(PAGE, table(found))
     print(f"{PAGE.relative_to(ROOT)}: {len(found)} lines")
