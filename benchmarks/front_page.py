@@ -94,8 +94,8 @@ def records(runs: list[Path]) -> list[dict]:
     found = []
     for run in runs:
         folder = run / "models" / NETWORK
-        record, files = folder / "record.json", (folder / CHECKPOINT, folder / "record.json")
-        if not all(path.is_file() for path in files) or _newer(*files):
+        record, checkpoint = folder / "record.json", folder / CHECKPOINT
+        if not (record.is_file() and checkpoint.is_file()) or _newer(checkpoint, record):
             raise InputError(f"{run}: holds no finished {NETWORK} of `fcnlib train`")
         found.append(files.read_json(record))
         config = found[-1]["config"]

@@ -276,7 +276,7 @@ def test_an_interval_over_images_stands_beside_the_spread_over_seeds():
     assert "| **FCN-32s** | **53.0 ± 1.4** |" in front_page.table(frame)
     frame.loc[(frame.seed == "1") & (frame.network == "FCN-32s"), ["low", "high"]] = 0.49, 0.553
     assert "| **FCN-32s** | **53.0 ± 1.4 (49.0 to 55.3)** |" in front_page.table(frame)
-    assert "| **FCN-4s** | **59.0 ± 1.4** |" in front_page.table(frame)
+    assert front_page.table(frame).count(" to ") == 1
 
 
 def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch):
@@ -348,7 +348,8 @@ def test_an_average_is_a_line_of_the_page(tmp_path, monkeypatch):
     assert "2 networks" not in written["text"]
     front_page.publish(runs, tmp_path, together=True)
     assert "averages the probabilities of that many seeds" in written["text"]
-    assert written["text"] in (tmp_path / "best.md").read_text("utf-8")
+    beside = written["text"].replace("(results/README.md", "(../README.md")
+    assert beside in (tmp_path / "best.md").read_text("utf-8")
     assert "| **FCN-4s, 2 networks** | **64.0** |" in written["text"]
 
 

@@ -276,5 +276,5 @@ def test_missing_and_foreign_networks_are_refused(tmp_path, tiny_shapes):
         Readings(tmp_path, dataset, "val")
     write_network(tmp_path / "fcn-32s", ("road", "sky"), 32)
     readings = Readings(tmp_path, dataset, "val")
-    with pytest.raises(InputError, match=r"fcn-32s: trained for road, sky; the images"):
+    with pytest.raises(InputError, match=r"fcn-32s: trained for the classes road, sky; the images"):
         readings.read("fcn-32s", next(iter(readings.images)))

@@ -86,7 +86,7 @@ def test_it_goes_on_with_the_same_settings_alone(loaded, tmp_path):
     other |= {"weight_decay": 0.5, "batch_norm_decay": 0.5}
     before = (tmp_path / "c.npz").read_bytes()
     for key, value in other.items():
-        with pytest.raises(InputError, match=rf"other settings \(settings\.{key}\)"):
+        with pytest.raises(InputError, match=rf"other settings or data \(settings\.{key}\)"):
             pretrain(loaded.replace(**{key: value}), tmp_path / "c.npz", resume=True)
     free = loaded.replace(checkpoint_seconds=7, chain=(32,))
     assert pretrain(free, tmp_path / "c.npz", resume=True)["training_seconds"] > 0

@@ -173,7 +173,9 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     arrays, meta = checkpoints.load(tmp_path / CHECKPOINT)
     known = {"settings": {"seed": 1, "gone": 0}, "labels": {"classes": ["b"]}}
     checkpoints.save(tmp_path / CHECKPOINT, arrays, meta | known)
-    with pytest.raises(InputError, match=r"other settings \(settings\.seed, labels\.classes\)"):
+    with pytest.raises(
+        InputError, match=r"other settings or data \(settings\.seed, labels\.classes\)"
+    ):
         other.run("test", resume=True)
 
 

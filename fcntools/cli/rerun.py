@@ -93,8 +93,8 @@ def verdict(old: Path, out: Path) -> str:
         A sentence, or "" where either has no scores.
     """
     folder = old if old.is_dir() else old.parent
-    files = folder / experiment.METRICS, out / "models" / folder.name / experiment.METRICS
-    one, other = (files.read_json(file) for file in files)
+    places = folder / experiment.METRICS, out / "models" / folder.name / experiment.METRICS
+    one, other = (files.read_json(file) for file in places)
     if not isinstance(one, dict) or not isinstance(other, dict):
         return ""
     scores = " then, ".join(f"{100 * (m.get('mean_iou') or 0):.2f}" for m in (one, other))
