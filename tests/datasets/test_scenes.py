@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from fcnlib.config import Config, ScenesConfig
-from fcnlib.datasets import open_dataset, prepare, read_mask, read_pair
+from fcnlib.datasets import open_dataset, read_mask, read_pair
 from fcnlib.errors import InputError
 from fcnlib.labels import SCENE_PARSING, VOID
-from fcntools.synthetic import generate, scenes
+from fcntools.synthetic import generate, prepare, scenes
 from fcntools.synthetic.scene_canvas import NUMBERS, Canvas
 
 TINY = ScenesConfig(scenes_train_images=40, scenes_val_images=6, scenes_image_size=65)

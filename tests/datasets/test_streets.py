@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fcnlib.config import Config, ScenesConfig
-from fcnlib.datasets import open_dataset, prepare, read_pair
+from fcnlib.datasets import open_dataset, read_pair
 from fcnlib.errors import InputError
 from fcnlib.labels import CAMVID, SCENE_PARSING, VOID
-from fcntools.synthetic import scenes, streets
+from fcntools.synthetic import prepare, scenes, streets
 from fcntools.synthetic.scene_canvas import Canvas
 from fcntools.synthetic.scene_outdoor import draw_street
 
