@@ -218,7 +218,7 @@ MOMENTS = {
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from fcnlib import archives, download, progress, unpacking
+from fcnlib.runtime import progress; from fcntools.data import archives, download, unpacking
 class Silent(progress._Silent): pass
 progress.Silent, progress.bar = Silent, lambda *a, **k: Silent()
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)

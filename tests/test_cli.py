@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from notebook_maker import write_notebook
 from PIL import Image
 
-import fcnlib
 from fcnlib import config
 from fcnlib.config import ROOT
 from fcnlib.runtime import files
@@ -259,7 +258,7 @@ def test_data_make_generates_shapes(tmp_path):
 def test_the_status_of_doctor_is_passed_on(monkeypatch):
     doctor = SimpleNamespace(main=lambda: 1)
     monkeypatch.setitem(sys.modules, "fcntools.cli.doctor", doctor)
-    monkeypatch.setattr(fcnlib, "doctor", doctor, raising=False)
+    monkeypatch.setattr("fcntools.cli.doctor", doctor)
     assert call("doctor").exit_code == 1
 
 

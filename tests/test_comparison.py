@@ -121,8 +121,9 @@ def test_other_fusions_train_as_chains(settings, tmp_path):
     """As `fcnlib train` and the notebooks do: each network starts from the coarser one."""
     small = {"chain": [32, 8], "depth_multiplier": 0.1, "min_depth": 4, "initial": ""}
     config = load_profile("smoke", {"eval_limit": 3, "val_limit": 2, **small, **settings})
-    found = experiment.train_chain(config, tmp_path)
+    dataset = synthetic.prepare(config)
+    found = experiment.train_chain(config, dataset, tmp_path)
     assert list(found) == ["FCN-32s", "FCN-8s"]
-    classes = synthetic.prepare(config).labels.num_classes
+    classes = dataset.labels.num_classes
     for evaluation in found.values():
         assert evaluation.matrices.shape == (3, classes, classes)

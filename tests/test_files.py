@@ -58,7 +58,7 @@ def test_two_that_write_one_file_do_not_meet(tmp_path):
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from fcnlib import files
+from fcnlib.runtime import files
 files._PATIENCE = 0
 with files.{}(Path(sys.argv[1])) as place:
     if place:

@@ -108,7 +108,7 @@ def test_a_bar_inside_a_bar_leaves_nothing_and_a_message_its_own_line(monkeypatc
 
 CELL = """
 import os
-from fcnlib import progress
+from fcnlib.runtime import progress
 {}
 with progress.bar(4, "<a> & b", "step") as bar:
     for _ in range(4):
