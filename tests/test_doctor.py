@@ -36,7 +36,8 @@ def test_the_status_tells_whether_a_check_failed(monkeypatch, capsys, ok, status
 
 def test_it_answers_where_no_package_is_installed():
     # -S and -I leave out site-packages and the user's paths: a bare interpreter.
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from fcntools.cli import doctor; doctor.main()"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+    code += "from fcntools.cli import doctor; doctor.main()"
     command = [sys.executable, "-I", "-S", "-O", "-c", code]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
