@@ -446,12 +446,12 @@ def test_the_digest_follows_what_matters_and_nothing_else(place, tmp_path):
 
 def test_the_digest_of_sources_sees_every_file(tmp_path):
     (tmp_path / "a.py").write_text("a")
-    first = SOURCE_DIGEST(tmp_path)
+    first = SOURCE_DIGEST([tmp_path])
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c.py").write_text("c")
-    second = SOURCE_DIGEST(tmp_path)
+    second = SOURCE_DIGEST([tmp_path])
     (tmp_path / "b" / "c.py").rename(tmp_path / "b" / "d.py")
-    assert len({first, second, SOURCE_DIGEST(tmp_path)}) == 3
+    assert len({first, second, SOURCE_DIGEST([tmp_path])}) == 3
 
 
 class Terminal(io.StringIO):

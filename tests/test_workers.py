@@ -19,7 +19,7 @@ from test_training import network, trainer, values
 from fcnlib import checkpoints, experiment
 from fcnlib.config import load_profile
 from fcnlib.errors import InputError
-from fcnlib.runtime import distributed
+from fcnlib.runtime import distributed, environment
 from fcnlib.runtime.compat import tf
 from fcnlib.training import Stage
 from fcntools import launcher as launching
@@ -237,7 +237,7 @@ def test_slurm_tells_every_task_the_same_cluster_and_its_own_place(tmp_path, mon
         with monkeypatch.context() as patch:
             for line in told:
                 patch.setenv(*line.split("=", 1))
-            assert launching.scheduled()
+            assert environment.scheduled()
             nodes, number = distributed.cluster()
         assert nodes[number] == f"{slurm(rank)['SLURMD_NODENAME']}:{12000 + 77 * 64 + rank % 2}"
         seen.add((nodes, number))
@@ -262,7 +262,7 @@ def test_kubernetes_tells_every_pod_the_same_cluster_and_its_own_place(tmp_path,
         told = subprocess.run(command, env=env | settings, check=True, capture_output=True)
         monkeypatch.setenv("TF_CONFIG", told.stdout.decode())
         nodes = tuple(f"fcnlib-{i}.fcnlib:2222" for i in range(count))
-        assert launching.scheduled() and distributed.cluster() == (nodes, rank)
+        assert environment.scheduled() and distributed.cluster() == (nodes, rank)
 
 
 def test_a_chief_comes_before_the_workers_and_one_alone_is_no_cluster(monkeypatch):

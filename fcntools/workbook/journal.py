@@ -19,7 +19,8 @@ from fcnlib.runtime.files import OURS
 
 VARIABLE = "FCNLIB_JOURNAL"
 START = (
-    f"__import__('fcntools.workbook.journal').journal.keep(__import__('os').environ['{VARIABLE}'])"
+    "__import__('importlib').import_module('fcntools.workbook.journal')"
+    f".keep(__import__('os').environ['{VARIABLE}'])"
 )
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
