@@ -258,7 +258,7 @@ def test_data_make_generates_shapes(tmp_path):
 def test_the_status_of_doctor_is_passed_on(monkeypatch):
     doctor = SimpleNamespace(main=lambda: 1)
     monkeypatch.setitem(sys.modules, "fcntools.cli.doctor", doctor)
-    monkeypatch.setattr("fcntools.cli.doctor", doctor)
+    monkeypatch.setattr(importlib.import_module("fcntools.cli"), "doctor", doctor, raising=False)
     assert call("doctor").exit_code == 1
 
 
