@@ -75,15 +75,15 @@ def choose_names(images: Sequence[Path], out: Path) -> list[str]:
             name = f"{stem}-{number}"
         names.append(name)
     del names[0]
+    targets = {(out / (name + ending)).resolve() for name in names for ending in _ENDINGS}
+    for image in images:
+        if image in targets | {(out / LEGEND).resolve()}:
+            raise InputError(f"--out {out}: an answer would overwrite {image}; name another folder")
     known = {path.stem for path in out.glob("*.json") if _is_answer(path)}
     strange = [name + ending for name in names if name not in known for ending in _ENDINGS]
     for file in strange if known else [LEGEND, *strange]:
         if (out / file).exists():
             raise InputError(f"{out / file}: is there, and no earlier answer; name another --out")
-    targets = {(out / (name + ending)).resolve() for name in names for ending in _ENDINGS}
-    for image in images:
-        if image in targets | {(out / LEGEND).resolve()}:
-            raise InputError(f"--out {out}: an answer would overwrite {image}; name another folder")
     return names
 
 
