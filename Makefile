@@ -32,14 +32,14 @@ audit: .venv/fcnlib ## known faults and licences of the locked packages: rewrite
 study: .venv/fcnlib ## three seeds of the default profile, with the control: rewrites results/shapes/
 	for seed in 1 2 3; do $(BIN)/fcnlib train --control --resume --set seed=$$seed \
 		--out results/runs/shapes-$$seed || exit; done
-	$(BIN)/fcnlib publish results/runs/shapes-1 results/runs/shapes-2 results/runs/shapes-3 \
+	$(BIN)/python -m benchmarks.publish results/runs/shapes-1 results/runs/shapes-2 results/runs/shapes-3 \
 		--to results/shapes --by "make study"
-	$(BIN)/fcnlib readme
+	$(BIN)/python -m benchmarks.readme
 
 comparison: .venv/fcnlib ## three seeds of every system of notebook 08; ARGS="--profile camvid ..." for others
 	for seed in 1 2 3; do $(BIN)/fcnlib compare $(ARGS) --set comparison_steps=$(STEPS) \
 		--set seed=$$seed --out results/runs/$(DATA)-$$seed || exit; done
-	$(BIN)/fcnlib publish results/runs/$(DATA)-1 results/runs/$(DATA)-2 results/runs/$(DATA)-3 \
+	$(BIN)/python -m benchmarks.publish results/runs/$(DATA)-1 results/runs/$(DATA)-2 results/runs/$(DATA)-3 \
 		--to results/$(DATA) --by "make comparison" --comparison
 
 camvid: .venv/fcnlib ## three seeds of the front page's network: rewrites results/camvid/best.md; CAMVID=folder of CamVid

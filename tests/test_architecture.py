@@ -53,7 +53,6 @@ def rank(name: str) -> int | None:
 # takes seconds of loading, IPython is there in a notebook.
 LATE = {
     "fcntools.cli": None,
-    "fcntools.workbook.html_pages": {"jinja2", "matplotlib", "nbconvert"},
     "fcnlib.runtime.progress": {"IPython"},
 }
 
@@ -68,7 +67,7 @@ LIGHT = (
     ),
     *("fcntools.inference.crf", "fcntools.inference.prediction_files", "fcntools.data.data_check"),
     *("fcntools.data.download", "fcntools.data.unpacking", "fcntools.figures.charts"),
-    *("fcntools.workbook.report", "fcntools.workbook.publish", "fcntools.workbook.runner"),
+    *("fcntools.workbook.report", "fcntools.workbook.runner"),
     *("fcntools.cli.doctor", "fcntools.cli.main"),
 )
 

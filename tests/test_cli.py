@@ -20,7 +20,8 @@ from fcnlib import config
 from fcnlib.config import ROOT
 from fcnlib.runtime import files
 from fcntools.cli import main
-from fcntools.workbook.run_contents import METRICS
+from fcntools.workbook import run_cache
+from fcntools.workbook.report import METRICS
 
 
 def call(*words: str):
@@ -31,7 +32,7 @@ def test_help_names_every_command():
     found = call("--help")
     assert found.exit_code == 0
     commands = ["run", "report", "data", "pretrain", "train", "evaluate", "doctor"]
-    for name in [*commands, "profiles", "settings", "readme"]:
+    for name in [*commands, "profiles", "settings"]:
         assert f"\n  {name} " in found.output
         assert call(name, "--help").exit_code == 0
 
@@ -100,7 +101,7 @@ def test_a_file_in_the_way_is_one_line_before_anything_is_loaded(tmp_path):
         (place / "checkpoint.npz").write_text("precious")
     file.write_text("precious")
     makers = ["run --out", "train --out", "train --workers 2 --out", "compare --out"]
-    makers += [f"rerun {run} --out", f"publish {run} --by me --to", f"predict {run} {file} --out"]
+    makers += [f"rerun {run} --out", f"predict {run} {file} --out"]
     makers += [f"tensorboard {run} --out", "data pack --to", "data download camvid --to"]
     makers += ["weights download vgg_16 --to", f"export {run} --format saved_model --out"]
     files = ["pretrain --out", f"weights import {file} --to", f"weights shrink {run} --to"]
@@ -155,22 +156,6 @@ def test_profiles_and_settings_are_listed(tmp_path, monkeypatch):
     assert values["head_steps"] == ["3", "int"]
     assert values["chain"] == ["32,16,8", "int,int,..."]
     assert values["optimizer"] == ["adam", "adam|sgd"]
-
-
-def test_readme_check_fails_on_drift_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(config, "ROOT", tmp_path)
-    (tmp_path / "README.md").write_text("<!-- results:begin --><!-- results:end -->")
-    row = dict.fromkeys((*METRICS, "mean_iou_spread"), 0.5) | {
-        "network": "FCN-8s",
-        "seeds": 2,
-        "images": 1,
-    }
-    row |= {"command": "c", "machine": "m", "commit": "f" * 40}
-    files.write_json(tmp_path / "results" / "shapes" / "summary.json", [row])
-    assert call("readme", "--check").exit_code == 1
-    assert call("readme").exit_code == 0
-    assert "| shapes | FCN-8s |" in (tmp_path / "README.md").read_text()
-    assert call("readme", "--check").exit_code == 0
 
 
 @pytest.fixture
@@ -324,8 +309,8 @@ def test_a_stopped_run_keeps_what_finished_and_leaves_no_kernel(tmp_path, number
         assert not runs(int(file.read_text()))
     assert not (tmp_path / "out" / "later").exists()  # though the cell before has ended well
     assert (tmp_path / "out" / "kept").is_file()  # interrupted, as a training must be, not killed
-    assert (tmp_path / "out" / ".stamps" / "00_a.json").is_file()
-    assert not (tmp_path / "out" / ".stamps" / "01_b.json").exists()
+    assert run_cache.read(tmp_path / "out", "00_a").finished
+    assert not run_cache.read(tmp_path / "out", "01_b").finished
     record = json.loads((tmp_path / "out" / "record.json").read_text())
     assert record["state"] == "interrupted"
     assert record["command"].startswith("fcnlib run --profile ")

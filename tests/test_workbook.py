@@ -4,28 +4,36 @@ import io
 import json
 import re
 import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import nbformat
 import pytest
 from conftest import TINY_SHAPES
-from notebook_maker import PARAMETERS, write_notebook
+from notebook_maker import PARAMETERS, STUB, write_notebook
 from PIL import Image
 
 from fcnlib.config import ROOT, load_profile
 from fcnlib.errors import InputError
+from fcnlib.runtime import run_record
 from fcnlib.runtime.files import locked
 from fcntools.workbook import notebooks, run_cache, run_progress, runner
-from fcntools.workbook.run_progress import RunProgress, Share
+from fcntools.workbook.run_progress import RunProgress
 
-SOURCE_DIGEST = run_cache.source_digest
+SOURCE_DIGEST, PAPERMILL = run_cache.source_digest, runner._PAPERMILL
 
 
 @pytest.fixture(autouse=True)
-def still_sources(monkeypatch):
+def quick(monkeypatch):
     """Digest the sources once: what else works on them meanwhile is no reason to run again."""
     monkeypatch.setattr(run_cache, "source_digest", lambda: "sources")
+    monkeypatch.setattr(runner, "_PAPERMILL", STUB)
+
+
+@pytest.fixture
+def kernels(monkeypatch, quick):
+    monkeypatch.setattr(runner, "_PAPERMILL", PAPERMILL)
 
 
 @pytest.fixture
@@ -40,7 +48,7 @@ def place(tmp_path, tiny_shapes):
     return tmp_path
 
 
-def job(place: Path, settings=(), only=(), out=None, at_once=2):
+def plan(place: Path, settings=(), only=(), out=None, at_once=2):
     out = out or place / "out {0} é"
     return runner.prepare(str(place / "small.toml"), settings, only, out, place / "nb", at_once)
 
@@ -48,7 +56,7 @@ def job(place: Path, settings=(), only=(), out=None, at_once=2):
 def run(place: Path, resume=False, **more):
     """Run; return what was shown."""
     stream = io.StringIO()
-    runner.run(job(place, **more), resume, stream)
+    runner.run(plan(place, **more), resume, stream)
     return stream.getvalue()
 
 
@@ -62,27 +70,33 @@ def log(place: Path) -> list[str]:
     return words
 
 
-def two(place: Path, *cells: str) -> None:
-    made = "from pathlib import Path\nt = Path(out, 'tables')\nt.mkdir(exist_ok=True)\n"
-    first = f"{made}_ = (t / f'{{steps}}.csv').write_text('a,b\\n1,2.5\\n')"
-    parameters = f"{PARAMETERS}\nsteps = 3"
-    write_notebook(
-        place / "nb" / "00_a.ipynb", log_cell(place, "a"), first, *cells, parameters=parameters
-    )
-    write_notebook(place / "nb" / "01_b.ipynb", log_cell(place, "b"))
+def table(name: str, book: str) -> str:
+    made = f"from pathlib import Path\nt = Path(out, 'tables', '{book}')\n"
+    made += "t.mkdir(parents=True, exist_ok=True)\n"
+    return f"{made}_ = (t / f'{name}.csv').write_text('a\\n1\\n')"
+
+
+def two(place: Path, *cells: str, **more) -> None:
+    parameters, nb = f"{PARAMETERS}\nsteps = 3", place / "nb"
+    first = (log_cell(place, "a"), table("{steps}", "00_a"))
+    write_notebook(nb / "00_a.ipynb", *first, *cells, parameters=parameters, **more)
+    write_notebook(nb / "01_b.ipynb", log_cell(place, "b"))
+
+
+def tables(out: Path) -> list[str]:
+    return sorted(p.relative_to(out / "tables").as_posix() for p in out.glob("tables/*/*.csv"))
 
 
 def test_a_run_from_nothing_to_resumed_to_afresh(place):
     see = "import os\nprint(profile, overrides, out, os.getcwd(), os.environ['FCNLIB_HEADLESS'])"
-    two(place, see, "import fcnlib\nprint(fcnlib.__file__)")
+    two(place, see)
     shown = run(place, settings=["seed=5", "steps=4"])
     out = place / "out {0} é"
     assert log(place) == ["a", "b"]
-    assert (out / "tables" / "4.csv").is_file()
+    assert tables(out) == ["00_a/4.csv"]
     executed = nbformat.read(out / "notebooks" / "00_a.ipynb", as_version=4)
     text = "".join(o.text for c in executed.cells for o in c.get("outputs", []))
     assert f"{place / 'small.toml'} {{'seed': 5}} {out} {place / 'nb'} 1" in text
-    assert str(ROOT / "fcnlib" / "__init__.py") in text
     assert re.search(r"\[1/2\] 00_a: done .*\[2/2\] 01_b: done", shown, re.DOTALL)
     record = json.loads((out / "record.json").read_text())
     assert record["state"] == "finished"
@@ -103,16 +117,16 @@ def test_a_run_from_nothing_to_resumed_to_afresh(place):
     (out / "notes.txt").write_text("mine")
     run(place, resume=True, settings=["seed=5", "steps=6"])
     assert log(place) == ["a", "b2"]  # b too: what it builds on is new
-    assert [p.name for p in (out / "tables").iterdir()] == ["6.csv"]  # 4.csv was a's
+    assert tables(out) == ["00_a/6.csv"]  # 4.csv was a's
 
     run(place, only=["01"])
     assert log(place) == ["b2"]
-    assert (out / "tables" / "6.csv").is_file()
+    assert tables(out) == ["00_a/6.csv"]
 
     (out / "tables" / "stale.csv").write_text("a\n1\n")
     run(place)
     assert log(place) == ["a", "b2"]
-    assert [p.name for p in (out / "tables").iterdir()] == ["3.csv"]
+    assert tables(out) == ["00_a/3.csv"] and not (out / "tables" / "stale.csv").exists()
     assert (out / "notes.txt").read_text() == "mine"
 
 
@@ -132,51 +146,70 @@ def test_data_that_changed_are_named_and_what_was_made_from_them_is_made_again(p
     assert f"{split}: changed since" in capsys.readouterr().err
 
 
-def failure(place: Path, cell: str, **more) -> tuple[str, Path]:
-    two(place, cell)
-    with pytest.raises(runner.NotebookFailed) as caught:
-        run(place, **more)
-    out = place / "out {0} é"
-    assert log(place) == ["a"]  # the notebook after it did not run
-    assert run_cache.read(out, "00_a") is None
-    assert not (out / ".stamps" / "00_a.json").exists()
+KILLED = "import os\nos.write(2, b'out of luck')\nprint('hi')\nos.kill(os.getpid(), 9)"
+FAILURES = {  # name: (cell, what is said)
+    "00_raises": ("def f():\n    return 1 / 0\nf()", "ZeroDivisionError: division by zero"),
+    "01_killed": (KILLED, "The kernel died: .*\nout of luck"),
+    "02_leaves": ("import sys\nsys.exit()", "program \\(sys.exit\\)"),
+}
+
+
+def test_a_cell_that_raises_a_killed_kernel_and_an_exit_are_failures(place, kernels):
+    for name, (cell, _) in FAILURES.items():
+        write_notebook(place / "nb" / f"{name}.ipynb", cell, "1", needs=[])
+    write_notebook(place / "nb" / "03_after.ipynb", log_cell(place, "never"))
+    stream, out = io.StringIO(), place / "out {0} é"
+    with pytest.raises(runner.NotebookFailed):
+        runner.run(plan(place, at_once=3), stream=stream)
+    shown = stream.getvalue()
+    assert not (place / "log").exists() and "\x1b" not in shown
+    for name, (_, said) in FAILURES.items():
+        text = shown[shown.index(f"fcnlib: {name} failed in cell 3 of 4\n") :]
+        assert re.search(said, text[: text.index("as far as it got:")], re.DOTALL), text
+        assert not run_cache.read(out, name).finished
     record = json.loads((out / "record.json").read_text())
-    assert (record["state"], record["failure"]) == ("failed", "00_a failed in cell 5 of 5")
+    assert record["state"] == "failed" and "failed in cell 3 of 4" in record["failure"]
+    assert record["notebooks"] == {}
     assert "did not finish" in (out / "index.html").read_text(encoding="utf-8")
-    return str(caught.value), out
-
-
-def test_a_failing_cell_stops_the_run_and_is_named(place):
-    message, out = failure(place, "def f():\n    return 1 / 0\nf()")
-    assert message.startswith("00_a failed in cell 5 of 5\n")
-    assert "ZeroDivisionError: division by zero" in message
-    assert "\x1b" not in message
-    assert "ZeroDivisionError" in (out / "notebooks" / "00_a.html").read_text(encoding="utf-8")
-
-
-def test_a_killed_kernel_is_a_failure_and_the_notebook_says_so(place):
-    code = "import os, sys\nos.write(2, b'out of luck')\nprint('hi')\nos.kill(os.getpid(), 9)"
-    message, out = failure(place, code)
-    assert "The kernel died" in message
-    node = nbformat.read(out / "notebooks" / "00_a.ipynb", as_version=4)
-    dead = node.cells[5]  # the fifth of the source, after the injected one
-    assert "os.kill" in dead.source
+    assert "ZeroDivisionError" in (out / "notebooks/00_raises.html").read_text(encoding="utf-8")
+    node = nbformat.read(out / "notebooks" / "01_killed.ipynb", as_version=4)
+    before, dead = node.cells[2:4]  # the third of the source, after the injected one
+    assert "os.kill" in dead.source and dead.outputs[-1].output_type == "error"
     assert dead.metadata.papermill["status"] == "failed"
-    assert dead.outputs[-1].output_type == "error"
-    assert node.metadata.papermill["exception"] is True
-    assert node.cells[4].metadata.papermill["status"] == "completed"
+    assert before.metadata.papermill["status"] == "completed"
 
 
-def test_leaving_by_sys_exit_is_a_failure(place):
-    message, _ = failure(place, "import sys\nsys.exit()")
-    assert "sys.exit" in message
+def test_a_kernel_is_this_interpreter_and_listens_to_this_machine_alone(place, kernels):
+    """Its listening sockets as the system has them: addresses in hexadecimal, state 0A."""
+    code = """
+import os, sys
+from pathlib import Path
+own = {os.readlink(p) for p in Path("/proc/self/fd").iterdir() if p.is_symlink()}
+lines = [Path("/proc/self/net", n).read_text().splitlines()[1:] for n in ("tcp", "tcp6")]
+rows = [line.split() for line in lines[0] + lines[1]]
+listening = [r[1] for r in rows if r[3] == "0A" and f"socket:[{r[9]}]" in own]
+print(sorted({address.split(":")[0] for address in listening}), sys.executable)
+import fcnlib
+print(fcnlib.__file__, overrides, seen, os.getcwd())
+"""
+    cell = f"{PARAMETERS}\nseen = 1.5"
+    write_notebook(place / "nb" / "00_a.ipynb", code, parameters=cell)
+    run(place, settings=["seen=1e-05", "base_lr=1e-05", "chain=32,16"])
+    page = nbformat.read(place / "out {0} é" / "notebooks" / "00_a.ipynb", as_version=4)
+    first, second = page.cells[-1].outputs[0].text.splitlines()
+    assert first == f"['0100007F'] {sys.executable}"
+    own = "{'base_lr': 1e-05, 'chain': [32, 16]} 1e-05"
+    assert second == f"{ROOT / 'fcnlib' / '__init__.py'} {own} {place / 'nb'}"
 
 
 def test_a_failed_notebook_is_taken_up_again_unless_something_changed(place):
-    flag = place / "flag"
+    flag, out = place / "flag", place / "out {0} é"
     half = "from pathlib import Path\nm = Path(out, 'models')\nm.mkdir(exist_ok=True)\n"
     half += "n = open(m / 'half', 'a').write('x')\n"
-    _, out = failure(place, f"{half}assert Path({str(flag)!r}).exists()")
+    two(place, f"{half}assert Path({str(flag)!r}).exists()", makes=["models/h*"])
+    with pytest.raises(runner.NotebookFailed, match="00_a failed in cell 5 of 5\n"):
+        run(place)
+    assert log(place) == ["a"]  # the notebook after it did not run
     flag.touch()
     run(place, resume=True)
     assert (out / "models" / "half").read_text() == "xx"
@@ -185,21 +218,19 @@ def test_a_failed_notebook_is_taken_up_again_unless_something_changed(place):
     assert (out / "models" / "half").read_text() == "x"
 
 
-def test_a_kernel_listens_to_this_machine_alone(place):
-    """Its listening sockets as the system has them: addresses in hexadecimal, state 0A."""
-    code = """
-import os
-from pathlib import Path
-own = {os.readlink(p) for p in Path("/proc/self/fd").iterdir() if p.is_symlink()}
-lines = [Path("/proc/self/net", n).read_text().splitlines()[1:] for n in ("tcp", "tcp6")]
-rows = [line.split() for line in lines[0] + lines[1]]
-listening = [r[1] for r in rows if r[3] == "0A" and f"socket:[{r[9]}]" in own]
-print(sorted({address.split(":")[0] for address in listening}))
-"""
-    write_notebook(place / "nb" / "00_a.ipynb", code)
+def test_what_a_notebook_needs_stays_when_it_is_made_again(place):
+    """Both make networks of the chain: the first one the coarsest, the second one the others."""
+    nb, out = place / "nb", place / "out {0} é"
+    code = (
+        "from pathlib import Path\nfor n in {}:\n    Path(out, 'models', f'fcn-{{n}}s').mkdir({})"
+    )
+    first = code.format("[32]", "parents=True")
+    write_notebook(nb / "00_a.ipynb", first, makes=["models/fcn-{chain[0]}s"])
+    write_notebook(nb / "01_b.ipynb", code.format("(16, 8)", ""), makes=["models/fcn-*"])
     run(place)
-    page = nbformat.read(place / "out {0} é" / "notebooks" / "00_a.ipynb", as_version=4)
-    assert page.cells[-1].outputs[0].text == "['0100007F']\n"
+    write_notebook(nb / "01_b.ipynb", code.format("[4]", ""), makes=["models/fcn-*"])
+    run(place, resume=True)
+    assert sorted(p.name for p in (out / "models").iterdir()) == ["fcn-32s", "fcn-4s"]
 
 
 def meet(place: Path, own: str, other: str) -> str:
@@ -212,59 +243,56 @@ def meet(place: Path, own: str, other: str) -> str:
     )
 
 
-def table(name: str) -> str:
-    made = "from pathlib import Path\nt = Path(out, 'tables')\nt.mkdir(exist_ok=True)\n"
-    return f"{made}_ = (t / '{name}.csv').write_text('a\\n1\\n')"
-
-
 def test_two_run_at_once_and_each_file_is_its_own(place):
-    nb = place / "nb"
-    write_notebook(nb / "00_a.ipynb", meet(place, "a", "c"), table("a"), log_cell(place, "a"))
-    write_notebook(nb / "01_b.ipynb", log_cell(place, "b"), table("b"), needs=["00_a"])
-    write_notebook(
-        nb / "02_c.ipynb", meet(place, "c", "a"), table("c"), log_cell(place, "c"), needs=[]
-    )
+    nb, out = place / "nb", place / "out {0} é"
+    cells = [(meet(place, "a", "c"), table("1", "00_a")), (table("1", "01_b"),)]
+    cells += [(meet(place, "c", "a"), table("1", "02_c"))]
+    for name, own, needs in zip("abc", cells, ([], ["00_a"], []), strict=True):
+        book = nb / f"0{'abc'.index(name)}_{name}.ipynb"
+        write_notebook(book, *own, log_cell(place, name), needs=needs)
     shown = run(place, at_once=2)
     words = log(place)
     assert sorted(words) == ["a", "b", "c"] and words.index("a") < words.index("b")
     assert shown.startswith("[1/3] 00_a\n[3/3] 02_c\n")
-    out = place / "out {0} é"
-    assert {n: run_cache.files(out, n) for n in ("00_a", "01_b", "02_c")} == {
-        "00_a": ["tables/a.csv"],
-        "01_b": ["tables/b.csv"],
-        "02_c": ["tables/c.csv"],
-    }
+    assert tables(out) == ["00_a/1.csv", "01_b/1.csv", "02_c/1.csv"]
     assert json.loads((out / "record.json").read_text())["at_once"] == 2
 
-    write_notebook(nb / "00_a.ipynb", log_cell(place, "a"))
+    write_notebook(nb / "00_a.ipynb", log_cell(place, "a"), needs=[])
     run(place, resume=True, at_once=2)
     assert log(place) == ["a", "b"]  # what c needs has not changed
-    assert sorted(p.name for p in (out / "tables").iterdir()) == ["b.csv", "c.csv"]
+    assert tables(out) == ["01_b/1.csv", "02_c/1.csv"]
 
 
 def test_what_runs_beside_a_failing_notebook_ends_and_nothing_begins(place):
-    nb = place / "nb"
+    nb, out = place / "nb", place / "out {0} é"
     late = "import time\ntime.sleep(1)"
-    write_notebook(nb / "00_a.ipynb", meet(place, "a", "b"), "1 / 0")
+    write_notebook(nb / "00_a.ipynb", meet(place, "a", "b"), "1 / 0", needs=[])
     write_notebook(nb / "01_b.ipynb", meet(place, "b", "a"), late, log_cell(place, "b"), needs=[])
     write_notebook(nb / "02_c.ipynb", log_cell(place, "c"), needs=[])
     stream = io.StringIO()
     with pytest.raises(runner.NotebookFailed, match="00_a failed in cell 4 of 4"):
-        runner.run(job(place, at_once=2), stream=stream)
+        runner.run(plan(place, at_once=2), stream=stream)
     assert log(place) == ["b"]
     shown = stream.getvalue()
     assert "ZeroDivisionError" in shown[: shown.index("01_b: done")], "at once, not at the end"
-    out = place / "out {0} é"
-    assert run_cache.read(out, "01_b") and not run_cache.read(out, "00_a")
-    write_notebook(nb / "00_a.ipynb", log_cell(place, "a"))
+    assert run_cache.read(out, "01_b").finished and not run_cache.read(out, "00_a").finished
+    write_notebook(nb / "00_a.ipynb", log_cell(place, "a"), needs=[])
     run(place, resume=True, at_once=1)
     assert log(place) == ["a", "c"]
 
 
-def test_needs_that_are_not_there_are_refused(place):
-    write_notebook(place / "nb" / "01_b.ipynb", "1", needs=["00_aa"])
-    with pytest.raises(InputError, match="needs names 00_aa, which is not beside it"):
-        job(place)
+@pytest.mark.parametrize("needs", ["00_a", [3], ["01_b"], ["02_c"], {"00_a": 1}])
+def test_needs_that_are_no_list_of_earlier_notebooks_are_refused(place, needs):
+    write_notebook(place / "nb" / "01_b.ipynb", "1", needs=needs)
+    with pytest.raises(InputError, match=r"01_b.ipynb: needs .* is no notebook before it"):
+        plan(place)
+
+
+@pytest.mark.parametrize("makes", ["../x", "models/../../x", "/etc/x"])
+def test_what_is_made_outside_of_the_run_folder_is_refused(place, makes):
+    write_notebook(place / "nb" / "01_b.ipynb", "1", makes=["models/a", makes])
+    with pytest.raises(InputError, match="not all in the run folder"):
+        plan(place)
 
 
 def test_what_was_killed_amid_a_second_run_is_not_taken_for_done(place):
@@ -273,27 +301,9 @@ def test_what_was_killed_amid_a_second_run_is_not_taken_for_done(place):
     assert log(place) == ["a", "b"]
     out = place / "out {0} é"
     digest = run_cache.read(out, "00_a").digest
-    run_cache.write(out, "00_a", digest, 0.0, False)  # as the runner does before a notebook begins
+    run_cache.write(out, run_cache.CacheEntry("00_a", digest))  # as when a notebook begins
     run(place, resume=True)
     assert log(place) == ["a", "b"]
-
-
-def test_a_file_that_two_have_written_stays_with_the_one_that_is_done(place):
-    two(place)
-    write_notebook(place / "nb" / "01_b.ipynb", table("3"), log_cell(place, "b"))
-    run(place)
-    out = place / "out {0} é"
-    assert run_cache.files(out, "00_a") == run_cache.files(out, "01_b") == ["tables/3.csv"]
-    run_cache.clean(out, ["01_b"])
-    assert (out / "tables" / "3.csv").exists() and run_cache.read(out, "00_a")
-    assert not run_cache.read(out, "01_b") and not run_cache.journal(out, "01_b").exists()
-
-
-@pytest.mark.parametrize("needs", ["00_a", [3], ["01_b"], ["02_c"], {"00_a": 1}])
-def test_needs_that_are_no_list_of_earlier_notebooks_are_refused(place, needs):
-    write_notebook(place / "nb" / "01_b.ipynb", "1", needs=needs)
-    with pytest.raises(InputError, match=r"01_b.ipynb: metadata.fcnlib.needs = .* must list names"):
-        job(place)
 
 
 def test_a_locked_folder_is_refused(place):
@@ -308,14 +318,12 @@ def test_a_locked_folder_is_refused(place):
 
 
 def test_a_notebook_of_the_run_writes_into_the_locked_folder(place):
-    """Its journal names what it made, not the places where that was half-made."""
     code = "from pathlib import Path\nfrom fcnlib.runtime.files import locked, write_text\n"
     code += "with locked(Path(out, 'models', 'net')):\n"
     code += "    write_text(Path(out, 'models', 'net', 'log.csv'), 'a')"
     write_notebook(place / "nb" / "00_a.ipynb", code)
     run(place)
     out = place / "out {0} é"
-    assert run_cache.files(out, "00_a") == ["models/net/log.csv"]
     assert [p.name for p in (out / "models" / "net").iterdir()] == ["log.csv"]
 
 
@@ -331,23 +339,15 @@ def test_a_foreign_folder_is_refused_and_stays_as_it_is(place):
         run(place, out=theirs / "models" / "thesis.txt")
 
 
-def test_cleaning_never_leaves_the_folder(place):
-    out = place / "out"
+def test_cleaning_never_leaves_the_folder(tmp_path):
+    out = tmp_path / "out"
     run_cache.claim(out)
-    (place / "outside").write_text("mine")
-    run_cache.journal(out, "00_a").write_text(
-        "tables/../../outside\n../outside\ntables/\nmodels/.\n"
-    )
-    (out / "tables").mkdir()
-    (out / "tables" / "other.csv").write_text("another's")
-    (place / "elsewhere").mkdir()
-    (place / "elsewhere" / "big").write_text("mine")
-    (out / "models").symlink_to(place / "elsewhere")
-    run_cache.clean(out, ["00_a"])
-    assert (out / "tables" / "other.csv").exists()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "big").write_text("mine")
+    (out / "models").symlink_to(tmp_path / "elsewhere")
     run_cache.clean(out)
-    assert (place / "outside").read_text() == "mine"
-    assert (place / "elsewhere" / "big").read_text() == "mine"
+    assert (tmp_path / "elsewhere" / "big").read_text() == "mine"
+    assert [p.name for p in out.iterdir()] == [".stamps"]
     run_cache.claim(out)  # still a run's
 
 
@@ -365,26 +365,27 @@ BAD_SETTINGS = [
 def test_a_bad_setting_is_refused_before_anything_runs(place, setting, complaint):
     two(place)
     with pytest.raises(InputError, match=complaint):
-        job(place, settings=[setting])
+        plan(place, settings=[setting])
     assert not (place / "out {0} é").exists()
 
 
 def test_a_parameter_of_a_notebook_that_is_not_chosen_is_refused(place):
     two(place)
-    assert job(place, settings=["steps=4"]).values == {"steps": 4}
+    assert plan(place, settings=["steps=4"]).values == {"steps": 4}
     with pytest.raises(InputError, match="unknown setting 'steps'"):
-        job(place, settings=["steps=4"], only=["01"])
+        plan(place, settings=["steps=4"], only=["01"])
     with pytest.raises(InputError, match="--only 07: no such notebook; there are: 00_a, 01_b"):
-        job(place, only=["07"])
+        plan(place, only=["07"])
 
 
 def test_parameters_take_the_type_of_their_default():
     typed = {"f": 1.0, "b": False, "s": "x", "l": [1], "i": 2}
     book = notebooks.Notebook(Path("00_a.ipynb"), nbformat.v4.new_notebook(), typed)
-    words = ["f=3", "b=true", "s=1", "l=[4, 5]", "i=-7"]
-    _, values = notebooks.split_settings(words, [book])
+    words = ["f=3", "b=true", "s=1", "l=[4, 5]", "i=-7", "chain=32,16", "flip=false"]
+    overrides, values = notebooks.split_settings(words, [book])
     assert values == {"f": 3.0, "b": True, "s": "1", "l": [4, 5], "i": -7}
     assert type(values["f"]) is float
+    assert overrides == {"chain": [32, 16], "flip": False}  # a list, as JSON keeps it
 
 
 BAD_CELLS = [
@@ -396,23 +397,23 @@ BAD_CELLS = [
 
 
 @pytest.mark.parametrize(("parameters", "complaint"), BAD_CELLS)
-def test_a_bad_parameters_cell_is_refused(place, parameters, complaint):
-    path = write_notebook(place / "nb" / "00_a.ipynb", parameters=parameters)
+def test_a_bad_parameters_cell_is_refused(tmp_path, parameters, complaint):
+    path = write_notebook(tmp_path / "00_a.ipynb", parameters=parameters)
     with pytest.raises(InputError, match=f"00_a.ipynb: .*{re.escape(complaint)}"):
         notebooks.read_notebook(path)
 
 
-def test_what_is_no_notebook_is_refused(place):
-    (place / "nb").mkdir()
+def test_what_is_no_notebook_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no notebook"):
-        job(place)
-    path = place / "nb" / "00_a.ipynb"
-    path.write_text("{}")
-    with pytest.raises(InputError, match="00_a"):
-        job(place)
+        notebooks.discover(tmp_path)
+    path = tmp_path / "00_a.ipynb"
+    for text in ("{}", '{"cells": [], "metadata": {"fcnlib": 3}, "nbformat": 4}'):
+        path.write_text(text)
+        with pytest.raises(InputError, match="not a notebook"):
+            notebooks.discover(tmp_path)
     nbformat.write(nbformat.v4.new_notebook(), path)
     with pytest.raises(InputError, match="has 0 cells tagged"):
-        job(place)
+        notebooks.discover(tmp_path)
 
 
 def test_the_digest_follows_what_matters_and_nothing_else(place, tmp_path):
@@ -421,24 +422,21 @@ def test_the_digest_follows_what_matters_and_nothing_else(place, tmp_path):
     start.write_bytes(b"one")
     book = notebooks.read_notebook(place / "nb" / "00_a.ipynb")
 
-    def digest(node=book.node, steps=3, upstream=(), source="s", **settings):
+    def digest(steps=3, upstream=(), source="s", **settings):
         config = load_profile(str(place / "small.toml"), {"initial": str(start), **settings})
-        return run_cache.notebook_digest(
-            node, {"out": "o", "steps": steps}, config, upstream, source
-        )
+        return run_cache.notebook_digest(book, {"steps": steps}, config, upstream, source)
 
     first = digest()
-    other = nbformat.from_dict(book.node)
-    for cell in other.cells:
+    for cell in book.node.cells:
         cell.id = cell.id[::-1]
         cell.metadata["collapsed"] = True
-    other.cells[1].outputs = [nbformat.v4.new_output("stream", text="seen")]
-    assert digest(other) == first
-    stamp = run_cache.Stamp("d", "i", 1.0)
-    changed = [digest(steps=4), digest(upstream=[stamp]), digest(source="t"), digest(seed=9)]
-    changed.append(digest(upstream=[run_cache.Stamp("d", "j", 1.0)]))
-    other.cells[1].source += "\n"
-    changed.append(digest(other))
+    book.node.cells[1].outputs = [nbformat.v4.new_output("stream", text="seen")]
+    assert digest() == first
+    entry = run_cache.CacheEntry("00", "d", 1.0, True, "i")
+    changed = [digest(steps=4), digest(upstream=[entry]), digest(source="t"), digest(seed=9)]
+    changed.append(digest(upstream=[run_cache.CacheEntry("00", "d", 1.0, True, "j")]))
+    book.node.cells[1].source += "\n"
+    changed.append(digest())
     start.write_bytes(b"two")
     changed.append(digest())
     assert len({first, *changed}) == 8
@@ -454,6 +452,37 @@ def test_the_digest_of_sources_sees_every_file(tmp_path):
     assert len({first, second, SOURCE_DIGEST([tmp_path])}) == 3
 
 
+MACHINES = [  # cores, memory in GiB, a GPU's driver, how many at once
+    (1, 24.0, False, 1),
+    (2, 4.0, False, 1),
+    (2, 24.0, False, 2),
+    (64, 256.0, True, 1),
+]
+
+
+def pretend(monkeypatch, cores, memory=24.0, driver=False):
+    for name in (run_record.INTRA, run_record.INTER):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(run_record, "machine", lambda: {"cores": cores, "memory_gib": memory})
+    monkeypatch.setattr(run_record, "nvidia_driver", lambda: driver)
+
+
+@pytest.mark.parametrize(("cores", "memory", "driver", "count"), MACHINES)
+def test_how_many_at_once(monkeypatch, cores, memory, driver, count):
+    pretend(monkeypatch, cores, memory, driver)
+    assert runner.suitable_jobs() == count
+
+
+def test_cores_are_shared_out_unless_the_user_has_said_how(monkeypatch):
+    pretend(monkeypatch, 8)
+    assert runner.thread_variables(1) == {}
+    assert runner.thread_variables(2) == {run_record.INTRA: "4", run_record.INTER: "2"}
+    pretend(monkeypatch, 1)
+    assert runner.thread_variables(2)[run_record.INTRA] == "1"
+    monkeypatch.setenv(run_record.INTER, "3")
+    assert runner.thread_variables(2) == {}
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -461,42 +490,26 @@ class Terminal(io.StringIO):
 
 def test_the_bar_weighs_notebooks_by_their_last_time():
     stream = Terminal()
-    with RunProgress([Share("00_a", 4, 30.0), Share("01_b", 4, 10.0)], stream) as progress:
-        track = progress.begin(0)
-        track.cell(cell_index=1)
-        track.write("step 3/9\r step 4/9 loss 0.5\n")
-        assert progress.line().endswith(" elapsed; 00_a: cell 2 of 4 | step 4/9 loss 0.5")
-        other = progress.begin(1)
-        other.cell(cell_index=2)
-        assert progress.line().endswith("loss 0.5; 01_b: cell 3 of 4")
-        track.finish("done", 29.0)
-        assert progress.line().endswith(" to go; 01_b: cell 3 of 4")
-    assert "00_a 2/4, 01_b 3/4" in stream.getvalue() and " 75%" in stream.getvalue()
+    progress = RunProgress({"00_a": 4, "01_b": 4}, {"00_a": 30.0, "01_b": 10.0}, stream)
+    progress.begin("00_a")
+    progress.show({"00_a": (15.0, 2, "step 3/9\r step 4/9 loss 0.5")})
+    assert " 38% 0:00 elapsed" in stream.getvalue()
+    assert "00_a: cell 2 of 4 | step 4/9 loss 0.5" in stream.getvalue()
+    progress.end("00_a", "done (0:29)")
+    progress.show({"01_b": (5.0, 3, "")})
+    progress.close()
+    assert "[1/2] 00_a: done (0:29)" in stream.getvalue() and " 88% " in stream.getvalue()
 
 
 def test_what_was_skipped_says_nothing_about_the_time_to_go(monkeypatch):
-    shares = [Share(f"0{number}_n", 4, 1000.0) for number in range(5)]
-    now = [100.0]
-    monkeypatch.setattr(run_progress.time, "monotonic", lambda: now[0])
-    progress = RunProgress(shares, io.StringIO(), quiet=1e9)
-    for number in range(4):
-        progress.begin(number).finish("unchanged", 1000.0, skipped=True)
-    progress.begin(4)
-    now[0] += 100
-    assert progress.line().startswith("1:40 elapsed, about 15:00 to go")
-
-
-def test_a_log_gets_a_line_now_and_then():
-    stream = io.StringIO()
-    with RunProgress([Share("00_a", 4)], stream, quiet=0.0) as progress:
-        progress.begin(0).cell(cell_index=2)
-        assert re.search(":.. elapsed, about .*; 00_a: cell 3 of 4", stream.getvalue())
-    stream = io.StringIO()
-    with RunProgress([Share("00_a", 4)], stream) as progress:
-        progress.begin(0).cell(cell_index=2)
-    assert stream.getvalue() == "[1/1] 00_a\n"
-
-
-def test_a_list_of_the_command_line_stays_a_list_for_papermill():
-    overrides, _ = notebooks.split_settings(["chain=32,16", "flip=false"], [])
-    assert overrides == {"chain": [32, 16], "flip": False}
+    names, stream = [f"0{number}_n" for number in range(5)], io.StringIO()
+    progress = RunProgress(dict.fromkeys(names, 4), dict.fromkeys(names, 1000.0), stream)
+    for name in names[:4]:
+        progress.end(name, "unchanged")
+    progress._began -= 100
+    progress.begin(names[4])
+    progress.show({names[4]: (100.0, 1, "")})
+    assert stream.getvalue().endswith("] 04_n\n"), "a log gets a line now and then"
+    monkeypatch.setattr(run_progress, "_QUIET_SECONDS", 0.0)
+    progress.show({names[4]: (100.0, 2, "")})
+    assert stream.getvalue().endswith("\n1:40 elapsed, about 15:00 to go; 04_n: cell 2 of 4\n")

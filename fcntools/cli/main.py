@@ -91,11 +91,11 @@ def run(
     """Run the notebooks and write the page of the run."""
     from fcntools.workbook import runner
 
-    job = runner.prepare(profile, settings, only, out, notebooks, jobs)
+    plan = runner.prepare(profile, settings, only, out, notebooks, jobs)
     # An exception, so that the kernel is shut down and not left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        index = runner.run(job, resume)
+        index = runner.run(plan, resume)
     except runner.NotebookFailed:  # which has been shown
         sys.exit(1)
     click.echo(f"all notebooks ran; open {short(index)}")
@@ -114,7 +114,6 @@ for _command in (
     *(data.data, weights.weights, train.pretrain, train.train),
     *(train.compare, train.rerun, train.evaluate, data.benchmark),
     *(predict.predict, weights.export, predict.tensorboard),
-    *(train.publish,),
 ):
     main.add_command(_command)
 
@@ -154,22 +153,6 @@ def settings(profile: str) -> None:
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
             kind = "|".join(options) if options and len(options) > 1 else kind
             click.echo(f"  {field.name:22} {shown!s:40} {kind}")
-
-
-@main.command()
-@click.option("--check", is_flag=True, help="Change nothing; status 1 where it is out of date.")
-def readme(check: bool) -> None:
-    """Write the table of results into README.md from results/*/summary.json."""
-    from fcnlib.config import ROOT
-    from fcntools.workbook import report
-
-    if report.update_readme(ROOT / "README.md", ROOT / "results", check):
-        click.echo("README.md is up to date")
-    elif check:
-        click.echo("fcnlib: README.md is out of date; run `fcnlib readme`", err=True)
-        sys.exit(1)
-    else:
-        click.echo("README.md: results written")
 
 
 if __name__ == "__main__":

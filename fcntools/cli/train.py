@@ -1,4 +1,4 @@
-"""The commands for single stages: pre-training, training, scoring, keeping results."""
+"""The commands for single stages: pre-training, training, scoring."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def compare(
     from fcnlib.runtime.files import locked, write_text
     from fcntools import synthetic
     from fcntools.analysis import systems as comparison
-    from fcntools.workbook.run_contents import COMPARISON
+    from fcntools.workbook.report import COMPARISON
 
     folder = run_folder(out, profile)
     dataset, lines = synthetic.prepare(config), []
@@ -135,7 +135,7 @@ def evaluate(places: tuple[Path, ...], settings: tuple[str, ...], engine: str) -
 
 
 def _echo_scores(name: str, scores: Any) -> None:
-    from fcntools.workbook.run_contents import METRICS
+    from fcntools.workbook.report import METRICS
 
     words = (f"{key.replace('_', ' ')} {100 * getattr(scores, key):.1f}" for key in METRICS)
     click.echo(f"{name}: {', '.join(words)}")
@@ -162,28 +162,3 @@ def rerun(context: click.Context, record: Path, out: Path) -> None:
     again.params |= {"out": out} | ({"resume": False} if "resume" in again.params else {})
     command.invoke(again)
     click.echo(rerun.verdict(record.resolve(), out))
-
-
-@click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@path_option(
-    *("--to", "target"),
-    makes="folder",
-    required=True,
-    help="Folder of results, such as results/shapes.",
-)
-@click.option("--by", "command", required=True, help="The command that repeats the runs.")
-@click.option("--comparison", is_flag=True, help="Keep what `fcnlib compare` found, nothing else.")
-def publish(runs: tuple[Path, ...], target: Path, command: str, comparison: bool) -> None:
-    """Keep the scores and curves of runs that differ in their seed only."""
-    from fcntools.workbook import publish
-    from fcntools.workbook.run_contents import dictionary
-
-    if dictionary(target / "record.json"):  # that of published results is a list
-        raise InputError(f"{target}: holds a run of its own; give --to another folder")
-    if comparison:
-        frame = publish.publish_comparison([run.resolve() for run in runs], target)
-        click.echo(f"{short(target)}: {len(frame)} systems of {len(runs)} runs")
-        return
-    frame = publish.publish([run.resolve() for run in runs], target, command)
-    click.echo(f"{short(target)}: {len(frame)} networks of {len(runs)} runs")

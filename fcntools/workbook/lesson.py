@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import inspect
 import io
 import json
+import textwrap
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import pandas as pd
 import PIL.Image
 import yaml
-from IPython.display import HTML, Image, display
+from IPython.display import HTML, Image, Markdown, display
 from matplotlib.figure import Figure
 
 from fcnlib import config as settings
@@ -34,7 +37,8 @@ class Lesson:
     Attributes:
         name: of the notebook, such as "02_upsampling".
         config: the settings of the profile with the overrides.
-        out: the run folder; models are in `models`, what is drawn goes to `figures` and `tables`.
+        out: the run folder; figures and tables go to figures/NAME and tables/NAME.
+        models: its folder of trained networks.
         dataset: the data set, generated if it is one that we make.
     """
 
@@ -55,23 +59,12 @@ class Lesson:
         self.config = settings.load_profile(profile, overrides)
         default = settings.ROOT / "results" / "runs" / Path(profile).stem
         self.out = Path(str(out or default)).expanduser()  # papermill makes `-p out 7` a number
+        self.models = self.out / "models"
         self.dataset: Dataset = prepare(self.config)
         self._started = run_record.start()
 
-    @property
-    def models(self) -> Path:
-        """The folder of the trained networks."""
-        return self.out / "models"
-
     def need(self, path: Path, notebook: str) -> Path:
         """Return a path that an earlier notebook makes.
-
-        Args:
-            path: what is needed.
-            notebook: the one that makes it.
-
-        Returns:
-            The path.
 
         Raises:
             InputError: it is not there; the message says which notebook to run first.
@@ -79,6 +72,26 @@ class Lesson:
         if not path.exists():
             raise InputError(f"{run_record.relative(path)} is missing: run {notebook}.ipynb first")
         return path
+
+    def source(self, subject: Any, docstrings: bool = False) -> None:
+        """Display the source of a function or class as it is in the library.
+
+        Args:
+            subject: a function, method or class of fcnlib or fcntools.
+            docstrings: show its docstrings, too.
+        """
+        subject = inspect.unwrap(subject)
+        lines, first = inspect.getsourcelines(subject)
+        lines = textwrap.dedent("".join(lines)).splitlines()
+        for node in reversed(list(ast.walk(ast.parse("\n".join(lines))))):
+            kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+            if not docstrings and isinstance(node, kinds) and ast.get_docstring(node) is not None:
+                text = node.body[0]
+                del lines[text.lineno - 1 : text.end_lineno]
+        code = "\n".join(lines)
+        place = run_record.relative(inspect.getsourcefile(subject))
+        title = f"`{subject.__qualname__}` in {place}, line {first}"
+        display(Markdown(f"{title}\n\n```python\n{code}\n```"))
 
     def show(self, figure: Figure, name: str, title: str, alt: str) -> None:
         """Display a figure and keep it in the run folder as PNG and SVG.
@@ -89,8 +102,12 @@ class Lesson:
             title: the finding in a sentence, its caption in the report.
             alt: what the figure shows, for those who cannot see it.
         """
-        png = save_figure(figure, self.out / "figures" / self.name / f"{name}.png", title, alt)
-        display(Image(data=_light(png), format="png", alt=alt))
+        path = self.out / "figures" / self.name / f"{name}.png"
+        shown = io.BytesIO()  # 256 colours: a third of the bytes in the notebook, no visible loss
+        with PIL.Image.open(save_figure(figure, path, title, alt)) as picture:
+            small = picture.convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE)
+            small.save(shown, "PNG")
+        display(Image(data=shown.getvalue(), format="png", alt=alt))
 
     def table(self, frame: pd.DataFrame, name: str, title: str, note: str = "") -> None:
         """Display a table and keep it in the run folder as CSV.
@@ -101,27 +118,23 @@ class Lesson:
             title: its caption.
             note: what the reader must know to read it rightly.
         """
-        path = self.out / "tables" / f"{name}.csv"
+        path = self.out / "tables" / self.name / f"{name}.csv"
         files.write_text(path, frame.to_csv(index=False))
         files.write_json(path.with_suffix(".json"), {"title": title, "note": note})
         shown = frame.to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0)
         display(HTML(f"<p><b>{escape(title)}</b></p>{shown}<p>{escape(note)}</p>"))
 
     def fact(self, text: str, holds: bool) -> None:
-        """Prove what must hold of any network and any data.
-
-        Args:
-            text: what holds.
-            holds: whether it does.
+        """Check what must hold of any network and any data.
 
         Raises:
-            ClaimFailed: it does not.
+            ClaimFailed: it does not hold.
         """
         if not holds:
             raise ClaimFailed(f"this run does not bear out: {text}")
 
     def claim(self, text: str, holds: bool) -> None:
-        """Prove a claim about trained networks, where the profile trains long enough (`prove`).
+        """Print a claim about trained networks; `fact` where the profile trains long enough.
 
         Args:
             text: the claim with the measured numbers in it.
@@ -131,21 +144,14 @@ class Lesson:
         print(("holds: " if holds else "not borne out (this profile trains too little): ") + text)
 
     def close(self, **results: Any) -> None:
-        """Print versions, device, seed and wall time, and keep them with the lesson's results.
-
-        Args:
-            **results: numbers that the lesson proved, by name.
-        """
+        """Print versions, device, seed and wall time; keep them with the lesson's `results`."""
         device = describe(self.config.train.precision)
         record = run_record.capture(
             self.config, started=self._started, device=device, extra={"results": results}
         )
         files.write_json(self.out / "lessons" / f"{self.name}.json", record)
-        versions = ", ".join(
-            f"{k} {v}"
-            for k, v in record["versions"].items()
-            if k in ("tensorflow", "tf-slim", "numpy")
-        )
+        names = ("tensorflow", "tf-slim", "numpy")
+        versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items() if k in names)
         print(
             f"{versions}; {device['device']}, {device['computed_in']}; seed {record['seed']}; "
             f"{record['wall_seconds']:.0f} s; steal {record['steal']}"
@@ -175,11 +181,3 @@ def parameter(name: str, value: Any, like: Any) -> Any:
         kind = "mapping" if mapping else "list"
         raise InputError(f"{name} = {given!r} is no {kind}; write it as {json.dumps(like)}")
     return {str(k): v for k, v in value.items()} if mapping else [str(v) for v in value]
-
-
-def _light(png: Path) -> bytes:
-    """Return a picture in 256 colours: a third of the bytes in the notebook, no loss one sees."""
-    buffer = io.BytesIO()
-    with PIL.Image.open(png) as picture:
-        picture.convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE).save(buffer, "PNG")
-    return buffer.getvalue()

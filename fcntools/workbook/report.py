@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import PIL.Image
 from jinja2 import Environment, FileSystemLoader
 
 from fcnlib.errors import InputError
-from fcnlib.labels import voc_palette
+from fcnlib.labels import CAMVID, SHAPES, VOC, voc_palette
 from fcnlib.runtime.files import read_json, write_text
 from fcnlib.runtime.progress import duration
-from fcntools.workbook import run_contents
+from fcntools.workbook.html_pages import heading
 
-_BEGIN, _END = "<!-- results:begin -->", "<!-- results:end -->"
-_ROW_KEYS = (*run_contents.METRICS, "network", "mean_iou_spread", "seeds", "images")
-_RUN_KEYS = ("command", "machine", "commit")
-_INSPECTOR = "inspector.html"  # as `inspector_page` writes it; that one needs TensorFlow
+METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+COMPARISON = "tables/comparison.csv"  # in a run folder: a row a system of `fcnlib compare`
 _EYEBROW = b"FCN-GoogLeNet workbook"  # on every page
-_TEMPLATES = Path(__file__).resolve().parent
+_PLAIN = re.compile(r"FCN-\d+s")
+_MOST_ROWS = 60
 
 
 def build(run: Path) -> Path:
@@ -27,8 +29,8 @@ def build(run: Path) -> Path:
 
     Args:
         run: the folder, with some of record.json, models/*/metrics.json, notebooks/*.ipynb,
-            figures/NN_name/*.png (.svg and a .json {"title", "alt"} beside them) and tables/*.csv
-            (a .json {"title", "note"} beside them), inspector.html.
+            inspector.html, figures/NAME/*.png (.svg and a .json {"title", "alt"} beside them) and
+            tables/NAME/*.csv (a .json {"title", "note"} beside them; in older runs tables/*.csv).
 
     Returns:
         The path of index.html.
@@ -41,11 +43,24 @@ def build(run: Path) -> Path:
     target = run / "index.html"
     if target.exists() and _EYEBROW not in target.read_bytes():
         raise InputError(f"{target}: is no page of a run; give the folder of a run")
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    loader = FileSystemLoader(Path(__file__).resolve().parent)
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "duration": duration, "link": quote}
-    page = environment.get_template("index.html").render(_content(run))
+    record, rows, groups = dictionary(run / "record.json"), networks(run), _figures(run)
+    page = environment.get_template("index.html").render(
+        record={"config": {}, "machine": {}, "versions": {}, "notebooks": {}} | record,
+        profile=record.get("profile") or run.resolve().name,
+        palette=[f"rgb({r} {g} {b})" for r, g, b in voc_palette(21)[1:].tolist()],
+        inspector="inspector.html" if (run / "inspector.html").is_file() else "",
+        sections={
+            "networks": rows,
+            "classes": classes(rows, record.get("config", {}).get("dataset", "")),
+            "notebooks": _notebooks(run),
+            "figures": groups,
+            "tables": _tables(run),
+            "record": record,
+        },
+    )
     write_text(target, page)
     return target
 
@@ -55,185 +70,108 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def _content(run: Path) -> dict[str, Any]:
-    record = run_contents.dictionary(run / "record.json")
-    networks = run_contents.networks(run)
-    figures = run_contents.figures(run)
-    counts = {group["name"]: len(group["figures"]) for group in figures}
-    title, lead = _headline(run, record, networks)
-    dataset = record.get("config", {}).get("dataset", "")
-    sections = [
-        ("networks", "Networks", networks),
-        ("classes", "Classes", run_contents.classes(networks, dataset)),
-        ("notebooks", "Notebooks", run_contents.notebooks(run, record, counts)),
-        ("figures", "Figures", figures),
-        ("tables", "Tables", run_contents.tables(run)),
-        ("record", "Run record", record),
-    ]
-    return {
-        "title": title,
-        "lead": lead,
-        "palette": [f"rgb({r} {g} {b})" for r, g, b in voc_palette(21)[1:].tolist()],
-        "facts": _facts(record),
-        "failure": _failure(record),
-        "scope": _scope(networks, dataset),
-        "record_parts": _record_parts(record),
-        "sections": sections,
-        "inspector": _INSPECTOR if (run / _INSPECTOR).is_file() else "",
-        "empty": not any(there for _, _, there in sections),
-        **{name: there for name, _, there in sections},
-    }
+def dictionary(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; an empty one where there is none."""
+    tree = read_json(path)
+    return tree if isinstance(tree, dict) else {}
 
 
-def _scope(networks: list[dict[str, Any]], dataset: str) -> str:
-    row = networks[-1] if networks else {}
-    images = f"{row['images']} images of" if row.get("images") else ""
-    return " ".join(filter(None, (images, row.get("dataset") or dataset, row.get("split"))))
-
-
-def _headline(run: Path, record: dict[str, Any], networks: list[dict[str, Any]]) -> tuple[str, str]:
-    profile = record.get("profile") or run.resolve().name
-    if not networks:
-        return f"Run “{profile}”", ""
-    best = max(networks, key=lambda row: row["mean_iou"])
-    data = best.get("dataset") or record.get("config", {}).get("dataset")
-    title = f"{best['name']} reaches {percent(best['mean_iou'])}\N{NO-BREAK SPACE}% mean IoU"
-    first = networks[0]
-    lead = f"Run “{profile}”."
-    if len(networks) > 1 and best is not first:
-        gain = 100 * (best["mean_iou"] - first["mean_iou"])
-        lead += f" {gain:.1f} points more than {first['name']}: what the skips are worth."
-    return f"{title} on {data}" if data else title, lead
-
-
-def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
-    seconds = sum(n.get("seconds") or 0 for n in record.get("notebooks", {}).values())
-    machine = record.get("machine", {})
-    facts = [
-        ("profile", record.get("profile")),
-        ("data", record.get("config", {}).get("dataset")),
-        ("device", ", ".join(filter(None, map(record.get, ("device", "computed_in"))))),
-        (
-            "processor",
-            f"{machine['cpu']}, {machine.get('cores')} cores" if "cpu" in machine else "",
-        ),
-        ("notebooks took", duration(seconds) + _stolen(record) if seconds else ""),
-        ("seed", record.get("seed")),
-        ("started", str(record.get("started", "")).replace("T", " ").replace("Z", " UTC")),
-        ("commit", _commit(record)),
-    ]
-    return [(name, str(value)) for name, value in facts if value not in (None, "")]
-
-
-def _stolen(record: dict[str, Any]) -> str:
-    share = record.get("steal") or 0.0
-    return f" ({share:.0%} stolen by other machines)" if share >= 0.01 else ""
-
-
-def _commit(record: dict[str, Any]) -> str:
-    return f"{(record.get('commit') or '')[:10]}{' + changes' if record.get('dirty') else ''}"
-
-
-def _failure(record: dict[str, Any]) -> str:
-    states = {"failed": "The run failed: ", "interrupted": "The run was stopped before its end."}
-    return states.get(record.get("state"), "") + record.get("failure", "")
-
-
-def _record_parts(record: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    titles = {"config": "Settings", "versions": "Versions", "machine": "Machine"}
-    rest = {k: v for k, v in record.items() if k not in titles and not isinstance(v, dict)}
-    parts = [("The run", rest), *((name, record.get(key, {})) for key, name in titles.items())]
-    return [
-        (name, [(k.replace("_", " "), _said(v)) for k, v in entries.items()])
-        for name, entries in parts
-        if entries
-    ]
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "unknown" if value is None else str(value) or "–"
-
-
-def readme_table(results: Path) -> str:
-    """Return the results as Markdown: one table, then a line a data set on how they were made.
+def networks(run: Path) -> list[dict[str, Any]]:
+    """Read models/*/metrics.json; files of another form are left out.
 
     Args:
-        results: the folder with DATASET/summary.json: a list of {"network", the four metrics
-            (shares 0..1), "mean_iou_spread" (share, or null for one seed), "seeds" (how many),
-            "images", "command", "machine", "commit"}.
+        run: the run folder.
 
     Returns:
-        The text, without the marks around it.
-
-    Raises:
-        InputError: no summary is there, or a row lacks a key.
+        A row a network, coarsest stride first: name, the four METRICS (shares 0..1), iou (list or
+        None), gain (points over the network of the chain before it, as text, or None), best (bool),
+        and classes, dataset, split, images where the file tells them.
     """
-    summaries = sorted(results.glob("*/summary.json"))
-    if not summaries:
-        raise InputError(f"{results}: holds no DATASET/summary.json to make the table from")
-    lines = [
-        "| data | network | mean IoU | pixel accuracy | mean accuracy | freq. weighted IoU |",
-        "|---|---|--:|--:|--:|--:|",
-    ]
-    notes = []
-    for path in summaries:
-        rows, name = _rows(path), path.parent.name
-        lines += [_line(name, row) for row in rows]
-        for note in dict.fromkeys(_note(row) for row in rows):
-            found = {row["commit"]: None for row in rows if _note(row) == note and row["commit"]}
-            said = f"commit {', '.join(c[:10] for c in found)}" if found else "no commit"
-            notes.append(f"- {name}: {note}, {said}")
-    return "\n".join([*lines, "", "Percent; ± is the standard deviation over seeds.", "", *notes])
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    rows = read_json(path)
-    if not isinstance(rows, list) or not rows:
-        raise InputError(f"{path}: is no list of results")
-    for number, row in enumerate(rows):
-        missing = [k for k in (*_ROW_KEYS, *_RUN_KEYS) if k not in row]
-        if missing:
-            raise InputError(f"{path}: row {number} lacks {', '.join(missing)}")
+    rows = []
+    for path in (run / "models").glob("*/metrics.json"):
+        tree = dictionary(path)
+        values = tree.get("scores", tree)
+        if _is_scored(values):
+            name = str(tree.get("network") or path.parent.name.replace("fcn-", "FCN-"))
+            row = {"name": name, **{key: values.get(key) for key in (*METRICS, "iou")}}
+            rows.append(row | {k: tree.get(k) for k in ("classes", "dataset", "split", "images")})
+    rows.sort(key=lambda row: (-int((re.search(r"\d+", row["name"]) or "0")[0]), row["name"]))
+    best, start = max((row["mean_iou"] for row in rows), default=None), None
+    for row in rows:
+        row["best"] = row["mean_iou"] == best
+        row["gain"] = f"{100 * (row['mean_iou'] - start['mean_iou']):+.1f}" if start else None
+        if _PLAIN.fullmatch(row["name"]):  # nothing starts from a control, "FCN-32s, same steps"
+            start = row
     return rows
 
 
-def _line(dataset: str, row: dict[str, Any]) -> str:
-    spread = row["mean_iou_spread"]
-    mean_iou = f"**{percent(row['mean_iou'])}**" + (f" ± {percent(spread)}" if spread else "")
-    others = ("pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
-    cells = [dataset, row["network"], mean_iou, *(percent(row[key]) for key in others)]
-    return f"| {' | '.join(cells)} |"
+def _is_scored(values: Any) -> bool:
+    if not isinstance(values, dict) or values.get("mean_iou") is None:
+        return False
+    ious = values.get("iou") or []
+    numbers = [values.get(key) for key in METRICS] + (ious if isinstance(ious, list) else [ious])
+    return all(n is None or isinstance(n, int | float) for n in numbers)
 
 
-def _note(row: dict[str, Any]) -> str:
-    seeds = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}"
-    return f"{row['images']} images, {seeds}, `{row['command']}`, {row['machine']}"
-
-
-def update_readme(readme: Path, results: Path, check: bool = False) -> bool:
-    """Put the table of results between the two marks of the README.
+def classes(rows: list[dict[str, Any]], dataset: str) -> list[tuple[str, list[float | None]]]:
+    """Turn the IoU lists of `networks` into rows of classes.
 
     Args:
-        readme: the file; it holds the lines `<!-- results:begin -->` and `<!-- results:end -->`.
-        results: the folder with DATASET/summary.json.
-        check: change nothing.
+        rows: from `networks`.
+        dataset: names the label set where no row lists its classes.
 
     Returns:
-        Whether the file was up to date before.
-
-    Raises:
-        InputError: the marks are missing, or the results are, or are not complete.
+        [(class, [IoU of each network])], empty where a network's IoU or the names are not known.
     """
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise InputError(f"{readme}: lacks {_BEGIN} ... {_END} to put the results between")
-    new = f"{before}{begin}\n{readme_table(results)}\n{end}{after}"
-    if new != text and not check:
-        write_text(readme, new)
-    return new == text
+    known = {labels.name: labels.classes for labels in (VOC, CAMVID, SHAPES)}
+    names = next((row["classes"] for row in rows if row["classes"]), known.get(dataset))
+    if not names or any(len(row["iou"] or ()) != len(names) for row in rows):
+        return []
+    return [(name, [row["iou"][i] for row in rows]) for i, name in enumerate(names)]
+
+
+def _notebooks(run: Path) -> list[dict[str, Any]]:
+    books = sorted(run.glob("notebooks/*.ipynb"))
+    return [
+        {"name": p.stem, "title": heading(p), "paged": p.with_suffix(".html").is_file()}
+        for p in books
+    ]
+
+
+def _figures(run: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the figures of each notebook by its name."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(run.glob("figures/*/*.png")):
+        try:
+            with PIL.Image.open(path) as picture:
+                size = picture.size  # the page keeps the place free
+        except OSError:
+            size = (0, 0)
+        about = {"title": path.stem.replace("_", " ")} | dictionary(path.with_suffix(".json"))
+        place = path.relative_to(run).with_suffix("").as_posix()
+        about |= {"place": place, "size": size, "svg": path.with_suffix(".svg").is_file()}
+        groups.setdefault(path.parent.name, []).append(about)
+    return groups
+
+
+def _tables(run: Path) -> list[dict[str, Any]]:
+    own, older = (sorted(run.glob(f"tables/{names}.csv")) for names in ("*/*", "*"))
+    again = {path.name for path in own}
+    tables = []
+    for path in [*own, *(p for p in older if p.name not in again)]:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        about = {"title": path.stem.replace("_", " ")} | dictionary(path.with_suffix(".json"))
+        about |= {"path": path.relative_to(run).as_posix(), "header": header}
+        about["rows"] = [[_cell(text) for text in row] for row in rows[:_MOST_ROWS]]
+        tables.append(about | {"left_out": len(rows) - len(about["rows"])})
+    return tables
+
+
+def _cell(text: str) -> tuple[str, bool]:
+    """Return a cell's text, a long number shortened, and whether it is a number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text, False
+    return f"{value:.4g}" if len(text) > 7 and "." in text else text, True

@@ -1,31 +1,72 @@
-"""Run the notebooks headlessly, each after those it needs: from a profile to a run folder."""
+"""Run the notebooks headlessly, each after those it needs: from a profile to a run folder.
+
+Papermill executes each notebook in a process of its own. What a notebook writes lies in folders of
+its own: notebooks/NAME.ipynb, figures/NAME, tables/NAME, and what its metadata say that it makes.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import json
+import os
+import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
+
+import nbformat
 
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets.identity import changed, run_digests
 from fcnlib.errors import InputError
 from fcnlib.runtime import files, run_record
+from fcnlib.runtime.progress import duration
 from fcntools import synthetic
-from fcntools.workbook import html_pages, parallelism, report, run_cache
-from fcntools.workbook.execution import Kernels, NotebookFailed, Stopped, execute
+from fcntools.workbook import html_pages, report, run_cache
 from fcntools.workbook.notebooks import NOTEBOOKS, Notebook, choose, discover, split_settings
-from fcntools.workbook.run_progress import RunProgress, Share, Track
+from fcntools.workbook.run_cache import CacheEntry
+from fcntools.workbook.run_progress import RunProgress
 
-_PATIENCE = 10.0  # seconds for an interrupted training to keep its last step
+# Papermill's own command line cannot wait longer than 4 s for the output of a busy machine.
+_PAPERMILL = """
+import json, logging, signal, sys
+import papermill
+from nbclient.exceptions import DeadKernelError
+signal.signal(signal.SIGINT, signal.default_int_handler)
+logging.basicConfig(format="%(message)s", level="INFO")
+try:
+    papermill.execute_notebook(**json.loads(sys.argv[1]), kernel_name="python3", language="python",
+        log_output=True, progress_bar=False, start_timeout=120, iopub_timeout=60,
+        coalesce_streams=True)
+except DeadKernelError:
+    sys.exit(138)
+"""
+_DEAD = 138  # the status by which papermill's command line, too, reports a dead kernel
+# TensorFlow reads its own when it is loaded. Jupyter is to find the kernel of this environment.
+_ENVIRONMENT = {"FCNLIB_HEADLESS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+_ENVIRONMENT |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+_ENVIRONMENT |= {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_PATH": ""}
+_POLL, _TICK, _PATIENCE = 0.05, 0.5, 10.0  # seconds
+_ROOM = 6.0  # GiB of memory for two kernels and a browser
+_TAIL_LINES = 25
+_ADDED = {"injected-parameters", "papermill-error-cell-tag"}  # cells that papermill puts in
+_AT_CELL = re.compile(r"^Executing Cell (\d+)-+$", re.MULTILINE)
+_NOISE = re.compile(
+    r"^Ending Cell.*|^Kernel died while.*|^<IPython\..*|\x1b\[[\d;]*m", re.MULTILINE
+)
+
+
+class NotebookFailed(RuntimeError):
+    """A notebook did not finish: the message names notebook and cell, with the traceback's end."""
 
 
 @dataclass(frozen=True)
-class Job:
+class RunPlan:
     """What to run into which folder: settings, their sources, and the chosen notebooks in order."""
 
     profile: str
@@ -37,10 +78,24 @@ class Job:
     chosen: tuple[Notebook, ...]
     at_once: int
 
-    def parameters(self, notebook: Notebook) -> dict[str, Any]:
-        """Return what is injected into a notebook."""
-        own = {k: v for k, v in self.values.items() if k in notebook.parameters}
-        return {"profile": self.profile, "overrides": self.overrides, "out": str(self.out), **own}
+
+@dataclass(frozen=True)
+class _Execution:
+    """A notebook at work: its digest, papermill, executed copy, log of both processes, start."""
+
+    notebook: Notebook
+    digest: str
+    process: subprocess.Popen
+    page: Path
+    log: Path
+    began: float
+
+    def state(self) -> tuple[float, int, str]:
+        """Return seconds so far, the number of the present cell from 1, and what it printed."""
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        *_, cell = [None, *_AT_CELL.finditer(text)]
+        printed = _NOISE.sub("", text[cell.end() if cell else 0 :]).strip()
+        return time.monotonic() - self.began, int(cell[1]) if cell else 1, printed
 
 
 def prepare(
@@ -50,26 +105,27 @@ def prepare(
     out: Path | None = None,
     folder: Path | None = None,
     at_once: int = 0,
-) -> Job:
+) -> RunPlan:
     """Check everything that the user gave before anything runs.
 
     Args:
         profile: a profile's name or the path of a .toml file.
         settings: `key=value`, a setting's key or a parameter of a chosen notebook.
         only: numbers or names of notebooks; all where empty.
-        out: the run folder; results/runs/PROFILE under the project's root where None.
-        folder: the notebooks' folder; notebooks/ under the project's root where None.
+        out: the run folder; results/runs/PROFILE where None.
+        folder: of the notebooks; notebooks/ where None.
         at_once: how many notebooks may run at the same time; 0 for what suits the machine.
 
     Returns:
         What to run.
 
     Raises:
-        InputError: an unknown profile, setting or notebook, a value of the wrong type, `at_once`
-            below 0, or a Python that leaves out asserts.
+        InputError: something of it is unknown or of the wrong type, or Python leaves out asserts.
     """
     if sys.flags.optimize:
         raise InputError("Python leaves out every assert; unset PYTHONOPTIMIZE, run without -O")
+    if at_once < 0:
+        raise InputError(f"--jobs {at_once}: must be at least 1, or 0 for what suits the machine")
     every = discover((folder or NOTEBOOKS).resolve())
     chosen = choose(every, only)
     overrides, values = split_settings(settings, chosen)
@@ -77,17 +133,37 @@ def prepare(
     if profile.endswith(".toml"):
         profile = str(Path(profile).resolve())
     out = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
-    if at_once < 0:
-        raise InputError(f"--jobs {at_once}: must be at least 1, or 0 for what suits the machine")
-    at_once = min(at_once or parallelism.at_once(), len(chosen))
-    return Job(profile, overrides, values, config, out, every, chosen, at_once)
+    at_once = min(at_once or suitable_jobs(), len(chosen))
+    return RunPlan(profile, overrides, values, config, out, every, chosen, at_once)
 
 
-def run(job: Job, resume: bool = False, stream: TextIO | None = None) -> Path:
-    """Run the notebooks of a job, then write their pages, the run record and the index.
+def suitable_jobs() -> int:
+    """Return how many notebooks to run at once: two where there are cores and memory, and no GPU.
+
+    A training fills a GPU by itself, and two halve its memory.
+    """
+    here = run_record.machine()
+    room = here["cores"] > 1 and here["memory_gib"] >= _ROOM
+    return 2 if room and not run_record.nvidia_driver() else 1
+
+
+def thread_variables(at_once: int) -> dict[str, str]:
+    """Return the environment in which so many kernels share the cores; what the user set stays.
+
+    On 2 cores two kernels that choose for themselves take 213 to 249 ms for a step of training,
+    with these variables 153 to 166 ms.
+    """
+    intra, inter = run_record.INTRA, run_record.INTER
+    if at_once == 1 or intra in os.environ or inter in os.environ:
+        return {}
+    return {intra: str(max(run_record.machine()["cores"] // at_once, 1)), inter: "2"}
+
+
+def run(plan: RunPlan, resume: bool = False, stream: TextIO | None = None) -> Path:
+    """Run the notebooks of a plan, then write their pages, the run record and the index.
 
     Args:
-        job: from `prepare`.
+        plan: from `prepare`.
         resume: skip what finished with the same source, settings and predecessors, and go on with
             what did not; otherwise everything chosen is made afresh.
         stream: where progress is shown; standard error where None.
@@ -100,120 +176,189 @@ def run(job: Job, resume: bool = False, stream: TextIO | None = None) -> Path:
         NotebookFailed: a cell failed or a kernel died, which has been shown; no notebook began
             after that.
     """
-    run_cache.claim(job.out)
-    with files.locked(job.out):
+    run_cache.claim(plan.out)
+    with files.locked(plan.out):
         started = run_record.start()
-        shares = [_share(job.out, notebook) for notebook in job.chosen]
-        digests = run_digests(job.config, synthetic.prepare(job.config))
-        before = (files.read_json(job.out / "record.json") or {}).get("data")
-        for split in changed(before, digests) if resume and isinstance(before, dict) else ():
+        data = run_digests(plan.config, synthetic.prepare(plan.config))
+        before = (files.read_json(plan.out / "record.json") or {}).get("data")
+        for split in changed(before, data) if resume and isinstance(before, dict) else ():
             print(f"{split}: changed since; what was made from it is made again", file=sys.stderr)
-        if not resume:
-            run_cache.clean(job.out, None if job.chosen == job.every else [s.name for s in shares])
-        outcome: dict[str, Any] = {"state": "interrupted"}
+        cells = {n.name: len(n.node.cells) + 1 for n in plan.chosen}  # + the injected parameters
+        progress = RunProgress(cells, _seconds(plan), stream)
+        if not resume and plan.chosen == plan.every:
+            run_cache.clean(plan.out)
+        outcome = {"state": "interrupted"}
         try:
-            with RunProgress(shares, stream) as progress:
-                _run_chosen(job, resume, progress, digests)
+            _run_chosen(plan, resume, progress, f"{run_cache.source_digest()} {data}")
             outcome = {"state": "finished"}
         except NotebookFailed as error:
             outcome = {"state": "failed", "failure": str(error).splitlines()[0]}
             raise
         finally:
-            index = _conclude(job, started, outcome | {"data": digests})
+            progress.close()
+            _write_record(plan, started, {**outcome, "data": data})
+            index = report.build(plan.out)
         return index
 
 
-def _share(out: Path, notebook: Notebook) -> Share:
-    stamp = run_cache.read(out, notebook.name)
-    return Share(notebook.name, len(notebook.node.cells) + 1, stamp.seconds if stamp else None)
+def _seconds(plan: RunPlan) -> dict[str, float]:
+    """Return how long the finished notebooks took."""
+    entries = {n.name: run_cache.read(plan.out, n.name) for n in plan.every}
+    return {name: e.seconds for name, e in entries.items() if e and e.finished}
 
 
-def _run_chosen(job: Job, resume: bool, progress: RunProgress, digests: dict[str, str]) -> None:
+def _run_chosen(plan: RunPlan, resume: bool, progress: RunProgress, source: str) -> None:
     """Run each notebook when those it needs have finished, some at once.
 
     As with `make -j`, what runs beside a failing notebook goes on to its end, and nothing begins.
     """
-    variables = parallelism.variables(job.at_once) | {files.RUN: str(job.out)}
-    variables |= {run_record.COMMAND_VARIABLE: run_record.command()}
-    source, kernels = f"{run_cache.source_digest()} {digests}", Kernels(variables)
-    waiting, running, failed = list(job.chosen), {}, []
-    with ThreadPoolExecutor(job.at_once) as threads:
-        try:
-            while running or (waiting and not failed):
-                for notebook in () if failed else _ready(job, waiting, running):
-                    waiting.remove(notebook)
-                    track = progress.begin(job.chosen.index(notebook))
-                    task = threads.submit(_run_one, job, notebook, resume, source, kernels, track)
-                    running[task] = notebook
-                for task in wait(running, return_when=FIRST_COMPLETED).done:
-                    del running[task]
-                    if error := task.exception():
-                        failed.append(error)
-                        if isinstance(error, NotebookFailed):  # at once: others may take hours
-                            progress.say(f"fcnlib: {error}")
-        except BaseException:
-            try:
-                kernels.stop()
-                wait(running, timeout=_PATIENCE)
-            finally:  # also after a second Ctrl-C
-                kernels.stop(signal.SIGKILL)
-            raise
-    if failed:
-        raise next((e for e in failed if not isinstance(e, NotebookFailed)), failed[0])
-
-
-def _ready(job: Job, waiting: list[Notebook], running: dict[Future, Notebook]) -> list[Notebook]:
-    """Return notebooks to begin now: those that need nothing unfinished, as many as have room."""
-    unfinished = [*waiting, *running.values()]
-    ready = [notebook for notebook in waiting if not notebook.before(unfinished)]
-    return ready[: job.at_once - len(running)]
-
-
-def _run_one(
-    job: Job, notebook: Notebook, resume: bool, source: str, kernels: Kernels, track: Track
-) -> None:
-    name = notebook.name
-    before = [run_cache.read(job.out, n.name) for n in notebook.before(job.every)]
-    parameters = job.parameters(notebook)
-    digest = run_cache.notebook_digest(notebook.node, parameters, job.config, before, source)
-    stamp, half = run_cache.read(job.out, name), run_cache.read(job.out, name, failed=True)
-    page = job.out / "notebooks" / f"{name}.ipynb"
-    if resume and stamp and stamp.digest == digest and page.is_file():
-        track.finish("unchanged, not run again", stamp.seconds, skipped=True)
-        return
-    if any(old and old.digest != digest for old in (stamp, half)):
-        run_cache.clean(job.out, [name])  # half a training of other settings is no start
-    # Until it has ended it is unfinished, whatever it was and even if this process is killed.
-    run_cache.write(job.out, name, digest, 0.0, False)
-    began, state = time.monotonic(), "failed"
+    waiting, running, failures, shown = list(plan.chosen), [], [], 0.0
     try:
-        execute(notebook, parameters, job.out, kernels, track)
-        state = "done"
-    except Stopped:
-        state = "stopped"
+        while running or (waiting and not failures):
+            unfinished = [*waiting, *(e.notebook for e in running)]
+            ready = [n for n in waiting if not failures and not n.before(unfinished)]
+            for notebook in ready[: plan.at_once - len(running)]:
+                waiting.remove(notebook)
+                if execution := _begin(plan, notebook, resume, progress, source):
+                    running.append(execution)
+            for execution in [e for e in running if e.process.poll() is not None]:
+                running.remove(execution)
+                if failure := _finish(plan, execution, progress):
+                    failures.append(failure)
+                    progress.say(f"fcnlib: {failure}")  # at once: others may take hours
+            if time.monotonic() - shown > _TICK:
+                progress.show({e.notebook.name: e.state() for e in running})
+                shown = time.monotonic()
+            time.sleep(_POLL)
+    except BaseException:
+        _stop([e.process for e in running])
+        for execution in running:
+            _finish(plan, execution, progress, stopped=True)
         raise
-    finally:
-        seconds = time.monotonic() - began
-        try:
-            html_pages.write_page(page)
-        finally:
-            run_cache.write(job.out, name, digest, seconds, state == "done")  # last: it is whole
-            track.finish(state, seconds)
+    if failures:
+        raise NotebookFailed(failures[0])
 
 
-def _conclude(job: Job, started: run_record.Start, outcome: dict[str, Any]) -> Path:
-    done = {n.name: run_cache.read(job.out, n.name) for n in job.every}
-    models = sorted(job.out.glob("models/*/record.json"))
-    trained = [record for m in models if "device" in (record := files.read_json(m) or {})]
-    extra = {
-        **outcome,
-        "profile": Path(job.profile).stem,
-        "at_once": job.at_once,
-        "notebooks": {name: {"seconds": stamp.seconds} for name, stamp in done.items() if stamp},
-    }
+def _begin(
+    plan: RunPlan, notebook: Notebook, resume: bool, progress: RunProgress, source: str
+) -> _Execution | None:
+    """Start a notebook, or find it unchanged and return None."""
+    out, name, needed = plan.out, notebook.name, notebook.before(plan.every)
+    values = {k: v for k, v in plan.values.items() if k in notebook.parameters}
+    upstream = [run_cache.read(out, n.name) for n in needed]
+    digest = run_cache.notebook_digest(notebook, values, plan.config, upstream, source)
+    page, log = out / "notebooks" / f"{name}.ipynb", out / run_cache.STAMPS / f"{name}.log"
+    entry = run_cache.read(out, name)
+    if resume and entry and entry.digest == digest and entry.finished and page.is_file():
+        progress.end(name, f"unchanged, not run again ({duration(entry.seconds)})")
+        return None
+    progress.begin(name)
+    if not resume or (entry and entry.digest != digest):
+        kept = {path for other in needed for path in other.made(out, plan.config)}
+        run_cache.clean_notebook(out, name, [*{*notebook.made(out, plan.config)} - kept])
+    run_cache.write(out, CacheEntry(name, digest))  # unfinished even if this process is killed
+    page.parent.mkdir(exist_ok=True)
+    # Papermill takes braces in its paths for fields.
+    paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (notebook.path, page)]
+    arguments = dict(zip(("input_path", "output_path"), paths, strict=True))
+    arguments["parameters"] = {"profile": plan.profile, "overrides": plan.overrides, **values}
+    arguments["parameters"]["out"] = str(out)
+    variables = {files.RUN: str(out), run_record.COMMAND_VARIABLE: run_record.command()}
+    # The notebooks import the fcnlib that runs them, installed or not.
+    python_path = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+    variables |= thread_variables(plan.at_once) | {"PYTHONPATH": os.pathsep.join(python_path)}
+    with open(log, "wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _PAPERMILL, json.dumps(arguments)],
+            cwd=notebook.path.parent,
+            env={**os.environ, **_ENVIRONMENT, **variables},
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,  # Ctrl-C comes to this process alone
+            preexec_fn=_end_with_parent,
+        )
+    return _Execution(notebook, digest, process, page, log, time.monotonic())
+
+
+def _end_with_parent() -> None:
+    """Let the system kill papermill when its parent dies; a kernel looks for its parent itself."""
+    if prctl := getattr(ctypes.CDLL(None), "prctl", None):  # Linux
+        prctl(1, signal.SIGKILL)
+
+
+def _stop(processes: Sequence[subprocess.Popen]) -> None:
+    """Interrupt papermill, which interrupts its kernel, so that a training keeps its last step."""
+    late = time.monotonic() + _PATIENCE
+    try:
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+        while any(p.poll() is None for p in processes) and time.monotonic() < late:
+            time.sleep(_POLL)
+    finally:  # also after a second Ctrl-C
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _finish(plan: RunPlan, execution: _Execution, progress: RunProgress, stopped=False) -> str:
+    """Make the page of an ended notebook, enter it in the cache; return what went wrong, or ""."""
+    name, seconds = execution.notebook.name, execution.state()[0]
+    failure = _failure(execution, stopped)
+    try:
+        html_pages.write_page(execution.page)
+    finally:  # last: it is whole
+        entry = CacheEntry(name, execution.digest, round(seconds, 1), finished=not failure)
+        run_cache.write(plan.out, entry)
+    state = "stopped" if stopped else "failed" if failure else "done"
+    progress.end(name, f"{state} ({duration(seconds)})")
+    return failure and f"{failure}\nas far as it got: notebooks/{name}.ipynb in {plan.out}"
+
+
+def _failure(execution: _Execution, stopped: bool) -> str:
+    """Return in which cell an ended notebook failed and why, or "".
+
+    A cell whose kernel is gone, which papermill calls completed, is marked in the executed copy.
+    """
+    status, (_, at, printed) = execution.process.returncode, execution.state()
+    try:
+        node = nbformat.read(execution.page, as_version=4)
+    except (OSError, ValueError):  # it ended before the first cell, or while it wrote
+        node = nbformat.from_dict(execution.notebook.node)
+    failed = [c for c in node.cells if c.metadata.get("papermill", {}).get("exception")]
+    if not (failed or status or stopped):
+        return ""
+    cell = failed[0] if failed else node.cells[min(at, len(node.cells)) - 1]
+    errors = [o for o in cell.get("outputs", ()) if o.output_type == "error"]
+    if stopped:
+        text = "The run was stopped in this cell."
+    elif errors:
+        text = _NOISE.sub("", "\n".join(errors[0].traceback))
+        if errors[0].ename == "SystemExit":  # papermill takes it for success
+            text = "The cell ended the kernel's program (sys.exit)."
+    else:
+        why = "The kernel died: out of memory, killed from outside, or a crash in native code."
+        why = why if status == _DEAD else f"papermill ended with status {status}."
+        text = f"{why} The last words:\n{printed or '(nothing)'}"
+    lines = [line.rstrip() for line in text.splitlines()]
+    if not errors and cell.cell_type == "code":
+        error = {"ename": "Stopped" if stopped else "Died", "evalue": lines[0], "traceback": lines}
+        cell.setdefault("outputs", []).append(nbformat.v4.new_output("error", **error))
+        cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
+        files.write_text(execution.page, nbformat.writes(node))
+    before = node.cells[: node.cells.index(cell) + 1]
+    number = sum(not _ADDED & set(c.metadata.get("tags", ())) for c in before)
+    tail = ["  ..."] * (len(lines) > _TAIL_LINES) + lines[-_TAIL_LINES:]
+    name, cells = execution.notebook.name, len(execution.notebook.node.cells)
+    return "\n".join((f"{name} failed in cell {number} of {cells}", *tail))
+
+
+def _write_record(plan: RunPlan, started: run_record.Start, outcome: dict[str, Any]) -> None:
+    models = map(files.read_json, sorted(plan.out.glob("models/*/record.json")))
+    trained = [record for record in models if "device" in (record or {})]
     last = trained[-1] if trained else {"device": "not recorded"}
     device = {key: last[key] for key in run_record.DEVICE if key in last}
-    record = run_record.capture(job.config, started=started, device=device, extra=extra)
-    record["threads"] |= parallelism.variables(job.at_once)  # the kernels' own
-    files.write_json(job.out / "record.json", record)
-    return report.build(job.out)
+    done = {name: {"seconds": seconds} for name, seconds in _seconds(plan).items()}
+    outcome |= {"profile": Path(plan.profile).stem, "at_once": plan.at_once, "notebooks": done}
+    record = run_record.capture(plan.config, started=started, device=device, extra=outcome)
+    record["threads"] |= thread_variables(plan.at_once)  # the kernels' own
+    files.write_json(plan.out / "record.json", record)

@@ -1,13 +1,9 @@
-"""The logs of a run as TensorBoard reads them: scalars of the training, figures as images.
-
-The CSV files stay what everything else reads. An event file is a TFRecord of `Event` messages,
-and TensorFlow has both; the viewer itself is no dependency of ours.
-"""
+"""The logs of a run for TensorBoard, which need not be installed: scalars, figures as images."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -17,66 +13,47 @@ from fcnlib.runtime.files import read_json, replacing
 
 _FILE = "events.out.tfevents.0.fcnlib"
 _SCALARS = ("loss", "learning_rate", "mean_iou", "images_per_second")
+_Event, _Summary = tf.compat.v1.Event, tf.compat.v1.Summary
 
 
 def write_events(run: Path, out: Path) -> list[Path]:
-    """Write an event file a network, and one for the figures.
-
-    Args:
-        run: a run folder with log.csv files in `models`, figures/*/*.png, or both.
-        out: the log folder for TensorBoard; files of an earlier call are replaced.
-
-    Returns:
-        The files written.
+    """Write an event file a network, and one for the figures, into the log folder `out`.
 
     Raises:
-        InputError: the run has neither logs nor figures.
+        InputError: the run folder has neither log.csv files in models nor figures/*/*.png.
     """
-    logs, models = sorted(run.glob("models/**/log.csv")), run / "models"
-    sources = {str(log.parent.relative_to(models)): _scalars(log) for log in logs}
+    events = {
+        log.parent.relative_to(run / "models"): _scalars(log)
+        for log in sorted(run.glob("models/**/log.csv"))
+    }
     if figures := sorted(run.glob("figures/*/*.png")):
-        sources["figures"] = _images(figures)
-    if not sources:
+        events[Path("figures")] = [_image(path) for path in figures]
+    if not events:
         raise InputError(f"{run}: no log.csv in models and no figures; give the folder of a run")
-    return [_write(out / name / _FILE, events) for name, events in sources.items()]
+    for name, of_one in events.items():
+        with replacing(out / name / _FILE) as part, tf.io.TFRecordWriter(str(part)) as writer:
+            for event in (_Event(file_version="brain.Event:2"), *of_one):
+                writer.write(event.SerializeToString())
+    return [out / name / _FILE for name in events]
 
 
-def _write(path: Path, events: Iterator[tf.compat.v1.Event]) -> Path:
-    with replacing(path) as part, tf.io.TFRecordWriter(str(part)) as writer:
-        writer.write(tf.compat.v1.Event(file_version="brain.Event:2").SerializeToString())
-        for event in events:
-            writer.write(event.SerializeToString())
-    return path
-
-
-def _scalars(log: Path) -> Iterator[tf.compat.v1.Event]:
-    """Yield an event a line of a training log; a cell that is empty gives no value."""
+def _scalars(log: Path) -> Sequence[_Event]:
     with open(log, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    record, ended = read_json(log.with_name("record.json")), log.stat().st_mtime
+    if record:
+        ended = datetime.fromisoformat(record["started"]).timestamp() + record["wall_seconds"]
+    events = []
     for row in rows:
-        values = [
-            tf.compat.v1.Summary.Value(tag=tag, simple_value=float(row[tag]))
-            for tag in _SCALARS
-            if row.get(tag)
-        ]
-        yield tf.compat.v1.Event(
-            wall_time=_ended(log) - float(rows[-1]["seconds"]) + float(row["seconds"]),
-            step=int(row["step"]),
-            summary=tf.compat.v1.Summary(value=values),
-        )
+        there = [tag for tag in _SCALARS if row.get(tag)]
+        values = [_Summary.Value(tag=tag, simple_value=float(row[tag])) for tag in there]
+        time = ended - float(rows[-1]["seconds"]) + float(row["seconds"])
+        event = _Event(wall_time=time, step=int(row["step"]), summary=_Summary(value=values))
+        events.append(event)
+    return events
 
 
-def _ended(log: Path) -> float:
-    """Return when a training ended, seconds since 1970; by its log where it has no record yet."""
-    record = read_json(log.with_name("record.json"))
-    if not record:
-        return log.stat().st_mtime
-    return datetime.fromisoformat(record["started"]).timestamp() + record["wall_seconds"]
-
-
-def _images(figures: list[Path]) -> Iterator[tf.compat.v1.Event]:
-    for path in figures:
-        image = tf.compat.v1.Summary.Image(encoded_image_string=path.read_bytes())
-        tag = f"{path.parent.name}/{path.stem}"
-        value = tf.compat.v1.Summary.Value(tag=tag, image=image)
-        yield tf.compat.v1.Event(summary=tf.compat.v1.Summary(value=[value]))
+def _image(path: Path) -> _Event:
+    image = _Summary.Image(encoded_image_string=path.read_bytes())
+    tag = f"{path.parent.name}/{path.stem}"
+    return _Event(summary=_Summary(value=[_Summary.Value(tag=tag, image=image)]))

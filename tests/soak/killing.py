@@ -96,8 +96,6 @@ def _content(path: Path) -> Any:
     if path.suffix == ".ipynb":
         cells = nbformat.read(path, as_version=4).cells
         return [(c.source, str(c.get("outputs"))) for c in cells if "injected" not in str(c)]
-    if path.suffix == ".files":  # a kill may have a line written twice
-        return sorted(set(path.read_text(encoding="utf-8").splitlines()))
     if path.suffix == ".html":  # made of the rest, with the times in it
         return path.read_text(encoding="utf-8").strip().endswith("</html>")
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -161,9 +159,10 @@ class Harness:
     def prepare(self) -> None:
         """Make what the cases share: a data set, a trained network, two notebooks."""
         self.finish(f"data make {_TINY} --set data_dir={{shared}}/shapes", self.root)
-        code = "from pathlib import Path\nt = Path(out, 'tables')\nt.mkdir(exist_ok=True)\n"
-        code += "import time\nfor i in range(20):\n    time.sleep(0.02)\n"
-        code += "    _ = (t / f'{number}-{i}.csv').write_text(f'a,b\\n{i},2\\n')"
+        code = "from pathlib import Path\nt = Path(out, 'tables', f'0{number}_n')\n"
+        code += "t.mkdir(parents=True, exist_ok=True)\nimport time\n"
+        code += "for i in range(20):\n    time.sleep(0.02)\n"
+        code += "    _ = (t / f'{i}.csv').write_text(f'a,b\\n{i},2\\n')"
         for number in (0, 1):
             made = self.shared / "notebooks" / f"0{number}_n.ipynb"
             parameters = f"{PARAMETERS}\nnumber = {number}"

@@ -331,7 +331,6 @@ _INDEX = {
 _RECORD = {"command": "fcnlib train --out x", "config": {"seed": 1, "chain": [32]}}
 _RECORD |= {"versions": {"numpy": "1"}, "machine": {"cpu": "x"}, "notebooks": {"00_a": {}}}
 _STAMP = {"digest": "0", "id": "1", "seconds": 1.0}
-_JOURNAL = [b"tables/a.csv\nmodels/x/y\n../b\n/etc/x\nfigures//.\n"]
 _BY_COLOUR = labels.make_labels(
     *("own", ("a", "b"), np.zeros((2, 3), np.uint8)), None, (), {0: 0, 0xFFFFFF: 255}
 )
@@ -393,14 +392,6 @@ def _shard(path: Path) -> None:
     PackedFile("mask/m", "0" * 64, path, (0, path.stat().st_size), (8, 2**40)).read_bytes()
 
 
-def _journal(path: Path) -> None:
-    out = path.parents[1]
-    (out / "tables").mkdir()
-    (out / "record.json").write_text("mine")
-    run_cache.clean(out, ["a"])
-    assert (out / "tables").is_dir() and (out / "record.json").read_text() == "mine"
-
-
 def _words_of_commands() -> tuple[str, ...]:
     found = ["--help", "-h"]
     for name, command in main.main.commands.items():
@@ -448,9 +439,8 @@ TARGETS = (
     Target("run record", "record.json", as_json(trees(*_RECORD, like=_RECORD)), rerun.read),
     Target(
         *("stamp", "out/.stamps/a.json", as_json(trees(*_STAMP, like=_STAMP))),
-        lambda p: (run_cache.read(p.parents[1], "a"), run_cache.clean(p.parents[1], ["a"])),
+        lambda p: (run_cache.read(p.parents[1], "a"), run_cache.clean(p.parents[1])),
     ),
-    Target("journal", "out/.stamps/a.files", damaged(lambda: _JOURNAL), _journal),
     Target(
         *("notebook", "00_a.ipynb", st.one_of(damaged(notebook), as_json(trees(like=_NB)))),
         notebooks.read_notebook,
