@@ -1,5 +1,7 @@
 """What a notebook begins with: its parameters, and claims that fail in whatever Python."""
 
+import functools
+import importlib.util
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ from conftest import TINY_SHAPES
 
 from fcnlib.config import ROOT, load_profile
 from fcnlib.errors import InputError
+from fcntools.workbook import lesson as lessons
 from fcntools.workbook.lesson import ClaimFailed, Lesson, parameter
 
 
@@ -68,3 +71,45 @@ def test_another_text_is_refused_with_the_right_form(value):
         parameter("overrides", value, {"base_lr": 0.001})
     said = f'overrides = {value!r} is no mapping; write it as {{"base_lr": 0.001}}'
     assert str(caught.value) == said
+
+
+SOURCE = '''
+class A:
+    """Of a."""
+
+    x = 1
+
+    def b(self, text=\\'"""\\'):
+        """Of b.
+
+        More.
+        """
+        return """kept"""
+'''.replace("\\", "")
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    path = tmp_path / "made.py"
+    path.write_text(SOURCE)
+    spec = importlib.util.spec_from_file_location("made", path)
+    made = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "made", made)
+    spec.loader.exec_module(made)
+    return made
+
+
+def shown(capsys, subject, **more):
+    bare("smoke").source(subject, **more)
+    return capsys.readouterr().out
+
+
+def test_source_shows_file_line_and_code_with_docstrings_or_without(module, capsys, monkeypatch):
+    monkeypatch.setattr(lessons, "display", lambda found: print(found.data))
+    title, code = shown(capsys, module.A.b).split("\n\n")
+    assert title.startswith("`A.b` in ") and title.endswith("made.py, line 7")
+    assert code == '```python\ndef b(self, text=\'"""\'):\n    return """kept"""\n```\n'
+    text = shown(capsys, module.A)
+    assert "class A:\n\n    x = 1\n" in text and "Of" not in text and 'return """kept"""' in text
+    whole = shown(capsys, functools.wraps(module.A)(lambda: None), docstrings=True)
+    assert whole.endswith(f"```python{SOURCE}```\n")

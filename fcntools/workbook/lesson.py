@@ -26,6 +26,8 @@ from fcnlib.runtime import files, run_record
 from fcntools.figures.charts import save_figure
 from fcntools.synthetic import prepare
 
+_DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
 
 class ClaimFailed(AssertionError):
     """A claim of a notebook does not hold; unlike an `assert`, it is never optimized away."""
@@ -83,15 +85,13 @@ class Lesson:
         subject = inspect.unwrap(subject)
         lines, first = inspect.getsourcelines(subject)
         lines = textwrap.dedent("".join(lines)).splitlines()
-        for node in reversed(list(ast.walk(ast.parse("\n".join(lines))))):
-            kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-            if not docstrings and isinstance(node, kinds) and ast.get_docstring(node) is not None:
-                text = node.body[0]
-                del lines[text.lineno - 1 : text.end_lineno]
-        code = "\n".join(lines)
-        place = run_record.relative(inspect.getsourcefile(subject))
-        title = f"`{subject.__qualname__}` in {place}, line {first}"
-        display(Markdown(f"{title}\n\n```python\n{code}\n```"))
+        nodes = [n for n in ast.walk(ast.parse("\n".join(lines))) if isinstance(n, _DOCUMENTED)]
+        texts = [n.body[0] for n in nodes if ast.get_docstring(n) is not None and not docstrings]
+        for text in sorted(texts, key=lambda text: -text.lineno):
+            del lines[text.lineno - 1 : text.end_lineno]
+        place = f"{run_record.relative(inspect.getsourcefile(subject))}, line {first}"
+        code = "\n".join(("```python", *lines, "```"))
+        display(Markdown(f"`{subject.__qualname__}` in {place}\n\n{code}"))
 
     def show(self, figure: Figure, name: str, title: str, alt: str) -> None:
         """Display a figure and keep it in the run folder as PNG and SVG.
