@@ -16,7 +16,7 @@ MAX_FILE, MAX_FUNCTION = 400, 60  # lines; more is two things
 # Lowest first; a module imports from its own line or from those above. A package stands for what
 # is in it. fcnlib never imports fcntools.
 LEVELS = """
-    fcnlib.errors fcnlib.schema fcnlib.config fcnlib.labels
+    fcnlib.errors fcnlib.config fcnlib.labels
     fcnlib.runtime
     fcnlib.datasets
     fcnlib.blocks fcnlib.geometry fcnlib.checkpoints fcnlib.slim fcnlib.precision
