@@ -24,7 +24,8 @@ PROFILES = Path(__file__).resolve().parent / "profiles"
 # --set, profiles, notebooks' parameters, checkpoints and run records.
 ALIASES: dict[str, str] = {}
 VALUE_ALIASES: dict[str, str] = {}
-_COUNT, _SIDE = (1, 1 << 16), (1, 1 << 14)  # limits of batches and of images, in pixels
+# Limits of batches, of images in pixels, of a share that changes a colour.
+_COUNT, _SIDE, _JITTER = (1, 1 << 16), (1, 1 << 14), (0, 0.99)
 _said: set[str] = set()  # old spellings that were reported
 
 
@@ -58,12 +59,16 @@ class DataConfig:
     val_limit: int = _free(0)
     eval_limit: int = _free(0)
     crop_size: int = _field(129, limits=_COUNT)  # pixels, on the 32k+1 grid
-    min_scale: float = 0.75  # random resize before the crop, factor of the side
+    min_scale: float = _field(
+        0.75, limits=(0.01, 100)
+    )  # random resize before the crop, factor of the side
     max_scale: float = 1.5
     flip: bool = True
-    colour_jitter: float = 0.2  # brightness, contrast, saturation: +- this share
-    tint_jitter: float = 0.0  # each channel by itself: +- this share
-    class_mix: float = 0.0  # share of crops that get half of the classes of another crop
+    colour_jitter: float = _field(
+        0.2, limits=_JITTER
+    )  # brightness, contrast, saturation: +- this share
+    tint_jitter: float = _field(0.0, limits=_JITTER)  # each channel by itself: +- this share
+    class_mix: float = _field(0.0, limits=(0, 1))  # share that gets half of another crop's classes
 
 
 @dataclass(frozen=True)

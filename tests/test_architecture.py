@@ -21,8 +21,8 @@ LEVELS = """
     fcnlib.datasets
     fcnlib.blocks fcnlib.geometry fcnlib.checkpoints fcnlib.slim fcnlib.precision
     fcnlib.backbone fcnlib.upsampling fcnlib.fusion fcnlib.network
-    fcnlib.augmentation fcnlib.image_store fcnlib.input_pipeline
-    fcnlib.losses fcnlib.optimizer fcnlib.training fcnlib.builders fcnlib.jobs
+    fcnlib.augmentation fcnlib.input_pipeline
+    fcnlib.losses fcnlib.optimizer fcnlib.training fcnlib.builders
     fcnlib.metrics fcnlib.evaluation fcnlib.experiment
     fcntools.figures fcntools.data
     fcntools.synthetic

@@ -103,8 +103,14 @@ def test_a_bad_setting_is_refused_by_name_and_value(text, words):
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize("values", [{"head_steps": True}, {"flip": 1}, {"chain": []}])
-def test_a_value_of_another_type_is_refused(values):
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"head_steps": True}, {"flip": 1}, {"chain": []}),
+        *({"crop_size": 0}, {"min_scale": 0.0}, {"colour_jitter": 1.0}, {"class_mix": 1.5}),
+    ],
+)
+def test_a_value_of_another_type_or_range_is_refused(values):
     with pytest.raises(InputError, match=next(iter(values))):
         Config().replace(**values)
 

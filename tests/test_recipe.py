@@ -10,7 +10,7 @@ import pytest
 from conftest import TINY_SHAPES
 from PIL import Image
 
-from fcnlib import checkpoints, datasets, experiment
+from fcnlib import builders, checkpoints, datasets, experiment
 from fcnlib.config import load_profile
 from fcnlib.datasets import open_dataset, read_mask
 from fcnlib.errors import InputError
@@ -55,14 +55,14 @@ def test_a_missing_start_is_named_with_where_to_read_how_to_make_it(setting, tmp
 
 def test_a_start_gives_its_weights_and_leaves_new_layers_zero(setting):
     config, dataset, jobs = setting
-    network = experiment.build_fcn(config, dataset.labels.num_classes, 16)
-    report = experiment.start_from(network, jobs[0].start or jobs[0].folder / "checkpoint.npz")
+    network = builders.build_fcn(config, dataset.labels.num_classes, 16)
+    report = builders.start_from(network, jobs[0].start or jobs[0].folder / "checkpoint.npz")
     assert set(report.missing) == {
         *(f"FCN/score_16/{part}" for part in ("weights", "biases")),
         "FCN/upscore_16/weights",
     }
     assert not np.any(network.named_variables()["FCN/score_16/weights"])
-    coarse, _ = experiment.load_fcn(jobs[0].folder)
+    coarse, _ = builders.load_fcn(jobs[0].folder)
     images = tf.random.stateless_uniform([1, 65, 65, 3], [1, 1], -1, 1)
     np.testing.assert_allclose(network(images), coarse(images), rtol=1e-4, atol=1e-5)
 
@@ -94,7 +94,7 @@ def test_evaluation_counts_every_labelled_pixel_once_and_is_kept(setting, monkey
 def test_a_checkpoint_of_something_else_is_refused_by_name(tmp_path):
     checkpoints.save(tmp_path / "other.npz", {}, {"kind": "classifier"})
     with pytest.raises(InputError, match=r"other\.npz.*classifier"):
-        experiment.load_fcn(tmp_path / "other.npz")
+        builders.load_fcn(tmp_path / "other.npz")
 
 
 def test_a_data_set_that_is_not_there_is_refused_by_folder(tmp_path):
@@ -234,14 +234,14 @@ def test_a_head_is_copied_for_equal_classes_only(setting, capsys):
     start = jobs[0].folder / "checkpoint.npz"
     head = "FCN/score_32/weights"
     labels = make_labels("shapes", SHAPES.classes[::-1], SHAPES.palette)
-    network = experiment.build_fcn(config, 9, 32)
-    report = experiment.start_from(network, start, labels)
+    network = builders.build_fcn(config, 9, 32)
+    report = builders.start_from(network, start, labels)
     assert head in report.missing and not np.any(network.named_variables()[head])
     assert "only its backbone is taken" in capsys.readouterr().err
     arrays, _ = checkpoints.load(start)
     kernel = "InceptionV3/Conv2d_1a_3x3/weights"
     np.testing.assert_array_equal(network.named_variables()[kernel], arrays[kernel])
-    report = experiment.start_from(network, start, dataset.labels)
+    report = builders.start_from(network, start, dataset.labels)
     assert head not in report.missing
     np.testing.assert_array_equal(network.named_variables()[head], arrays[head])
     assert capsys.readouterr().err == ""
