@@ -25,6 +25,29 @@ BATCH_NORM_EPSILON = 1e-3
 BYTES_TO_UNIT = 127.5  # pixels 0..255 are images in [-1, 1], times this, plus this
 
 
+def preprocess(images):
+    """Scale pixels to what a network takes: uint8 0..255 -> float32 in [-1, 1].
+
+    Args:
+        images: any shape, NumPy array or tensor.
+
+    Returns:
+        float32, the same shape and kind.
+    """
+    if tf.is_tensor(images):
+        return tf.cast(images, tf.float32) / BYTES_TO_UNIT - 1.0
+    return np.asarray(images, np.float32) / np.float32(BYTES_TO_UNIT) - 1
+
+
+def unpreprocess(pixels):
+    """Undo `preprocess`: float in [-1, 1] -> uint8 0..255, rounded; values outside are clipped."""
+    if tf.is_tensor(pixels):
+        scaled = tf.round((pixels + 1.0) * BYTES_TO_UNIT)
+        return tf.cast(tf.clip_by_value(scaled, 0.0, 255.0), tf.uint8)
+    scaled = np.round((np.asarray(pixels) + 1) * BYTES_TO_UNIT)
+    return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
 def features(
     images: tf.Tensor,
     *,
@@ -222,17 +245,3 @@ def stateless_dropout(net: tf.Tensor, rate: float, seed, per_image: bool = False
     drawn = tf.random.stateless_uniform([images * size(), *rest], tf.cast(seed, tf.int32))
     keep = drawn[images * rank() : images * (rank() + 1)] >= rate
     return net * tf.cast(keep, net.dtype) / (1.0 - rate)
-
-
-def preprocess(images):
-    """Return pixels 0..255 as float32 in [-1, 1], for what networks take; NumPy or TensorFlow."""
-    if tf.is_tensor(images):
-        return tf.cast(images, tf.float32) / BYTES_TO_UNIT - 1.0
-    return np.asarray(images, np.float32) / np.float32(BYTES_TO_UNIT) - np.float32(1)
-
-
-def unpreprocess(pixels):
-    """Return what `preprocess` was given: uint8, rounded and clipped to 0..255."""
-    if tf.is_tensor(pixels):
-        return tf.cast(tf.clip_by_value(tf.round((pixels + 1) * BYTES_TO_UNIT), 0, 255), tf.uint8)
-    return np.clip(np.round((pixels + 1) * BYTES_TO_UNIT), 0, 255).astype(np.uint8)

@@ -72,7 +72,7 @@ def save(
 
 
 def require_finite(arrays: Mapping[str, np.ndarray], source: str, advice: str) -> None:
-    """Refuse numbers that no network can go on with.
+    """Refuse arrays of numbers that no network can go on with.
 
     Args:
         arrays: {name: array}.
@@ -117,10 +117,10 @@ def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
-    """Check that an archive of so many bytes does not unpack to far more.
+    """Check that an archive does not unpack to far more than its size in bytes.
 
     Raises:
-        ValueError: it says that it does.
+        ValueError: it does.
     """
     unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max(_BOMB * size, _ROOM):

@@ -54,12 +54,9 @@ def end_to_end(config: Config, steps: int, rate: float) -> Stage:
     """Return a stage in which everything learns.
 
     Args:
-        config: decides whether batch norm is frozen, and whether the loss is a mean or a sum.
+        config: says whether batch norm is frozen, and whether the loss is a mean or a sum.
         steps: of the stage.
         rate: learning rate of the mean loss.
-
-    Returns:
-        The stage.
     """
     return _stage(config, "all", steps, rate, frozen=config.train.batch_norm == "frozen")
 
@@ -174,11 +171,7 @@ def _train(
         shape = train.batch_size, train.seed, first, steps
         return train_batches(stores[0], config.data, *shape, rank, size)
 
-    predict = predictor(network)
-
-    def validate() -> float:
-        return _evaluate(predict, stores[1], train.eval_batch_size).scores.mean_iou
-
+    predict, scored = predictor(network), train.eval_batch_size
     trainer = Trainer(
         network,
         job.stages,
@@ -188,7 +181,7 @@ def _train(
         job.folder,
         meta=_meta(config, dataset, job, digests),
         names=stores[0].names,
-        evaluate=validate,
+        evaluate=lambda: _evaluate(predict, stores[1], scored).scores.mean_iou,
         evaluate_every=train.val_every,
     )
     with stores[0].reporting():
@@ -278,9 +271,9 @@ def evaluate_fcn(
     names = tuple(record.name for record in chosen)
     ending, about = scored_as(config, dataset, folder)
     ending += "" if engine == "tensorflow" else f"-{engine}"
-    metrics, evaluation = (folder / file for file in (METRICS, EVALUATION))
-    metrics = metrics.with_stem(metrics.stem + ending)
-    evaluation = evaluation.with_stem(evaluation.stem + ending)
+    metrics, evaluation = (
+        folder / f"{Path(name).stem}{ending}{Path(name).suffix}" for name in (METRICS, EVALUATION)
+    )
     digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
     wanted = {"checkpoint": digest, "names": list(names), "dataset": dataset.name}
     wanted |= {"engine": engine if fold else "unfolded", **about}
@@ -293,9 +286,8 @@ def evaluate_fcn(
         require_classes(folder, meta, labels)
         predict = predictor(fold(network) if fold else network)
         store = store or ImageStore(chosen, labels, limit=0, split=split)
-        scored = _evaluate(
-            predict, store, config.train.eval_batch_size, f"{meta['name']} on {split}"
-        )
+        title = f"{meta['name']} on {split}"
+        scored = _evaluate(predict, store, config.train.eval_batch_size, title)
         if not distributed.rank():
             summary = {"network": meta["name"], **about, "classes": list(labels.classes)}
             files.write_json(metrics, summary | scored.scores.to_dict())
@@ -365,7 +357,7 @@ def train_chain(
     """
     stores, scores = open_stores(config, dataset), {}
     jobs = chain(config, out / "models")
-    for job in [*jobs, longer_job(config, out / "models")] if control else jobs:
+    for job in jobs + [longer_job(config, out / "models")] * control:
         folder = train_fcn(config, dataset, job, resume, stores)
         scores[job.name] = evaluate_fcn(config, dataset, folder, fold, store=stores[-1])
     return scores

@@ -31,12 +31,8 @@ _MANY = 1000  # pairs that take long enough to check for a progress bar
 class ImageStore:
     """The image-mask pairs of a split by index, decoded once and cached up to a number of bytes.
 
-    Attributes:
-        split: its name in an error.
-        records: what to read; the place in the tuple is the index.
-        labels: the label set of the masks.
-        names: the records' names, by index.
-        sizes: (H, W) of every pair, by index; known once `verify` has read them.
+    Attributes: `split`, its name in an error; `records` and their `names`, by index; the `labels`
+    of the masks; `sizes`, (H, W) of every pair, known once `verify` has read them.
     """
 
     def __init__(
@@ -47,17 +43,10 @@ class ImageStore:
         split: str = "a split",
         seen: Palette | None = None,
     ):
-        """Hold records; nothing is read yet.
+        """Hold records, at least one, each with a mask; nothing is read yet.
 
-        Args:
-            records: at least one, each with a mask.
-            labels: the label set of the masks.
-            limit: bytes of decoded pairs to keep; the others are read again every time.
-            split: its name in an error.
-            seen: shared by the stores of one data set, so that the palettes of all masks agree.
-
-        Raises:
-            InputError: there are no records.
+        Beyond `limit` bytes pairs are read again every time. The stores of a data set share `seen`,
+        so that the palettes of all masks agree.
         """
         if not records:
             raise InputError(f"{split}: no images, nothing to read; look at the list of the split")
@@ -101,8 +90,7 @@ class ImageStore:
         """Read every pair once, so that a bad file stops the work before it begins.
 
         Raises:
-            InputError: as `read_pair`, for the first file that is refused; or no pixel of all the
-                masks is labelled.
+            InputError: as `read_pair`, for the first file refused; or no pixel at all is labelled.
         """
         if self._counts is not None:
             return
@@ -133,11 +121,7 @@ class ImageStore:
 
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
-        """Turn TensorFlow's error for a file that cannot be read back into the InputError it was.
-
-        Raises:
-            InputError: a file was refused while the block took batches of this store.
-        """
+        """Turn TensorFlow's error for a refused file of this store back into the InputError."""
         try:
             yield
         except tf.errors.OpError as error:
@@ -147,17 +131,16 @@ class ImageStore:
 
 
 def order(count: int, seed: int, start: int, stop: int) -> np.ndarray:
-    """Return which image stands at each position of the endless shuffled sequence.
+    """Return which image stands at each position of an endless sequence, shuffled by epochs.
 
     Args:
-        count: images in the split.
+        count: images in the split; each epoch of so many positions holds every image once.
         seed: of the run.
         start: first position.
         stop: position after the last.
 
     Returns:
-        int32 [stop - start], 0..count-1; each stretch of `count` positions that begins at a
-        multiple of `count` holds every image once.
+        int32 [stop - start], 0..count-1.
     """
     epochs = range(start // count, -(-stop // count))
     shuffled = [np.random.default_rng([seed, epoch]).permutation(count) for epoch in epochs]

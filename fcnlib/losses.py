@@ -80,10 +80,9 @@ def cross_entropy_on_cpu(logits: tf.Tensor, labels: tf.Tensor) -> Any:
 def lovasz_softmax(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return the Lovász extension of one minus the mean IoU over the classes of a batch, in [0, 1].
 
-    Where all probabilities are 0 or 1 it is that very number; in between it is linear in the errors
-    of pixels, each weighed by what it takes from its class's IoU, so a rare class counts as much as
-    a frequent one. Void pixels and classes that the batch does not show count nowhere. Logits are
-    float32 [N, H, W, C], labels uint8 or int32 [N, H, W], 0..C-1 or 255 for void.
+    It is linear in the errors of pixels, each weighed by what it takes from its class's IoU, so a
+    rare class counts as much as a frequent one. Void pixels and absent classes count nowhere.
+    Logits are float32 [N, H, W, C], labels uint8 or int32 [N, H, W], 0..C-1 or 255 for void.
 
     Source: Berman, Rannen Triki, Blaschko 2018, equations 8, 9 and 11,
     https://arxiv.org/abs/1705.08790.

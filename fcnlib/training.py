@@ -52,20 +52,20 @@ class Trainer:
         evaluate: Callable[[], float] | None = None,
         evaluate_every: int = 0,
     ):
-        """Set up; the network must have been called once so that its variables exist.
+        """Set up.
 
         Args:
-            network: what to train.
+            network: what to train; called once, so that its variables exist.
             stages: in order; their steps add up to the whole run.
             batches: (first step, number of steps) -> batches, a pure function of the two.
             loss: (network, batch, stage, step) -> scalar.
             config: optimizer, schedule, checkpoint interval.
             folder: gets checkpoint.npz and log.csv.
             meta: JSON-able description stored in the checkpoint (settings, classes).
-            names: names of the training images by index, for error messages.
-            evaluate: returns the validation mean IoU, in [0, 1], of the network as it is; its
-                weights are their EMA then, if there is one, as they are after the last step.
-            evaluate_every: steps between evaluations besides those at the ends of stages; 0: none.
+            names: of the training images by index, for error messages.
+            evaluate: returns the validation mean IoU, in [0, 1]; the weights are their EMA then,
+                if there is one, as they are after the last step.
+            evaluate_every: steps between evaluations; those at the ends of stages come on top.
         """
         self.network, self.stages, self.batches, self.loss = network, tuple(stages), batches, loss
         self.config, self.folder, self.meta, self.names = config, folder, meta, names
@@ -114,7 +114,11 @@ class Trainer:
             self.spent = before + now - started
             bar.update(1, loss=loss)
             due = self.evaluate_every and self.step % self.evaluate_every == 0
-            score = self._score() if self.evaluate and (due or self.step == last) else None
+            score = None
+            if self.evaluate and (due or self.step == last):
+                self._optimizer.swap()  # the EMA is scored
+                score = self.evaluate()
+                self._optimizer.swap()
             if self.step % every == 0 or score is not None:
                 speed = distributed.size() * batch["image"].shape[0] / max(now - tick, 1e-9)
                 self._log(stage, rate, loss, speed, score)
@@ -153,13 +157,6 @@ class Trainer:
             return loss, optimizer.apply(gradients, rate)
 
         return train_step
-
-    def _score(self) -> float:
-        self._optimizer.swap()
-        try:
-            return self.evaluate()
-        finally:
-            self._optimizer.swap()
 
     def _check(self, loss: float, taken: bool, batch: Batch) -> None:
         """Count the steps that float16 could not take; refuse to go on without a number."""
