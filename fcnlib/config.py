@@ -30,10 +30,9 @@ _said: set[str] = set()  # old spellings that were reported
 
 
 def _field(default: Any, *options: str, **facts: Any) -> Any:
-    """Describe a setting: its default, the texts it may be, and facts.
+    """Describe a setting; facts are limits=(least, most), path=True and affects_training=False.
 
-    Facts are limits=(least, most) of a number, path=True, and affects_training=False where another
-    value makes no other network, or the stages of a training hold it: a checkpoint goes on with it.
+    The last is for what makes no other network, or is in the stages of a checkpoint already.
     """
     return dataclasses.field(default=default, metadata={"options": options, **facts})
 
@@ -258,9 +257,7 @@ def _checked(key: str, value: Any) -> Any:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Return (setting, value of its type) of a `key=value` such as "chain=32,16" or "flip=false".
-
-    Here a path counts from the folder the user is in.
+    """Return (setting, value) of a text such as "chain=32,16"; paths count from the user's folder.
 
     Raises:
         InputError: no "=", an unknown setting, or a value that does not read as its type.

@@ -82,14 +82,7 @@ class Optimizer(tf.Module):
         trained: Sequence[tf.Variable],
         averaged: Iterable[tf.Variable] = (),
     ):
-        """Create the state.
-
-        Args:
-            config: gives the kind, the weight decay (of convolution kernels) and the EMA's decay.
-            stage: whose steps it will take.
-            trained: what will be trained, in a fixed order.
-            averaged: what the EMA holds, moving statistics of batch norm included.
-        """
+        """Create the state for the `trained` variables and the EMA of the `averaged` ones."""
         super().__init__()
         self._adam, self._trained = config.optimizer == "adam", tuple(trained)
         # The decay is taken times the rate, so what divides the one multiplies the other.

@@ -10,7 +10,7 @@ import pytest
 from conftest import TINY_SHAPES
 from PIL import Image
 
-from fcnlib import builders, checkpoints, datasets, experiment
+from fcnlib import builders, checkpoints, datasets, experiment, input_pipeline
 from fcnlib.config import load_profile
 from fcnlib.datasets import open_dataset, read_mask
 from fcnlib.errors import InputError
@@ -32,8 +32,15 @@ def setting(tiny_shapes, tmp_path_factory):
     dataset = synthetic.prepare(config.replace(**asdict(TINY_SHAPES)))
     models = tmp_path_factory.mktemp("run") / "models"
     jobs = [*experiment.chain(config, models), experiment.longer_job(config, models)]
-    for job in jobs[:2]:
-        experiment.train_fcn(config, dataset, job)
+    reads, real = [], input_pipeline.read_pair
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            input_pipeline, "read_pair", lambda r, *a: reads.append(r.name) or real(r, *a)
+        )
+        stores = experiment.open_stores(config, dataset)
+        for job in jobs[:2]:
+            experiment.train_fcn(config, dataset, job, stores=stores)
+    assert sorted(reads) == sorted(r.name for s in ("train", "val") for r in dataset.records(s))
     return config, dataset, jobs
 
 
