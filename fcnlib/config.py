@@ -238,7 +238,7 @@ def _find(key: str) -> tuple[str, Mapping[str, Any], Any]:
 
 def _checked(key: str, value: Any) -> Any:
     """Return a value as its setting holds it, or refuse it."""
-    _, facts, kind = _SETTINGS[key]
+    _, facts, kind = _find(key)
     (element, *_) = get_args(kind) or [None]
     if element and isinstance(value, (list, tuple)):
         if all(type(v) in (int, element) for v in value) and (value or element is float):

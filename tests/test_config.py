@@ -107,6 +107,7 @@ def test_a_bad_setting_is_refused_by_name_and_value(text, words):
     "values",
     [
         *({"head_steps": True}, {"flip": 1}, {"chain": []}),
+        {"nonsense": 1},
         *({"crop_size": 0}, {"min_scale": 0.0}, {"colour_jitter": 1.0}, {"class_mix": 1.5}),
     ],
 )
