@@ -24,8 +24,8 @@ from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
 from fcnlib.evaluation import Evaluation, evaluate
+from fcnlib.experiment import Job, end_to_end
 from fcnlib.input_pipeline import ImageStore, eval_batches
-from fcnlib.jobs import Job, end_to_end
 from fcnlib.runtime import files
 from fcntools import synthetic
 from fcntools.analysis.scoring import Reading

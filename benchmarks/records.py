@@ -20,8 +20,7 @@ from pathlib import Path
 
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, open_dataset
-from fcnlib.image_store import ImageStore
-from fcnlib.input_pipeline import train_batches
+from fcnlib.input_pipeline import ImageStore, train_batches
 from fcntools.data.packing import pack, pairs_per_second
 
 BATCH = 8

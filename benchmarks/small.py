@@ -121,8 +121,7 @@ def ceiling() -> list[dict]:
 def input_pipeline() -> list[dict]:
     """Measure the batches alone, and what a training that gets them loses on one that has them."""
     from fcnlib.config import load_profile
-    from fcnlib.image_store import ImageStore
-    from fcnlib.input_pipeline import train_batches
+    from fcnlib.input_pipeline import ImageStore, train_batches
     from fcnlib.runtime.compat import tf
 
     rows, steps = [], 40

@@ -54,9 +54,8 @@ def mix_classes(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Paste half of the classes of another crop into one, now and then.
 
-    Objects so stand on streets that were never photographed, in the light of another day: a network
-    learns less of where they use to stand. Void is not pasted, and what is drawn but not there
-    changes nothing.
+    Pasted objects appear in new contexts, so the network relies less on co-occurrence. Void is not
+    pasted; a class that is drawn but absent changes nothing.
 
     Args:
         crop: what `augment` gave.
@@ -93,7 +92,7 @@ def augment_object(image, seed: int, position, crop: int) -> tf.Tensor:
         image: uint8 [H, W, 3].
         seed: of the run.
         position: int64 scalar, the sample's place in the run.
-        crop: side of the result, pixels.
+        crop: side of the result.
 
     Returns:
         float32 [crop, crop, 3] in [-1, 1], 0 where padded.
@@ -109,14 +108,9 @@ def augment_object(image, seed: int, position, crop: int) -> tf.Tensor:
 
 
 def centre_object(image, crop: int) -> tf.Tensor:
-    """Cut the middle out of the picture of a single object, without resizing.
+    """Cut the middle out of the picture of an object, uint8 [H, W, 3], without resizing.
 
-    Args:
-        image: uint8 [H, W, 3].
-        crop: side of the result, pixels.
-
-    Returns:
-        float32 [crop, crop, 3] in [-1, 1], 0 where padded.
+    Return float32 [crop, crop, 3] in [-1, 1], 0 where padded.
     """
     size = tf.shape(image)[:2]
     pixels = _cut(image, size, (size - crop) // 2, crop) / _GREY
@@ -168,10 +162,7 @@ def _cut(image, size, offset, crop: int) -> tf.Tensor:
 
 
 def _recolour(pixels, inside, draws, jitter: float, tint: float = 0.0) -> tf.Tensor:
-    """Bring centred pixels to [-1, 1], changing brightness, contrast about grey, saturation, tint.
-
-    A tint brightens each channel by its own factor.
-    """
+    """Bring centred pixels to [-1, 1], changing brightness, contrast, saturation, each channel."""
     bright, contrast, saturation = (_between(draws[i], 1 - jitter, 1 + jitter) for i in range(3))
     if tint:
         bright = bright * _between(draws[3:6], 1 - tint, 1 + tint)

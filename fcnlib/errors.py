@@ -19,13 +19,7 @@ class InputError(ValueError):
 
 
 def extra(name: str) -> ModuleType:
-    """Import a package that only exports and other engines need.
-
-    Args:
-        name: of the module.
-
-    Returns:
-        The module.
+    """Import and return a package that only exports and other engines need.
 
     Raises:
         InputError: it is not installed.

@@ -1,10 +1,11 @@
-"""The stages put together: train a network from a start, train the chain, score the results."""
+"""The stages put together: which networks to train in which order, train them, score them."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,144 +13,101 @@ import numpy as np
 
 from fcnlib import checkpoints, datasets, losses
 from fcnlib.builders import build_fcn, load_fcn, require_classes, start_from
-from fcnlib.config import Config, DataConfig
-from fcnlib.datasets import Dataset, Record
+from fcnlib.config import Config, current_names
 from fcnlib.datasets.identity import by_content, run_digests, split_digest, split_name
+from fcnlib.datasets.records import Dataset, Record
 from fcnlib.errors import InputError
-from fcnlib.evaluation import Evaluation, evaluate, predictor, settled
-from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
-from fcnlib.jobs import Job, chain, longer_job
-from fcnlib.network import FCN
+from fcnlib.evaluation import Evaluation, evaluate, predictor
+from fcnlib.input_pipeline import CACHE_BYTES, ImageStore, eval_batches, train_batches
+from fcnlib.optimizer import Stage
 from fcnlib.precision import describe
 from fcnlib.runtime import distributed, files, run_record
 from fcnlib.runtime.files import locked
 from fcnlib.training import CHECKPOINT, Trainer
 
-# Settings that do not change what a network learns, or that its stages hold already.
-_FREE = {"data_dir", "val_limit", "eval_limit", "eval_split", "chain", "ablation_steps"}
-_FREE |= {"checkpoint_seconds", "eval_batch_size", "initial", "prove", "val_every"}
-_FREE |= {"scenes_dir", "scenes_steps", "scenes_batch", "comparison_steps", "deterministic"}
-_FREE |= {"head_steps", "coarse_steps", "skip_steps", "head_lr", "base_lr", "skip_lr"}
 EVALUATION = "evaluation.npz"
 METRICS = "metrics.json"
 
 
-def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -> Path:
-    """Train one network, or finish what an interrupted run began, or find it done.
+@dataclass(frozen=True)
+class Job:
+    """One network to train: its stride, its folder, its start, its stages and its title."""
+
+    stride: int
+    folder: Path
+    start: Path | None
+    stages: tuple[Stage, ...]
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """The title, or "FCN-8s" and the like."""
+        return self.title or f"FCN-{self.stride}s"
+
+
+def head_only(config: Config, steps: int) -> Stage:
+    """Return a stage in which the new layers learn and the backbone stays as it is."""
+    return _stage(config, "head", steps, config.train.head_lr, backbone=False, frozen=True)
+
+
+def end_to_end(config: Config, steps: int, rate: float) -> Stage:
+    """Return a stage in which everything learns.
 
     Args:
-        config: settings.
-        dataset: opened.
-        job: what to train; its start must be there.
-        resume: False trains anew.
+        config: says whether batch norm is frozen, and whether the loss is a mean or a sum.
+        steps: of the stage.
+        rate: learning rate of the mean loss.
+    """
+    return _stage(config, "all", steps, rate, frozen=config.train.batch_norm == "frozen")
 
-    Returns:
-        The network's folder with checkpoint.npz, log.csv and record.json.
+
+def _stage(config: Config, name: str, steps: int, rate: float, **mode: bool) -> Stage:
+    pixels = config.train.batch_size * config.data.crop_size**2
+    return Stage(name, steps, rate, summed_over=pixels if config.train.loss == "sum" else 1, **mode)
+
+
+def chain(config: Config, models: Path) -> list[Job]:
+    """List the networks of a configuration, coarse to fine, each starting from the one before.
+
+    The new layers of the first learn alone before everything does (Long et al. 2015, section 4.3).
+    Each gets a folder in `models`, `fcn-32s` and the like.
+    """
+    train, jobs = config.train, []
+    start = config.path("initial") if config.network.initial else None
+    stages = (
+        head_only(config, train.head_steps),
+        end_to_end(config, train.coarse_steps, train.base_lr),
+    )
+    for stride in config.network.chain:
+        jobs.append(Job(stride, models / f"fcn-{stride}s", start, stages))
+        start = jobs[-1].folder / CHECKPOINT
+        stages = (end_to_end(config, train.skip_steps, train.skip_lr),)
+    return jobs
+
+
+def longer_job(config: Config, models: Path) -> Job:
+    """Return the control of `chain`: its first network, trained as long as the last one was."""
+    first, steps = chain(config, models)[0], config.train.skip_steps
+    stage = end_to_end(config, steps * (len(config.network.chain) - 1), config.train.skip_lr)
+    folder, start = models / f"{first.folder.name}-longer", first.folder / CHECKPOINT
+    return Job(first.stride, folder, start, (stage,), f"{first.name}, same steps")
+
+
+def open_stores(config: Config, dataset: Dataset) -> list[ImageStore]:
+    """Return the images to train on, to evaluate on meanwhile and, if they are others, to score.
 
     Raises:
-        InputError: start, splits or settings do not fit, a file is refused, the loss is not finite,
-            or another process writes into the folder.
+        InputError: a split is empty, or an image to train on is in another split as well.
     """
-    with locked(job.folder, not distributed.rank()):
-        return _train(config, dataset, job, resume)
+    data, seen = config.data, {}
 
+    def store(split: str, count: int, limit: int = CACHE_BYTES // 2) -> ImageStore:
+        return ImageStore(dataset.records(split, count), dataset.labels, limit, split, seen)
 
-def _train(config: Config, dataset: Dataset, job: Job, resume: bool) -> Path:
-    started, digests = run_record.start(), run_digests(config, dataset)
-    network = build_fcn(config, dataset.labels.num_classes, job.stride)
-    if job.start is not None:
-        if config.network.initial and job.start == config.path("initial"):
-            _require_initial(config)
-        start_from(network, job.start, dataset.labels)
-    store, *scored = _stores(config, dataset)
-
-    def batches(first, steps):
-        size, seed = config.train.batch_size, config.train.seed
-        _check_labels([store, *scored])
-        return train_batches(store, config.data, size, seed, first, steps)
-
-    trainer = Trainer(
-        network,
-        job.stages,
-        batches,
-        losses.objective(config.train, _class_weights(config, store)),
-        config.train,
-        job.folder,
-        meta=_meta(config, dataset, job, digests),
-        names=store.names,
-        evaluate=_validator(config, scored[0], network),
-        evaluate_every=config.train.val_every,
-    )
-    with store.reporting():
-        trained = trainer.run(job.name, resume=resume)
-    if not distributed.rank() and (trained or not (job.folder / "record.json").exists()):
-        extra = {"training_seconds": trainer.spent, "data": digests}
-        extra |= {"stages": [stage.name for stage in job.stages], "workers": distributed.size()}
-        record = run_record.capture(
-            config, started=started, device=describe(config.train.precision), extra=extra
-        )
-        files.write_json(job.folder / "record.json", record)
-    return job.folder
-
-
-def _require_initial(config: Config) -> None:
-    path = config.path("initial")
-    if not path.exists() and not checkpoints.foreign(path):
-        raise InputError(
-            f"{path}: no such checkpoint; make it as data/README.md says under pretrained/, or "
-            "start from random numbers with --set initial="
-        )
-
-
-def _class_weights(config: Config, store: ImageStore) -> np.ndarray | None:
-    if config.train.class_weights == "none":
-        return None
-    found = losses.median_frequency_weights(*store.class_pixels())
-    return np.sqrt(found) if config.train.class_weights == "root_median_frequency" else found
-
-
-def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -> dict[str, Any]:
-    flat = config.to_dict()
-    parts = [config.data, config.network, config.train]
-    made = datasets.GENERATED.get(config.data.dataset)
-    parts += [getattr(config, made)] if made else []
-    wanted = [key for part in parts for key in vars(part)]
-    start = None
-    if job.start is not None:
-        start = hashlib.sha256(job.start.read_bytes()).hexdigest()[:16]
-    return {
-        "kind": "fcn",
-        "name": job.name,
-        "stride": job.stride,
-        "classes": list(dataset.labels.classes),
-        "labels": dataset.labels.to_dict(),
-        "settings": {k: flat[k] for k in wanted if k not in _FREE},
-        "start": start,
-        **{f"data of {split}": digests[split] for split in _learned_from(config.data)},
-    }
-
-
-def _learned_from(data: DataConfig) -> tuple[str, str]:
-    """Return what `run_digests` calls the images that a training and its log depend on."""
-    return split_name(data.train_split, data.train_limit), split_name(
-        data.val_split, data.val_limit
-    )
-
-
-def _stores(config: Config, dataset: Dataset) -> list[ImageStore]:
-    """Return what to train on, what to look at meanwhile, and what to score if it is different."""
-    data, labels, seen = config.data, dataset.labels, {}
-
-    def store(split: str, count: int, **options) -> ImageStore:
-        chosen = dataset.records(split, count)
-        return ImageStore(chosen, labels, split=split, seen=seen, **options)
-
-    train = store(data.train_split, data.train_limit)
-    val = store(data.val_split, data.val_limit)
-    scored = store(data.eval_split, data.eval_limit, limit=0)
+    train = store(data.train_split, data.train_limit, CACHE_BYTES)
+    val, scored = store(data.val_split, data.val_limit), store(data.eval_split, data.eval_limit)
     for other in (val, scored):
-        shared = shared_images(dataset, train.records, other.records)
-        if shared:
+        if shared := _shared_images(dataset, train.records, other.records):
             one, twin = shared[0]
             named = one.name if one.name == twin.name else f"{one.name}, which is {twin.name} there"
             raise InputError(
@@ -159,96 +117,134 @@ def _stores(config: Config, dataset: Dataset) -> list[ImageStore]:
     return [train, val] if scored.records == val.records else [train, val, scored]
 
 
-def shared_images(
+def _shared_images(
     dataset: Dataset, one: Sequence[Record], other: Sequence[Record]
 ) -> list[tuple[Record, Record]]:
-    """Return the records of two sequences whose images hold the same bytes, whatever their names.
-
-    Args:
-        dataset: that they are of.
-        one: records.
-        other: records.
-
-    Returns:
-        Pairs of a record of `one` and its twin of `other`.
-    """
+    """Return the pairs of records whose images hold the same bytes, whatever their names."""
     first, second = by_content(dataset, one), by_content(dataset, other)
     return [(first[digest], second[digest]) for digest in first if digest in second]
 
 
-def _check_labels(stores: Sequence[ImageStore]) -> None:
-    """Read all files of the stores, the first of which is trained on."""
-    for store in stores:
-        store.verify()
-    present = np.flatnonzero(stores[0].class_pixels()[0])
-    if len(present) < 2:
-        raise InputError(
-            f"{stores[0].split}: every labelled pixel is of class "
-            f"{stores[0].labels.classes[present[0]]}; a network needs two classes at least"
-        )
-
-
-def _validator(config: Config, store: ImageStore, network: FCN):
-    predict, labels = predictor(network), store.labels
-
-    def validate() -> float:
-        batches = eval_batches(store, config.train.eval_batch_size)
-        with store.reporting():
-            return evaluate(predict, batches, store.names, labels.num_classes).scores.mean_iou
-
-    return validate
-
-
-def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict[str, Any]]:
-    """Say what is scored, so that a score is taken for no other one.
+def train_fcn(
+    config: Config,
+    dataset: Dataset,
+    job: Job,
+    resume: bool = True,
+    stores: Sequence[ImageStore] = (),
+) -> Path:
+    """Train one network, or finish what an interrupted run began, or find it done.
 
     Args:
-        config: names the split and its limit.
+        config: settings.
         dataset: opened.
-        folder: of the trained network.
+        job: what to train; its start must be there.
+        resume: False trains anew.
+        stores: from `open_stores`, to decode images once for several networks.
 
     Returns:
-        (the ending of the files that keep the scores: "" for what the network's own record names as
-        its evaluation split, else such as "-train" or "-val-1a2b3c4d" with the digest of other
-        data; what to write beside the scores: split, images, data (digest) and trained_on, how many
-        of the images are in the split that is trained on).
+        The network's folder with checkpoint.npz, log.csv and record.json.
+
+    Raises:
+        InputError: start, splits or settings do not fit, a file is refused, the loss is not finite,
+            or another process writes into the folder.
     """
-    data = config.data
-    chosen = dataset.records(data.eval_split, data.eval_limit)
-    about = {"split": data.eval_split, "images": len(chosen)}
-    about["data"] = split_digest(dataset, chosen)
-    trained = dataset.splits.get(data.train_split, ())[: data.train_limit or None]
-    about["trained_on"] = len(shared_images(dataset, chosen, trained))
-    record = files.read_json(folder / "record.json") or {}
-    own = Config().to_dict() | record.get("config", {})
-    here = run_record.relative(config.path("data_dir"))
-    same = own["dataset"] == data.dataset and own["data_dir"] in (here, data.data_dir)
-    ending = ""
-    if record and (own["eval_split"], own["eval_limit"]) != (data.eval_split, data.eval_limit):
-        key = split_name(data.eval_split, data.eval_limit)
-        ending = f"-{key}".replace(", ", "-").replace(" ", "-")
-    if record and not same and not _has_moved(dataset, own, record.get("data")):
-        ending = (ending or f"-{data.eval_split}") + f"-{about['data'][:8]}"
-    if about["trained_on"]:
-        print(
-            f"{data.eval_split}: {about['trained_on']} of these {len(chosen)} images are in "
-            f"{data.train_split}, the split to train on; this is no score on new images",
-            file=sys.stderr,
+    with locked(job.folder, not distributed.rank()):
+        return _train(config, dataset, job, resume, stores or open_stores(config, dataset))
+
+
+def _train(
+    config: Config, dataset: Dataset, job: Job, resume: bool, stores: Sequence[ImageStore]
+) -> Path:
+    started, digests = run_record.start(), run_digests(config, dataset)
+    network, train = build_fcn(config, dataset.labels.num_classes, job.stride), config.train
+    if job.start is not None:
+        if not job.start.exists():
+            raise InputError(
+                f"{job.start}: no such checkpoint; make it as data/README.md says under "
+                "pretrained/, or start from random numbers with --set initial="
+            )
+        start_from(network, job.start, dataset.labels)
+    rank, size = distributed.rank(), distributed.size()
+
+    def batches(first: int, steps: int):
+        _check_labels(*stores)
+        shape = train.batch_size, train.seed, first, steps
+        return train_batches(stores[0], config.data, *shape, rank, size)
+
+    predict, scored = predictor(network), train.eval_batch_size
+    trainer = Trainer(
+        network,
+        job.stages,
+        batches,
+        losses.objective(train, _class_weights(config, stores[0]), distributed.summed, size),
+        train,
+        job.folder,
+        meta=_meta(config, dataset, job, digests),
+        names=stores[0].names,
+        evaluate=lambda: _evaluate(predict, stores[1], scored).scores.mean_iou,
+        evaluate_every=train.val_every,
+    )
+    with stores[0].reporting():
+        trained = trainer.run(job.name, resume=resume)
+    if not rank and (trained or not (job.folder / "record.json").exists()):
+        extra = {"training_seconds": trainer.spent, "data": digests}
+        extra |= {"stages": [stage.name for stage in job.stages], "workers": size}
+        device = describe(train.precision)
+        record = run_record.capture(config, started=started, device=device, extra=extra)
+        files.write_json(job.folder / "record.json", record)
+    return job.folder
+
+
+def _check_labels(train: ImageStore, *others: ImageStore) -> None:
+    """Read all files of the stores; what is trained on needs two classes."""
+    for store in (train, *others):
+        store.verify()
+    present = np.flatnonzero(train.class_pixels()[0])
+    if len(present) < 2:
+        raise InputError(
+            f"{train.split}: every labelled pixel is of class "
+            f"{train.labels.classes[present[0]]}; a network needs two classes at least"
         )
-    return ending, about
 
 
-def _has_moved(dataset: Dataset, own: dict[str, Any], digests: Any) -> bool:
-    """Say whether a data set is the one that a record's settings and digests tell of."""
-    split, limit = own["eval_split"], own["eval_limit"]
-    if not isinstance(digests, dict) or split not in dataset.splits:
-        return False
-    found = split_digest(dataset, dataset.records(split, limit))
-    return digests.get(split_name(split, limit)) == found
+def _class_weights(config: Config, store: ImageStore) -> np.ndarray | None:
+    if config.train.class_weights == "none":
+        return None
+    weights = losses.median_frequency_weights(*store.class_pixels())
+    return np.sqrt(weights) if config.train.class_weights == "root_median_frequency" else weights
+
+
+def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -> dict[str, Any]:
+    """Describe what a checkpoint was made with; only a run that agrees with it may continue it."""
+    data, generated = config.data, datasets.GENERATED.get(config.data.dataset, "")
+    start = job.start and hashlib.sha256(job.start.read_bytes()).hexdigest()[:16]
+    splits = [(data.train_split, data.train_limit), (data.val_split, data.val_limit)]
+    return {
+        "kind": "fcn",
+        "name": job.name,
+        "stride": job.stride,
+        "classes": list(dataset.labels.classes),
+        "labels": dataset.labels.to_dict(),
+        "settings": config.training_settings("data", "network", "train", generated),
+        "start": start,
+        **{f"data of {name}": digests[name] for name in (split_name(*one) for one in splits)},
+    }
+
+
+def _evaluate(predict, store: ImageStore, batch_size: int, label: str | None = None) -> Evaluation:
+    """Score a predictor on the images of a store, shared by all processes."""
+    batches = eval_batches(store, batch_size, distributed.rank(), distributed.size())
+    with store.reporting():
+        return evaluate(predict, batches, store.names, store.labels.num_classes, label)
 
 
 def evaluate_fcn(
-    config: Config, dataset: Dataset, folder: Path, engine: str = "tensorflow"
+    config: Config,
+    dataset: Dataset,
+    folder: Path,
+    fold: Callable[[Any], Any] | None = None,
+    engine: str = "tensorflow",
+    store: ImageStore | None = None,
 ) -> Evaluation:
     """Score a trained network on the evaluation split, or read the scores if they are there.
 
@@ -258,53 +254,95 @@ def evaluate_fcn(
         config: gives the split and the batch size.
         dataset: opened.
         folder: of the trained network; gets metrics.json and evaluation.npz, with the ending of
-            `scored_as` and the engine's name where it is another.
-        engine: what computes, one of `engines.ENGINES`.
+            `scored_as` and the engine's name where it is not TensorFlow.
+        fold: makes of the network what is scored, such as one with batch norm folded; None: itself.
+        engine: what computes then.
+        store: the images of the split, to decode them once for several networks.
 
     Returns:
         The confusion matrices, one an image.
 
     Raises:
-        InputError: the network was trained for other classes, nothing in the split is labelled, a
-            file is refused, or another process writes into the folder.
+        InputError: the network is of other classes, nothing is labelled, a file is refused, or
+            another process writes into the folder.
     """
-    chosen = dataset.records(config.data.eval_split, config.data.eval_limit)
+    split, labels = config.data.eval_split, dataset.labels
+    chosen = dataset.records(split, config.data.eval_limit)
     names = tuple(record.name for record in chosen)
     ending, about = scored_as(config, dataset, folder)
     ending += "" if engine == "tensorflow" else f"-{engine}"
-    metrics, evaluation = (insert_ending(folder / f, ending) for f in (METRICS, EVALUATION))
+    metrics, evaluation = (
+        folder / f"{Path(name).stem}{ending}{Path(name).suffix}" for name in (METRICS, EVALUATION)
+    )
     digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
     wanted = {"checkpoint": digest, "names": list(names), "dataset": dataset.name}
-    wanted |= {"engine": engine, **about}
+    wanted |= {"engine": engine if fold else "unfolded", **about}
     there = evaluation.exists() and metrics.exists()
     arrays, meta = checkpoints.load(evaluation) if there else ({}, None)
     if distributed.of_first([int(meta == wanted)])[0]:
         return Evaluation(arrays["matrices"], names)
     with locked(folder, not distributed.rank()):
         network, meta = load_fcn(folder)
-        require_classes(folder, meta, dataset.labels)
-        store = ImageStore(chosen, dataset.labels, limit=0, split=config.data.eval_split)
-        batches = eval_batches(store, config.train.eval_batch_size)  # each image is looked at once
-        label = f"{meta['name']} on {config.data.eval_split}"
-        with store.reporting():
-            predict = predictor(settled(network, engine))
-            found = evaluate(predict, batches, names, dataset.labels.num_classes, label)
-        summary = {"network": meta["name"], **about, "classes": list(dataset.labels.classes)}
+        require_classes(folder, meta, labels)
+        predict = predictor(fold(network) if fold else network)
+        store = store or ImageStore(chosen, labels, limit=0, split=split)
+        title = f"{meta['name']} on {split}"
+        scored = _evaluate(predict, store, config.train.eval_batch_size, title)
         if not distributed.rank():
-            files.write_json(metrics, summary | found.scores.to_dict())
-            checkpoints.save(evaluation, {"matrices": found.matrices}, wanted)
-        return found
+            summary = {"network": meta["name"], **about, "classes": list(labels.classes)}
+            files.write_json(metrics, summary | scored.scores.to_dict())
+            checkpoints.save(evaluation, {"matrices": scored.matrices}, wanted)
+        return scored
 
 
-def insert_ending(path: Path, ending: str) -> Path:
-    """Return "metrics-train.json" for "metrics.json" and "-train"."""
-    return path.with_name(f"{path.stem}{ending}{path.suffix}")
+def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict[str, Any]]:
+    """Identify what is scored, so that a score is taken for no other one.
+
+    Args:
+        config: names the split and its limit.
+        dataset: opened.
+        folder: of the trained network.
+
+    Returns:
+        (the ending of the files that keep the scores: "" for the evaluation split of the network's
+        own record, else such as "-train" or, with a digest, "-val-1a2b3c4d" of other data; {split,
+        images, data (digest), trained_on (images in the split that is trained on)}).
+    """
+    data, record = config.data, files.read_json(folder / "record.json") or {}
+    chosen = dataset.records(data.eval_split, data.eval_limit)
+    trained = dataset.splits.get(data.train_split, ())[: data.train_limit or None]
+    about = {"split": data.eval_split, "images": len(chosen)}
+    about["data"] = split_digest(dataset, chosen)
+    about["trained_on"] = len(_shared_images(dataset, chosen, trained))
+    if about["trained_on"]:
+        print(
+            f"{data.eval_split}: {about['trained_on']} of these {len(chosen)} images are in "
+            f"{data.train_split}, the split to train on; this is no score on new images",
+            file=sys.stderr,
+        )
+    own, ending = Config().to_dict() | current_names(record.get("config", {})), ""
+    split, limit = own["eval_split"], own["eval_limit"]
+    if record and (split, limit) != (data.eval_split, data.eval_limit):
+        key = split_name(data.eval_split, data.eval_limit)
+        ending = f"-{key}".replace(", ", "-").replace(" ", "-")
+    places = run_record.relative(config.path("data_dir")), data.data_dir
+    if record and (own["dataset"] != data.dataset or own["data_dir"] not in places):
+        digests, key = record.get("data"), split_name(split, limit)
+        known = isinstance(digests, dict) and split in dataset.splits
+        if not known or digests.get(key) != split_digest(dataset, dataset.records(split, limit)):
+            ending = (ending or f"-{data.eval_split}") + f"-{about['data'][:8]}"
+    return ending, about
 
 
 def train_chain(
-    config: Config, dataset: Dataset, out: Path, resume: bool = False, control: bool = False
+    config: Config,
+    dataset: Dataset,
+    out: Path,
+    resume: bool = False,
+    control: bool = False,
+    fold: Callable[[Any], Any] | None = None,
 ) -> dict[str, Evaluation]:
-    """Train and score every network of a configuration.
+    """Train and score every network of a configuration; images are opened and decoded once.
 
     Args:
         config: settings.
@@ -312,13 +350,14 @@ def train_chain(
         out: run folder; networks go to its `models`.
         resume: continue an interrupted run; what is done is not done again.
         control: train and score `longer_job` as well.
+        fold: as of `evaluate_fcn`.
 
     Returns:
         {name of the network: scores on the evaluation split}.
     """
+    stores, scores = open_stores(config, dataset), {}
     jobs = chain(config, out / "models")
-    jobs += [longer_job(config, out / "models")] if control else []
-    return {
-        job.name: evaluate_fcn(config, dataset, train_fcn(config, dataset, job, resume))
-        for job in jobs
-    }
+    for job in jobs + [longer_job(config, out / "models")] * control:
+        folder = train_fcn(config, dataset, job, resume, stores)
+        scores[job.name] = evaluate_fcn(config, dataset, folder, fold, store=stores[-1])
+    return scores

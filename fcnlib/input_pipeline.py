@@ -1,41 +1,146 @@
-"""Batches as tf.data: training crops in an order that can be resumed, evaluation images one by one.
+"""Decoded images in memory, and batches of them as tf.data.
 
-What a training batch holds is a function of (seed, position) alone, position = step * batch size +
-place in the batch: neither the number of threads nor where a run was resumed changes a bit of it.
+A training batch is a function of (seed, position) alone, position = step * batch size + place in
+the batch: neither the number of threads nor the step at which a run resumes changes a bit of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from fcnlib.augmentation import augment, augment_object, centre_object, mix_classes
+from fcnlib.augmentation import augment, mix_classes
+from fcnlib.backbone import preprocess
 from fcnlib.config import DataConfig
-from fcnlib.datasets.image_io import read_image
-from fcnlib.datasets.records import files_in
+from fcnlib.datasets.image_io import Palette, read_pair
+from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
-from fcnlib.image_store import Cache, ImageStore
-from fcnlib.labels import SHAPES
+from fcnlib.labels import LabelSet
+from fcnlib.runtime import progress
 from fcnlib.runtime.compat import tf
-from fcnlib.runtime.distributed import part, rank, size
 
+CACHE_BYTES = 2 << 30
 _THREADS = 2
+_MANY = 1000  # pairs that take long enough to check for a progress bar
+
+
+class ImageStore:
+    """The image-mask pairs of a split by index, decoded once and cached up to a number of bytes.
+
+    Attributes: `split`, its name in an error; `records` and their `names`, by index; the `labels`
+    of the masks; `sizes`, (H, W) of every pair, known once `verify` has read them.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        labels: LabelSet,
+        limit: int = CACHE_BYTES,
+        split: str = "a split",
+        seen: Palette | None = None,
+    ):
+        """Hold records, at least one, each with a mask; nothing is read yet.
+
+        Beyond `limit` bytes pairs are read again every time. The stores of a data set share `seen`,
+        so that the palettes of all masks agree.
+        """
+        if not records:
+            raise InputError(f"{split}: no images, nothing to read; look at the list of the split")
+        self.split, self.records, self.labels = split, tuple(records), labels
+        self.names = tuple(record.name for record in records)
+        self.sizes: list[tuple[int, ...]] = []
+        self._limit, self._seen = limit, {} if seen is None else seen
+        self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._bytes, self._lock = 0, threading.Lock()
+        self._counts: np.ndarray | None = None  # int64 [images, C], from `verify`
+        self._failure: InputError | None = None  # the last one, which TensorFlow would hide
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.records)
+
+    def fetch(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return (image uint8 [H, W, 3], mask uint8 [H, W] of 0..C-1 or 255), not to be changed.
+
+        Several threads may call this at once.
+
+        Raises:
+            InputError: as `read_pair`.
+        """
+        index = int(index)
+        if (pair := self._cache.get(index)) is not None:
+            return pair
+        try:
+            pair = read_pair(self.records[index], self.labels, self._seen)
+        except InputError as error:
+            self._failure = error
+            raise
+        size = sum(array.nbytes for array in pair)
+        with self._lock:
+            if index not in self._cache and self._bytes + size <= self._limit:
+                self._cache[index] = pair
+                self._bytes += size
+        return pair
+
+    def verify(self) -> None:
+        """Read every pair once, so that a bad file stops the work before it begins.
+
+        Raises:
+            InputError: as `read_pair`, for the first file refused; or no pixel at all is labelled.
+        """
+        if self._counts is not None:
+            return
+        classes, shown = self.labels.num_classes, len(self) if len(self) >= _MANY else 0
+
+        def look(index: int) -> tuple[np.ndarray, tuple[int, ...]]:
+            mask = self.fetch(index)[1]
+            return np.bincount(mask.ravel(), minlength=256)[:classes], mask.shape
+
+        looks = []
+        with ThreadPoolExecutor(_THREADS) as pool, progress.bar(shown, "checking", "pair") as bar:
+            for seen in pool.map(look, range(len(self))):
+                looks.append(seen)
+                bar.update()
+        counts, self.sizes = np.array([c for c, _ in looks], np.int64), [s for _, s in looks]
+        self._counts = counts
+        if not counts.any():
+            raise InputError(
+                f"{self.split}: no pixel of its {len(self)} masks is labelled, beginning with "
+                f"{self.records[0].label_path}; nothing can be learned or scored there"
+            )
+
+    def class_pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return two int64 [C]: pixels of a class, labelled pixels of the images it occurs in."""
+        self.verify()
+        labelled = self._counts.sum(axis=1, keepdims=True)  # [images, 1]
+        return self._counts.sum(axis=0), np.where(self._counts > 0, labelled, 0).sum(axis=0)
+
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Turn TensorFlow's error for a refused file of this store back into the InputError."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if self._failure:
+                raise self._failure from error
+            raise
 
 
 def order(count: int, seed: int, start: int, stop: int) -> np.ndarray:
-    """Return which image stands at each position of the endless shuffled sequence.
+    """Return which image stands at each position of an endless sequence, shuffled by epochs.
 
     Args:
-        count: images in the split.
+        count: images in the split; each epoch of so many positions holds every image once.
         seed: of the run.
         start: first position.
         stop: position after the last.
 
     Returns:
-        int32 [stop - start], 0..count-1; each stretch of `count` positions that begins at a
-        multiple of `count` holds every image once.
+        int32 [stop - start], 0..count-1.
     """
     epochs = range(start // count, -(-stop // count))
     shuffled = [np.random.default_rng([seed, epoch]).permutation(count) for epoch in epochs]
@@ -44,34 +149,42 @@ def order(count: int, seed: int, start: int, stop: int) -> np.ndarray:
 
 
 def train_batches(
-    store: ImageStore, data: DataConfig, batch_size: int, seed: int, start_step: int, steps: int
+    store: ImageStore,
+    data: DataConfig,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    steps: int,
+    rank: int = 0,
+    size: int = 1,
 ) -> tf.data.Dataset:
     """Return the training batches of steps start_step .. start_step + steps - 1.
-
-    Several workers share every batch: each gets its part, so that B is their share of it.
 
     Args:
         store: the training images.
         data: gives crop_size S and how images are varied.
-        batch_size: B, of all workers together.
+        batch_size: of all processes together; each makes its share B of every batch.
         seed: of the run.
         start_step: steps done before.
         steps: how many batches.
+        rank: number of this process.
+        size: processes that share every batch.
 
     Returns:
         Dataset of {image float32 [B, S, S, 3] in [-1, 1], label uint8 [B, S, S] with 255 = void or
         padding, index int32 [B]}.
 
     Raises:
-        InputError: a setting of `data` makes no sense, or a file of the split is refused; all are
-            read before the first batch.
+        InputError: min_scale is above max_scale, or a file of the split is refused; all are read
+            before the first batch.
     """
-    _check(data)
+    if data.min_scale > data.max_scale:
+        raise InputError(f"min_scale = {data.min_scale} is above max_scale = {data.max_scale}")
     store.verify()
     first, last = start_step * batch_size, (start_step + steps) * batch_size
 
     def read(index):
-        return _read(store.fetch, index, (3, 2))
+        return _read(store, index)
 
     def sample(position, index):
         crop = augment(*read(index), seed, position, data)
@@ -79,36 +192,25 @@ def train_batches(
             crop = mix_classes(crop, read, len(store), seed, position, data)
         return {"image": crop[0], "label": crop[1], "index": index}
 
-    mine = part(batch_size)
     sequence = (np.arange(first, last), order(len(store), seed, first, last))
-    sequence = tuple(s.reshape(steps, batch_size)[:, mine].ravel() for s in sequence)
+    sequence = tuple(s.reshape(steps, size, -1)[:, rank].ravel() for s in sequence)
     samples = tf.data.Dataset.from_tensor_slices(sequence).map(sample, _THREADS)
-    return _ready(samples.batch(mine.stop - mine.start, drop_remainder=True))
+    return prefetched(samples.batch(batch_size // size, drop_remainder=True))
 
 
-def _check(data: DataConfig) -> None:
-    if data.crop_size < 1:
-        raise InputError(f"crop_size = {data.crop_size}: it must be at least 1")
-    if not 0 < data.min_scale <= data.max_scale:
-        raise InputError(
-            f"min_scale = {data.min_scale}, max_scale = {data.max_scale}: need 0 < min <= max"
-        )
-    for name in ("colour_jitter", "tint_jitter"):
-        if not 0 <= getattr(data, name) < 1:
-            raise InputError(f"{name} = {getattr(data, name)}: it must be in 0..1, 1 excluded")
-    if not 0 <= data.class_mix <= 1:
-        raise InputError(f"class_mix = {data.class_mix}: it must be in 0..1")
-
-
-def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:
+def eval_batches(
+    store: ImageStore, batch_size: int, rank: int = 0, size: int = 1
+) -> tf.data.Dataset:
     """Return every image once, at its native size, batched with images of the same size.
 
-    Several workers share the images, a batch in turn, so that images of one size come in the same
-    batches as they would to one: whom an image is batched with decides its last bits.
+    Processes take batches in turn, so that an image is in the same batch, whose size decides its
+    last bits, however many they are.
 
     Args:
         store: the images to evaluate on.
         batch_size: images in a batch, at most.
+        rank: number of this process.
+        size: processes that share the images.
 
     Returns:
         Dataset of {image float32 [B, H, W, 3] in [-1, 1], label uint8 [B, H, W] with 255 = void,
@@ -120,36 +222,32 @@ def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:
     store.verify()
 
     def sample(index, number):
-        image, mask = _read(store.fetch, index, (3, 2))
+        image, mask = _read(store, index)
         return {"image": image, "label": mask, "index": index, "batch": number}
 
     def normalize(batch):
         del batch["batch"]
-        return batch | {"image": tf.cast(batch["image"], tf.float32) / 127.5 - 1.0}
+        return batch | {"image": preprocess(batch["image"])}
 
     indices = np.arange(len(store), dtype=np.int32)
-    indices = indices[indices // batch_size % size() == rank()]
-    groups = _of_one_size(indices, store.sizes, batch_size)
-    images = tf.data.Dataset.from_tensor_slices(
-        (
-            np.array([index for group in groups for index in group], np.int32),
-            np.array([number for number, group in enumerate(groups) for _ in group], np.int64),
-        )
-    ).map(sample, _THREADS)
-    # A batch at a time: it is given on as soon as its last image has come.
+    groups = _of_one_size(indices[indices // batch_size % size == rank], store.sizes, batch_size)
+    numbered = [(index, number) for number, group in enumerate(groups) for index in group]
+    sequence = np.array(numbered, np.int64).reshape(-1, 2)
+    images = tf.data.Dataset.from_tensor_slices((sequence[:, 0].astype(np.int32), sequence[:, 1]))
+    # One batch at a time: it is passed on as soon as its last image has come.
     counts = tf.constant([len(group) for group in groups], tf.int64)
-    batches = images.group_by_window(
+    batches = images.map(sample, _THREADS).group_by_window(
         lambda item: item["batch"],
         lambda _, group: group.batch(batch_size),
         window_size_func=lambda number: counts[number],
     )
-    return _ready(batches.map(normalize, _THREADS))
+    return prefetched(batches.map(normalize, _THREADS))
 
 
 def _of_one_size(
     indices: np.ndarray, sizes: Sequence[tuple[int, ...]], most: int
 ) -> list[list[int]]:
-    """Share images out to batches: full ones in order, then what is left of each size."""
+    """Share images out to batches: full ones in order, then the rest of each size."""
     full, begun = [], {}
     for index in indices:
         group = begun.setdefault(sizes[index], [])
@@ -159,94 +257,15 @@ def _of_one_size(
     return full + [begun[size] for size in sorted(begun)]
 
 
-def class_files(
-    folder: Path, classes: Sequence[str] = SHAPES.classes
-) -> tuple[tuple[Path, ...], np.ndarray, tuple[str, ...]]:
-    """List the pictures of single objects, a folder for each class.
-
-    Args:
-        folder: holds CLASS/*.jpg and the like, such as `objects/train` of the shapes.
-        classes: the names the folders may have, by class index.
-
-    Returns:
-        (paths sorted by class and name, labels int32 [N] of 0..len(classes)-1, classes).
-
-    Raises:
-        InputError: the folder is missing, holds another folder, or has no picture of some class.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; generate the shapes first")
-    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."}
-    for name in sorted(found - set(classes)):
-        raise InputError(f"{folder / name}: no class has this name; use {', '.join(classes)}")
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        files = files_in(folder / name)
-        if not files:
-            raise InputError(f"{folder / name}: no pictures of this class; add some")
-        paths += files
-        labels += [label] * len(files)
-    return tuple(paths), np.array(labels, np.int32), tuple(classes)
+def _read(store: ImageStore, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    image, mask = tf.numpy_function(store.fetch, [index], [tf.uint8, tf.uint8])
+    return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(mask, (None, None))
 
 
-def class_batches(
-    paths: Sequence[Path],
-    labels: np.ndarray,
-    crop: int,
-    batch_size: int,
-    seed: int = 0,
-    start_step: int = 0,
-    steps: int = 0,
-    training: bool = False,
-) -> tf.data.Dataset:
-    """Return batches of single-object pictures for the classifier.
-
-    Args:
-        paths: the pictures, N.
-        labels: int32 [N], class of each.
-        crop: side of the crops, pixels.
-        batch_size: B; in evaluation the last batch may be smaller.
-        seed: of the run; training only, as start_step and steps.
-        start_step: steps done before.
-        steps: how many batches.
-        training: vary the pictures, in shuffled order without end; else each once, central crop.
-
-    Returns:
-        Dataset of {image float32 [B, crop, crop, 3] in [-1, 1], 0 where padded, label int32 [B],
-        index int32 [B]}.
-    """
-    first = start_step * batch_size if training else 0
-    last = first + steps * batch_size if training else len(paths)
-    indices = order(len(paths), seed, first, last) if training else np.arange(last, dtype=np.int32)
-    cache = Cache(lambda index: (read_image(paths[index]),))
-    classes = np.asarray(labels, np.int32)[indices]
-
-    def sample(position, index, label):
-        (image,) = _read(cache.fetch, index, (3,))
-        image = (
-            augment_object(image, seed, position, crop) if training else centre_object(image, crop)
-        )
-        return {"image": image, "label": label, "index": index}
-
-    items = tf.data.Dataset.from_tensor_slices((np.arange(first, last), indices, classes))
-    return _ready(items.map(sample, _THREADS).batch(batch_size, drop_remainder=training))
-
-
-def _read(
-    fetch: Callable[[int], tuple[np.ndarray, ...]], index, ranks: Sequence[int]
-) -> list[tf.Tensor]:
-    arrays = tf.numpy_function(lambda i: list(fetch(int(i))), [index], [tf.uint8] * len(ranks))
-    return [
-        tf.ensure_shape(array, (None, None, 3) if rank == 3 else (None, None))
-        for array, rank in zip(arrays, ranks, strict=True)
-    ]
-
-
-def _ready(batches: tf.data.Dataset) -> tf.data.Dataset:
+def prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Return batches in a fixed order, made beside the network by a few threads of their own."""
     options = tf.data.Options()
     options.deterministic = True
-    # Threads of its own, and few: the pipeline must neither wait for the network nor crowd it out.
     options.threading.private_threadpool_size = _THREADS
     options.threading.max_intra_op_parallelism = 1
     options.autotune.enabled = False

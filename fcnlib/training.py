@@ -1,8 +1,7 @@
 """The training loop: stages of steps, a log, checkpoints to resume from.
 
-The loop is handed its network, loss, batches and evaluation; it knows none of them. Batches and
-dropout are functions of the step, so a resumed run repeats what the undisturbed one would have
-done.
+The loop is given its network, loss, batches and evaluation and knows none of them. Batches and
+dropout are functions of the step, so a resumed run repeats what an undisturbed one would have done.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fcnlib import checkpoints
-from fcnlib.config import TrainConfig
+from fcnlib.config import TrainConfig, current_names
 from fcnlib.errors import InputError
 from fcnlib.optimizer import Optimizer, Stage, learning_rate
 from fcnlib.runtime import distributed, files, progress
@@ -53,147 +52,119 @@ class Trainer:
         evaluate: Callable[[], float] | None = None,
         evaluate_every: int = 0,
     ):
-        """Set up; the network must have been called once so that its variables exist.
+        """Set up.
 
         Args:
-            network: what to train.
+            network: what to train; called once, so that its variables exist.
             stages: in order; their steps add up to the whole run.
             batches: (first step, number of steps) -> batches, a pure function of the two.
             loss: (network, batch, stage, step) -> scalar.
             config: optimizer, schedule, checkpoint interval.
             folder: gets checkpoint.npz and log.csv.
             meta: JSON-able description stored in the checkpoint (settings, classes).
-            names: names of the training images by index, for error messages.
-            evaluate: returns the validation mean IoU, in [0, 1], of the network as it is; where
-                weights are averaged it has the averages then, and at the end.
-            evaluate_every: steps between evaluations; the end of a stage always is one. 0: only
-            these.
+            names: of the training images by index, for error messages.
+            evaluate: returns the validation mean IoU, in [0, 1]; the weights are their EMA then,
+                if there is one, as they are after the last step.
+            evaluate_every: steps between evaluations; those at the ends of stages come on top.
         """
         self.network, self.stages, self.batches, self.loss = network, tuple(stages), batches, loss
         self.config, self.folder, self.meta, self.names = config, folder, meta, names
         self.evaluate, self.evaluate_every = evaluate, evaluate_every
         self.step, self.rows, self.spent = 0, [], 0.0
         self.skipped, self._skipped_now = 0, 0  # in all, and in a row up to now
-        self._optimizer = None
+        self.total_steps = sum(stage.steps for stage in self.stages)
         folder.mkdir(parents=True, exist_ok=True)
 
-    @property
-    def total_steps(self) -> int:
-        """Steps of all stages together."""
-        return sum(stage.steps for stage in self.stages)
-
     def run(self, label: str, resume: bool = False) -> int:
-        """Train to the end, saving on the way and when interrupted.
-
-        Args:
-            label: what to call the run on the progress bar.
-            resume: continue from the folder's checkpoint if there is one.
-
-        Returns:
-            How many steps it took; 0 where the run was finished before.
+        """Train to the end, saving on the way and when interrupted; return the steps it took.
 
         Raises:
             InputError: the loss is no longer finite, or the checkpoint is of another configuration.
             KeyboardInterrupt: after saving, when the user stops the run.
         """
-        arrays = self._read_checkpoint() if resume else None
+        arrays = self._read_checkpoint() if resume else {}
         before = self.step = int(distributed.of_first([self.step])[0])
         if before < self.total_steps:
-            with (
-                progress.bar(self.total_steps, label, "step", initial=before) as bar,
-                progress.patience() as told,
-            ):
+            bar = progress.bar(self.total_steps, label, "step", initial=before)
+            with bar as bar, progress.patience() as interrupted:
                 first = 0
                 for stage in self.stages:
-                    last = first + stage.steps
-                    if self.step < last:
-                        self._run_stage(stage, first, arrays, bar, told)
-                        arrays = None
-                    first = last
+                    if self.step < first + stage.steps:
+                        self._run_stage(stage, first, arrays, bar, interrupted)
+                    first += stage.steps
                 self._optimizer.swap()
                 self._save(finished=True)
-                if told:
+                if interrupted:
                     raise KeyboardInterrupt
         distributed.first_only(lambda: (self.folder / PREVIOUS).unlink(missing_ok=True))
         return self.step - before
 
-    def _run_stage(self, stage: Stage, first: int, arrays: dict | None, bar, told: list) -> None:
-        variables = list(self.network.trainable(backbone=stage.backbone, head=True).values())
-        averaged = self.network.named_variables().values()
-        self._optimizer = Optimizer(self.config, stage, variables, averaged)
-        if arrays is not None and self.step > first:  # else it is that of the stage before
-            state = {f"optimizer/{i}": v for i, v in enumerate(self._optimizer.state)}
-            checkpoints.transplant(arrays, state, may_skip=("",), source="optimizer state")
-        if distributed.size() > 1:
-            alike = [*self.network.named_variables().values(), *self._optimizer.state]
-            for variable, value in zip(alike, distributed.of_first(alike), strict=True):
-                variable.assign(value)
-        train_step = self._compile(stage, variables)
+    def _run_stage(self, stage: Stage, first: int, arrays: dict, bar, interrupted: list) -> None:
+        train_step = self._prepare(stage, arrays if self.step > first else {})
+        last = first + stage.steps
         started = saved = tick = time.monotonic()
-        before, steps = self.spent, first + stage.steps - self.step
-        every = max(self.total_steps // 200, 1)
-        for batch in self.batches(self.step, steps):
+        before, every = self.spent, max(self.total_steps // 200, 1)
+        for batch in self.batches(self.step, last - self.step):
             rate = learning_rate(stage, self.step - first, self.config)
-            value, taken = train_step(batch, tf.constant(rate), tf.constant(self.step))
-            value = float(value)
-            self._check(value, batch)
-            self._count(bool(taken), batch)
+            loss, taken = train_step(batch, tf.constant(rate), tf.constant(self.step))
+            loss = float(loss)
+            self._check(loss, bool(taken), batch)
             self.step += 1
             now = time.monotonic()
             self.spent = before + now - started
-            bar.update(1, loss=value)
-            at_end = self.step == first + stage.steps
+            bar.update(1, loss=loss)
             due = self.evaluate_every and self.step % self.evaluate_every == 0
-            score = self._score() if self.evaluate and (at_end or due) else None
+            score = None
+            if self.evaluate and (due or self.step == last):
+                self._optimizer.swap()  # the EMA is scored
+                score = self.evaluate()
+                self._optimizer.swap()
             if self.step % every == 0 or score is not None:
                 speed = distributed.size() * batch["image"].shape[0] / max(now - tick, 1e-9)
-                self._log(stage, rate, value, speed, score)
-            if told and self.step < self.total_steps:
+                self._log(stage, rate, loss, speed, score)
+            if interrupted and self.step < self.total_steps:
                 self._save()
                 raise KeyboardInterrupt
-            if now - saved > self.config.checkpoint_seconds and not at_end:
+            if now - saved > self.config.checkpoint_seconds and self.step < last:
                 self._save()
                 saved = now
             tick = time.monotonic()
 
-    def _score(self) -> float:
-        self._optimizer.swap()
-        try:
-            return self.evaluate()
-        finally:
-            self._optimizer.swap()
+    def _prepare(self, stage: Stage, arrays: dict[str, np.ndarray]):
+        """Create the optimizer of a stage, with its state where it is resumed; compile its step."""
+        variables = list(self.network.trainable(backbone=stage.backbone, head=True).values())
+        every = self.network.named_variables()
+        optimizer = self._optimizer = Optimizer(self.config, stage, variables, every.values())
+        if arrays:
+            optimizer.restore(arrays)
+        moving = []  # what each process changes by its own part of the batch
+        if distributed.size() > 1:
+            moving = [v for n, v in every.items() if "/moving_" in n and not stage.frozen]
+            alike = [*every.values(), *optimizer.state]
+            for variable, value in zip(alike, distributed.of_first(alike), strict=True):
+                variable.assign(value)
 
-    def _compile(self, stage: Stage, variables: list[tf.Variable]):
-        optimizer, averages = self._optimizer, self._moving_averages(stage)
-
-        # Autograph finds nothing to rewrite and makes tracing five times as long.
-        @tf.function(autograph=False)
+        @tf.function(autograph=False)  # autograph finds nothing here and traces five times as long
         def train_step(batch, rate, step):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
                 loss = self.loss(self.network, batch, stage, step)
                 scaled = optimizer.scaled(loss)
             gradients = tape.gradient(scaled, variables)
-            loss, gradients, sums = distributed.summed([loss, gradients, averages])
-            for variable, total in zip(averages, sums, strict=True):
+            loss, gradients, sums = distributed.summed([loss, gradients, moving])
+            for variable, total in zip(moving, sums, strict=True):
                 variable.assign(total / distributed.size())
             return loss, optimizer.apply(gradients, rate)
 
         return train_step
 
-    def _moving_averages(self, stage: Stage) -> list[tf.Variable]:
-        """Return what each worker changes by its own part of the batch, if there are several."""
-        moving = {} if stage.frozen or distributed.size() == 1 else self.network.named_variables()
-        return [v for name, v in moving.items() if "/moving_" in name]
-
-    def _check(self, loss: float, batch: Batch) -> None:
+    def _check(self, loss: float, taken: bool, batch: Batch) -> None:
+        """Count the steps that float16 could not take; refuse to go on without a number."""
         if not math.isfinite(loss):
             raise InputError(
                 f"the loss is {loss} at step {self.step}, {self._images(batch)}; "
                 "lower the learning rate, or look at these files with `fcnlib data check`"
             )
-
-    def _count(self, taken: bool, batch: Batch) -> None:
         self.skipped += not taken
         self._skipped_now = 0 if taken else self._skipped_now + 1
         if self._skipped_now >= min(_MOST_SKIPPED, self.total_steps):
@@ -213,21 +184,17 @@ class Trainer:
         score = "" if score is None else f"{score:.5f}"
         values = (f"{rate:.3e}", f"{loss:.5f}", f"{speed:.1f}", f"{self.spent:.1f}", score)
         self.rows.append((self.step, stage.name, *values, self.skipped))
-        if distributed.rank():
-            return
-        lines = (",".join(map(str, row)) + "\n" for row in (LOG_FIELDS, *self.rows))
-        files.write_text(self.folder / LOG, "".join(lines))
+        if not distributed.rank():
+            lines = (",".join(map(str, row)) + "\n" for row in (LOG_FIELDS, *self.rows))
+            files.write_text(self.folder / LOG, "".join(lines))
 
     def _save(self, finished: bool = False) -> None:
         arrays = {n: v.numpy() for n, v in self.network.named_variables().items()}
         if not finished:
             state = enumerate(self._optimizer.state)
-            arrays.update({f"optimizer/{i}": np.asarray(v) for i, v in state})
+            arrays |= {f"optimizer/{i}": np.asarray(v) for i, v in state}
         advice = "lower the learning rate and train without --resume; what was saved is as it was"
         checkpoints.require_finite(arrays, f"after {self.step} steps", advice)
-        if distributed.rank():
-            return
-        stages = [asdict(stage) for stage in self.stages]
         position = {
             "step": self.step,
             "finished": finished,
@@ -235,13 +202,16 @@ class Trainer:
             "rows": self.rows,
             "skipped": [self.skipped, self._skipped_now],
         }
-        meta = {**self.meta, **position, "stages": stages}
-        checkpoints.save(self.folder / CHECKPOINT, arrays, meta, previous=self.folder / PREVIOUS)
+        if not distributed.rank():
+            place, previous = self.folder / CHECKPOINT, self.folder / PREVIOUS
+            checkpoints.save(place, arrays, self._identity() | position, previous=previous)
 
-    def _read_checkpoint(self) -> dict[str, np.ndarray] | None:
+    def _identity(self) -> dict[str, Any]:
+        return self.meta | {"stages": [asdict(stage) for stage in self.stages]}
+
+    def _read_checkpoint(self) -> dict[str, np.ndarray]:
+        """Load the newest whole checkpoint; {} where there is none."""
         there = [p for n in (CHECKPOINT, PREVIOUS) if (p := self.folder / n).exists()]
-        if not there:
-            return None
         for path in there:
             try:
                 arrays, meta = checkpoints.load(path)
@@ -251,16 +221,16 @@ class Trainer:
                 if path == there[-1]:
                     raise
                 print(f"{error}; going on from {PREVIOUS}, the one before", file=sys.stderr)
-        expected = {**self.meta, "stages": [asdict(stage) for stage in self.stages]}
-        changed = _changed(meta, expected)
-        if changed:
+        else:
+            return {}
+        meta |= {"settings": current_names(meta.get("settings", {}))}
+        if changed := _changed(meta, self._identity()):
             raise InputError(
                 f"{path}: made with other settings or data ({', '.join(changed)}); "
                 "train without --resume, or choose another --out (`out` in a notebook)"
             )
-        checkpoints.transplant(
-            arrays, self.network.named_variables(), may_skip=("optimizer/",), source=str(path)
-        )
+        variables = self.network.named_variables()
+        checkpoints.transplant(arrays, variables, may_skip=("optimizer/",), source=str(path))
         self.step, self.spent = meta["step"], meta["seconds"]
         self.skipped, self._skipped_now = meta.get("skipped", (0, 0))
         self.rows = [tuple(row) for row in meta["rows"]]
@@ -268,7 +238,7 @@ class Trainer:
 
 
 def _changed(found: Any, expected: Any, name: str = "") -> list[str]:
-    """Return the keys of what differs; a checkpoint of an older version lacks what it knew not."""
+    """Return the keys of what differs; a checkpoint of an older version lacks newer keys."""
     if not (isinstance(found, dict) and isinstance(expected, dict)):
         return [name] * (found != expected)
     return [

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from fcnlib import checkpoints
+from fcnlib.builders import build_fcn
 from fcnlib.config import Config
-from fcnlib.experiment import build_fcn
 from fcnlib.network import FCN
 from fcnlib.training import CHECKPOINT
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fcnlib import checkpoints
+from fcnlib.builders import build_fcn
 from fcnlib.config import Config
-from fcnlib.experiment import Job, build_fcn
+from fcnlib.experiment import Job
 from fcnlib.runtime.compat import tf
 from fcnlib.training import Stage
 from fcntools.analysis import ablation

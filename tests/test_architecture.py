@@ -16,13 +16,13 @@ MAX_FILE, MAX_FUNCTION = 400, 60  # lines; more is two things
 # Lowest first; a module imports from its own line or from those above. A package stands for what
 # is in it. fcnlib never imports fcntools.
 LEVELS = """
-    fcnlib.errors fcnlib.schema fcnlib.config fcnlib.labels
+    fcnlib.errors fcnlib.config fcnlib.labels
     fcnlib.runtime
     fcnlib.datasets
     fcnlib.blocks fcnlib.geometry fcnlib.checkpoints fcnlib.slim fcnlib.precision
     fcnlib.backbone fcnlib.upsampling fcnlib.fusion fcnlib.network
-    fcnlib.augmentation fcnlib.image_store fcnlib.input_pipeline
-    fcnlib.losses fcnlib.optimizer fcnlib.training fcnlib.builders fcnlib.jobs
+    fcnlib.augmentation fcnlib.input_pipeline
+    fcnlib.losses fcnlib.optimizer fcnlib.training fcnlib.builders
     fcnlib.metrics fcnlib.evaluation fcnlib.experiment
     fcntools.figures fcntools.data
     fcntools.synthetic

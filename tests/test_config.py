@@ -18,14 +18,28 @@ def test_every_profile_loads_and_survives_json(name):
     assert Config().replace(**flat) == loaded
 
 
-def test_the_profiles_of_the_issue_exist():
-    assert {"smoke", "quick", "camvid", "voc2012"} <= set(config.profiles())
-
-
-def test_keys_are_unique_over_all_sections():
-    sections = [f.default_factory for f in dataclasses.fields(Config)]
-    names = [f.name for section in sections for f in dataclasses.fields(section)]
+def test_settings_are_unique_over_all_sections():
+    names = [f.name for section in vars(Config()).values() for f in dataclasses.fields(section)]
     assert len(names) == len(set(names)) == len(config.keys())
+
+
+def test_what_changes_no_network_is_not_compared_with_its_checkpoint():
+    kept = Config().training_settings("data", "network", "train", "scenes")
+    assert {"crop_size", "dropout", "seed", "weight_decay", "scenes_seed"} <= set(kept)
+    assert not {"data_dir", "chain", "initial", "base_lr", "coarse_steps", "scenes_dir"} & set(kept)
+    assert "train_images" not in kept, "a setting of another section"
+
+
+def test_an_old_spelling_is_read_everywhere_and_reported_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(config, "ALIASES", {"steps_of_old": "head_steps", "old_loss": "loss"})
+    monkeypatch.setattr(config, "VALUE_ALIASES", {"loss=total": "sum"})
+    (tmp_path / "mine.toml").write_text("[train]\nsteps_of_old = 5\nloss = 'total'\n")
+    loaded = load_profile(str(tmp_path / "mine.toml"), {"old_loss": "total"})
+    assert (loaded.train.head_steps, loaded.train.loss) == (5, "sum")
+    assert parse_setting("steps_of_old=7") == ("head_steps", 7)
+    assert capsys.readouterr().err.count("steps_of_old=5: this setting is now head_steps=5") == 1
+    assert Config().replace(steps_of_old=8).train.head_steps == 8, "as a checkpoint names it"
+    assert capsys.readouterr().err == ""
 
 
 def test_overrides_win_over_the_profile():
@@ -89,8 +103,15 @@ def test_a_bad_setting_is_refused_by_name_and_value(text, words):
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize("values", [{"head_steps": True}, {"flip": 1}, {"chain": []}])
-def test_a_value_of_another_type_is_refused(values):
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"head_steps": True}, {"flip": 1}, {"chain": []}),
+        {"nonsense": 1},
+        *({"crop_size": 0}, {"min_scale": 0.0}, {"colour_jitter": 1.0}, {"class_mix": 1.5}),
+    ],
+)
+def test_a_value_of_another_type_or_range_is_refused(values):
     with pytest.raises(InputError, match=next(iter(values))):
         Config().replace(**values)
 

@@ -11,12 +11,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fcnlib import image_store
+from fcnlib import input_pipeline
 from fcnlib.config import Config
 from fcnlib.datasets import open_dataset, read_image, read_pair
 from fcnlib.errors import InputError
-from fcnlib.image_store import ImageStore
-from fcnlib.input_pipeline import train_batches
+from fcnlib.input_pipeline import ImageStore, train_batches
 from fcntools.cli import main
 from fcntools.data import data_check
 
@@ -443,7 +442,7 @@ def test_a_training_is_refused_before_its_first_step(tree):
 
 
 def test_the_reading_of_a_large_split_shows_how_far_it_is(tree, monkeypatch, capfd):
-    monkeypatch.setattr(image_store, "_MANY", len(NAMES))
+    monkeypatch.setattr(input_pipeline, "_MANY", len(NAMES))
     start_training(tree)
     assert "checking: 3/3 pairs" in capfd.readouterr().err
 

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from fcnlib import checkpoints
+from fcnlib.builders import build_fcn
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record, open_dataset
-from fcnlib.experiment import build_fcn
 from fcnlib.labels import SHAPES
 from fcnlib.metrics import scores
 from fcnlib.runtime import files

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcnlib import augmentation, image_store, input_pipeline
+from fcnlib import augmentation, input_pipeline
 from fcnlib.config import DataConfig
 from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
-from fcnlib.input_pipeline import ImageStore, class_batches, class_files, eval_batches, order
+from fcnlib.input_pipeline import ImageStore, eval_batches, order
 from fcnlib.labels import SHAPES, VOID
 from fcnlib.metrics import confusion_matrix
 from fcnlib.runtime.compat import tf
@@ -32,7 +32,7 @@ def patchwork(rng, height, width):
     return mask
 
 
-def write_store(root, sizes=SIZES, limit=image_store.CACHE_BYTES):
+def write_store(root, sizes=SIZES, limit=input_pipeline.CACHE_BYTES):
     rng = np.random.default_rng(7)
     records = []
     for number, (height, width) in enumerate(sizes):
@@ -50,8 +50,8 @@ def store(tmp_path_factory):
     return write_store(tmp_path_factory.mktemp("pairs"))
 
 
-def batches(store, data=DATA, batch_size=4, seed=1, start=0, steps=6):
-    made = input_pipeline.train_batches(store, data, batch_size, seed, start, steps)
+def batches(store, data=DATA, batch_size=4, seed=1, start=0, steps=6, **shard):
+    made = input_pipeline.train_batches(store, data, batch_size, seed, start, steps, **shard)
     return [{k: v.numpy() for k, v in batch.items()} for batch in made]
 
 
@@ -89,6 +89,16 @@ def test_a_resumed_run_sees_the_very_same_batches(store, start):
     data = replace(DATA, colour_jitter=0.3, class_mix=0.5)
     whole = batches(store, data, steps=6)
     assert_same(whole[start:], batches(store, data, start=start, steps=6 - start))
+
+
+def test_processes_share_every_batch_and_the_images_of_a_split(store):
+    shares = [batches(store, rank=rank, size=2) for rank in range(2)]
+    for whole, one, other in zip(batches(store), *shares, strict=True):
+        for key in whole:
+            np.testing.assert_array_equal(whole[key], np.concatenate([one[key], other[key]]))
+    shares = [eval_batches(store, 2, rank, 2) for rank in range(2)]
+    found = [sorted(i for b in share for i in b["index"].numpy()) for share in shares]
+    assert found == [[0, 1, 4], [2, 3]]
 
 
 def test_a_slow_file_does_not_change_the_order(store, monkeypatch):
@@ -375,20 +385,9 @@ def test_saturation_moves_colours_to_and_from_their_own_grey():
     np.testing.assert_allclose(contrast[0, 0], 1.2 * red[0, 0] / 127.5, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("crop_size", 0),
-        ("min_scale", 2.0),
-        ("min_scale", 0.0),
-        ("colour_jitter", 1.0),
-        ("tint_jitter", 1.0),
-        ("class_mix", 1.5),
-    ],
-)
-def test_settings_without_sense_are_refused(store, key, value):
-    with pytest.raises(InputError, match=key):
-        input_pipeline.train_batches(store, replace(DATA, **{key: value}), 4, 1, 0, 1)
+def test_scales_without_sense_are_refused(store):
+    with pytest.raises(InputError, match="min_scale"):
+        batches(store, replace(DATA, min_scale=2.0))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
@@ -445,8 +444,10 @@ def test_evaluation_of_many_sizes_keeps_few_images_in_memory(tmp_path, monkeypat
 
 def test_pairs_are_decoded_once_as_far_as_memory_goes(tmp_path, monkeypatch):
     reads = []
-    real = image_store.read_pair
-    monkeypatch.setattr(image_store, "read_pair", lambda r, *a: reads.append(r.name) or real(r, *a))
+    real = input_pipeline.read_pair
+    monkeypatch.setattr(
+        input_pipeline, "read_pair", lambda r, *a: reads.append(r.name) or real(r, *a)
+    )
     first_two = sum(h * w * 4 for h, w in SIZES[:2])
     for limit, again in [
         (1 << 30, []),
@@ -489,92 +490,3 @@ def test_other_errors_pass_the_store_unchanged(store):
 def test_a_split_without_images_is_refused():
     with pytest.raises(InputError, match="no images, nothing to read"):
         ImageStore([], SHAPES)
-
-
-@pytest.fixture(scope="module")
-def objects(tmp_path_factory):
-    root = tmp_path_factory.mktemp("objects")
-    rng = np.random.default_rng(5)
-    for name in SHAPES.classes:
-        (root / name).mkdir()
-        for number in (3, 1, 4, 0, 2):  # a folder lists its files in no order
-            pixels = rng.integers(0, 256, (41, 41, 3)).astype(np.uint8)
-            Image.fromarray(pixels).save(root / name / f"{number:04d}.png")
-    return root
-
-
-def test_pictures_are_listed_by_class_index(objects):
-    paths, labels, classes = class_files(objects)
-    assert classes == SHAPES.classes and classes[0] == "background"
-    assert [p.parent.name for p in paths] == [classes[c] for c in labels]
-    assert [p.name for p in paths[:5]] == [f"{n:04d}.png" for n in range(5)]
-    assert list(paths) == [p for c in classes for p in sorted((objects / c).iterdir())]
-    assert len(paths) == 45 and np.all(np.diff(labels) >= 0) and labels.dtype == np.int32
-
-
-def test_hidden_files_are_no_pictures_of_a_class(tmp_path):
-    (tmp_path / "ring").mkdir()
-    for name in ("._0.png", "1.jfif", "0.png", "notes.txt"):
-        (tmp_path / "ring" / name).touch()
-    assert [path.name for path in class_files(tmp_path, ["ring"])[0]] == ["0.png", "1.jfif"]
-
-
-def test_generated_objects_are_listed(tiny_shapes):
-    assert len(class_files(tiny_shapes / "objects" / "train")[0]) == 4 * SHAPES.num_classes
-
-
-def test_folders_that_are_no_class_are_refused(tmp_path, objects):
-    with pytest.raises(InputError, match="no such folder"):
-        class_files(tmp_path / "none")
-    with pytest.raises(InputError, match=r"background: no pictures"):
-        class_files(tmp_path)
-    (tmp_path / "blob").mkdir()
-    with pytest.raises(InputError, match=r"blob: no class"):
-        class_files(tmp_path)
-
-
-def objects_of(root, **settings):
-    paths, labels, _ = class_files(root)
-    made = class_batches(paths, labels, settings.pop("crop", 33), 4, **settings)
-    return [{k: v.numpy() for k, v in batch.items()} for batch in made]
-
-
-def test_the_classifier_is_tested_on_central_crops_once_each(objects):
-    paths, labels, _ = class_files(objects)
-    found = objects_of(objects)
-    np.testing.assert_array_equal(np.concatenate([b["index"] for b in found]), np.arange(45))
-    np.testing.assert_array_equal(np.concatenate([b["label"] for b in found]), labels)
-    pixels = np.asarray(Image.open(paths[0]))[4:37, 4:37]
-    np.testing.assert_allclose(found[0]["image"][0], pixels / 127.5 - 1, atol=1e-5)
-    padded = objects_of(objects, crop=45)[0]["image"][0]
-    np.testing.assert_allclose(
-        padded[2:43, 2:43], np.asarray(Image.open(paths[0])) / 127.5 - 1, atol=1e-5
-    )
-    assert (padded[:2] == 0).all() and (padded[:, 43:] == 0).all()
-
-
-def test_the_classifier_is_trained_on_resumable_varied_crops(objects):
-    _, labels, _ = class_files(objects)
-    whole = objects_of(objects, seed=1, steps=10, training=True)
-    assert_same(whole[4:], objects_of(objects, seed=1, start_step=4, steps=6, training=True))
-    assert differ(whole, objects_of(objects, seed=2, steps=10, training=True))
-    indices = np.concatenate([b["index"] for b in whole])
-    np.testing.assert_array_equal(indices, order(45, 1, 0, 40))
-    np.testing.assert_array_equal(np.concatenate([b["label"] for b in whole]), labels[indices])
-    images = np.concatenate([b["image"] for b in whole])
-    assert images.shape == (40, 33, 33, 3) and images.dtype == np.float32
-    assert np.isfinite(images).all() and np.abs(images).max() <= 1
-
-
-def test_objects_come_in_all_eight_orientations():
-    image = np.zeros((33, 33, 3), np.uint8)
-    image[:16], image[16:, :16] = 255, 128  # no two orientations of this are alike
-    seen = set()
-    for position in range(80):
-        pixels = augmentation.augment_object(image, 1, position, 33).numpy()[..., 0]
-        corners = pixels[[8, 8, 24, 24], [8, 24, 8, 24]]
-        seen.add(tuple(np.where(corners > 0.4, 2, np.where(corners > -0.5, 1, 0))))
-    quarters = np.array([[2, 2], [1, 0]])
-    turned = [np.rot90(q, k) for q in (quarters, quarters.T) for k in range(4)]
-    assert len({tuple(q.ravel()) for q in turned}) == 8
-    assert {tuple(q.ravel()) for q in turned} <= seen

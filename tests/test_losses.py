@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 
-from fcnlib import losses
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.losses import (
@@ -132,14 +131,25 @@ def test_the_extension_is_added_at_one_pixel_in_16():
     assert wanted > 0.3 and both - plain == pytest.approx(0.5 * wanted, rel=1e-4)
 
 
-def test_of_two_processes_each_gives_half_of_its_part(monkeypatch):
+def test_the_losses_of_two_processes_add_up_to_that_of_the_batch():
+    """The entropy by the number of all labelled pixels; the mean IoU is the mean of the parts."""
+    network, stage = coarse_network(), Stage("all", 1, 1e-3, frozen=True)
     noise = np.random.default_rng(9)
-    logits = tf.constant(noise.normal(0, 1, [2, 8, 8, 3]), tf.float32)
-    labels = tf.constant(noise.integers(0, 3, [2, 8, 8]), tf.uint8)
-    alone = [float(lovasz_softmax(logits[i : i + 1], labels[i : i + 1])) for i in range(2)]
-    monkeypatch.setattr(losses, "size", lambda: 2)
-    shared = [float(lovasz_softmax(logits[i : i + 1], labels[i : i + 1])) for i in range(2)]
-    assert sum(shared) == pytest.approx(np.mean(alone), rel=1e-5)
+    image = tf.constant(noise.uniform(-1, 1, [2, 33, 33, 3]), tf.float32)
+    label = np.uint8(noise.integers(0, 3, [2, 33, 33]))
+    label[0, :20] = 255
+    counted = tf.constant(np.sum(label != 255), tf.float32)
+
+    def value(part, weight, **shared):
+        batch = {"image": image[part], "label": tf.constant(label[part])}
+        return float(objective(TrainConfig(lovasz_loss=weight), **shared)(network, batch, stage, 0))
+
+    parts, shared = (slice(0, 1), slice(1, 2)), {"all_reduce": lambda _: counted, "processes": 2}
+    entropy = sum(value(part, 0.0, **shared) for part in parts)
+    assert entropy == pytest.approx(value(slice(None), 0.0), rel=1e-5)
+    extension = np.mean([value(part, 1.0) - value(part, 0.0) for part in parts])
+    both = sum(value(part, 1.0, **shared) for part in parts)
+    assert both - entropy == pytest.approx(extension, rel=1e-5)
 
 
 def test_the_extension_is_not_added_to_a_sum():

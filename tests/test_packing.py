@@ -14,8 +14,7 @@ from click.testing import CliRunner
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record, open_dataset, read_pair
 from fcnlib.errors import InputError
-from fcnlib.image_store import ImageStore
-from fcnlib.input_pipeline import train_batches
+from fcnlib.input_pipeline import ImageStore, train_batches
 from fcnlib.runtime.compat import tf
 from fcntools.cli import main
 from fcntools.data import data_check

@@ -5,15 +5,23 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from conftest import TINY_SHAPES
+from PIL import Image
+from test_input_pipeline import assert_same, differ
 
-from fcnlib import checkpoints, config
+from fcnlib import augmentation, checkpoints, config
 from fcnlib.builders import load_fcn
 from fcnlib.datasets import read_pair
 from fcnlib.errors import InputError
+from fcnlib.input_pipeline import order
 from fcnlib.labels import CAMVID, SHAPES, VOID
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import read_json
-from fcntools.pretrained.shapes_classifier import load_classifier, pretrain
+from fcntools.pretrained.shapes_classifier import (
+    class_batches,
+    class_files,
+    load_classifier,
+    pretrain,
+)
 from fcntools.synthetic import streets
 
 SHIPPED = config.ROOT / "data/pretrained/shapes-classifier.npz"
@@ -104,3 +112,92 @@ def test_what_is_no_checkpoint_to_write_is_refused_at_the_start(
     with pytest.raises(InputError, match=rf"{name}: give --out the name of a file that ends in"):
         pretrain(loaded, tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.npz"]
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory):
+    root = tmp_path_factory.mktemp("objects")
+    rng = np.random.default_rng(5)
+    for name in SHAPES.classes:
+        (root / name).mkdir()
+        for number in (3, 1, 4, 0, 2):  # a folder lists its files in no order
+            pixels = rng.integers(0, 256, (41, 41, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number:04d}.png")
+    return root
+
+
+def test_pictures_are_listed_by_class_index(objects):
+    (paths, labels), classes = class_files(objects), SHAPES.classes
+    assert classes[0] == "background"
+    assert [p.parent.name for p in paths] == [classes[c] for c in labels]
+    assert [p.name for p in paths[:5]] == [f"{n:04d}.png" for n in range(5)]
+    assert list(paths) == [p for c in classes for p in sorted((objects / c).iterdir())]
+    assert len(paths) == 45 and np.all(np.diff(labels) >= 0) and labels.dtype == np.int32
+
+
+def test_hidden_files_are_no_pictures_of_a_class(tmp_path):
+    (tmp_path / "ring").mkdir()
+    for name in ("._0.png", "1.jfif", "0.png", "notes.txt"):
+        (tmp_path / "ring" / name).touch()
+    assert [path.name for path in class_files(tmp_path, ["ring"])[0]] == ["0.png", "1.jfif"]
+
+
+def test_generated_objects_are_listed(tiny_shapes):
+    assert len(class_files(tiny_shapes / "objects" / "train")[0]) == 4 * SHAPES.num_classes
+
+
+def test_folders_that_are_no_class_are_refused(tmp_path, objects):
+    with pytest.raises(InputError, match="no such folder"):
+        class_files(tmp_path / "none")
+    with pytest.raises(InputError, match=r"background: no pictures"):
+        class_files(tmp_path)
+    (tmp_path / "blob").mkdir()
+    with pytest.raises(InputError, match=r"blob: no class"):
+        class_files(tmp_path)
+
+
+def objects_of(root, **settings):
+    paths, labels = class_files(root)
+    made = class_batches(paths, labels, settings.pop("crop", 33), 4, **settings)
+    return [{k: v.numpy() for k, v in batch.items()} for batch in made]
+
+
+def test_the_classifier_is_tested_on_central_crops_once_each(objects):
+    paths, labels = class_files(objects)
+    found = objects_of(objects)
+    np.testing.assert_array_equal(np.concatenate([b["index"] for b in found]), np.arange(45))
+    np.testing.assert_array_equal(np.concatenate([b["label"] for b in found]), labels)
+    pixels = np.asarray(Image.open(paths[0]))[4:37, 4:37]
+    np.testing.assert_allclose(found[0]["image"][0], pixels / 127.5 - 1, atol=1e-5)
+    padded = objects_of(objects, crop=45)[0]["image"][0]
+    np.testing.assert_allclose(
+        padded[2:43, 2:43], np.asarray(Image.open(paths[0])) / 127.5 - 1, atol=1e-5
+    )
+    assert (padded[:2] == 0).all() and (padded[:, 43:] == 0).all()
+
+
+def test_the_classifier_is_trained_on_resumable_varied_crops(objects):
+    _, labels = class_files(objects)
+    whole = objects_of(objects, seed=1, steps=10, training=True)
+    assert_same(whole[4:], objects_of(objects, seed=1, start_step=4, steps=6, training=True))
+    assert differ(whole, objects_of(objects, seed=2, steps=10, training=True))
+    indices = np.concatenate([b["index"] for b in whole])
+    np.testing.assert_array_equal(indices, order(45, 1, 0, 40))
+    np.testing.assert_array_equal(np.concatenate([b["label"] for b in whole]), labels[indices])
+    images = np.concatenate([b["image"] for b in whole])
+    assert images.shape == (40, 33, 33, 3) and images.dtype == np.float32
+    assert np.isfinite(images).all() and np.abs(images).max() <= 1
+
+
+def test_objects_come_in_all_eight_orientations():
+    image = np.zeros((33, 33, 3), np.uint8)
+    image[:16], image[16:, :16] = 255, 128  # no two orientations of this are alike
+    seen = set()
+    for position in range(80):
+        pixels = augmentation.augment_object(image, 1, position, 33).numpy()[..., 0]
+        corners = pixels[[8, 8, 24, 24], [8, 24, 8, 24]]
+        seen.add(tuple(np.where(corners > 0.4, 2, np.where(corners > -0.5, 1, 0))))
+    quarters = np.array([[2, 2], [1, 0]])
+    turned = [np.rot90(q, k) for q in (quarters, quarters.T) for k in range(4)]
+    assert len({tuple(q.ravel()) for q in turned}) == 8
+    assert {tuple(q.ravel()) for q in turned} <= seen

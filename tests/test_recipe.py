@@ -10,7 +10,7 @@ import pytest
 from conftest import TINY_SHAPES
 from PIL import Image
 
-from fcnlib import checkpoints, datasets, experiment
+from fcnlib import builders, checkpoints, datasets, experiment, input_pipeline
 from fcnlib.config import load_profile
 from fcnlib.datasets import open_dataset, read_mask
 from fcnlib.errors import InputError
@@ -20,18 +20,27 @@ from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
 from fcntools import synthetic
 
-FAST = {"chain": [32, 16], "depth_multiplier": 0.1, "min_depth": 4, "initial": "", "crop_size": 65}
+# VGG has a seventh of Inception's layers to trace.
+FAST = {"backbone": "vgg_16", "normalization": "batch_norm", "depth_multiplier": 0.02}
+FAST |= {"chain": [32, 16], "min_depth": 4, "initial": "", "crop_size": 65}
 
 
 @pytest.fixture(scope="module")
 def setting(tiny_shapes, tmp_path_factory):
-    """A chain of two networks, trained for a few steps from scratch, with the control."""
+    """A chain of two networks, trained for a few steps from scratch, and its control, untrained."""
     config = load_profile("smoke", {**FAST, "data_dir": str(tiny_shapes)})
     dataset = synthetic.prepare(config.replace(**asdict(TINY_SHAPES)))
     models = tmp_path_factory.mktemp("run") / "models"
     jobs = [*experiment.chain(config, models), experiment.longer_job(config, models)]
-    for job in jobs:
-        experiment.train_fcn(config, dataset, job)
+    reads, real = [], input_pipeline.read_pair
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            input_pipeline, "read_pair", lambda r, *a: reads.append(r.name) or real(r, *a)
+        )
+        stores = experiment.open_stores(config, dataset)
+        for job in jobs[:2]:
+            experiment.train_fcn(config, dataset, job, stores=stores)
+    assert sorted(reads) == sorted(r.name for s in ("train", "val") for r in dataset.records(s))
     return config, dataset, jobs
 
 
@@ -55,16 +64,17 @@ def test_a_missing_start_is_named_with_where_to_read_how_to_make_it(setting, tmp
 
 def test_a_start_gives_its_weights_and_leaves_new_layers_zero(setting):
     config, dataset, jobs = setting
-    network = experiment.build_fcn(config, dataset.labels.num_classes, 16)
-    report = experiment.start_from(network, jobs[0].start or jobs[0].folder / "checkpoint.npz")
+    network = builders.build_fcn(config, dataset.labels.num_classes, 16)
+    report = builders.start_from(network, jobs[0].start or jobs[0].folder / "checkpoint.npz")
     assert set(report.missing) == {
         *(f"FCN/score_16/{part}" for part in ("weights", "biases")),
         "FCN/upscore_16/weights",
     }
     assert not np.any(network.named_variables()["FCN/score_16/weights"])
-    coarse, _ = experiment.load_fcn(jobs[0].folder)
+    coarse, _ = builders.load_fcn(jobs[0].folder)
     images = tf.random.stateless_uniform([1, 65, 65, 3], [1, 1], -1, 1)
-    np.testing.assert_allclose(network(images), coarse(images), rtol=1e-4, atol=1e-5)
+    sums = network.sums(images)[32], coarse.fused(images)
+    np.testing.assert_allclose(*sums, rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_done_is_not_done_again_and_other_settings_are_refused(setting):
@@ -94,7 +104,7 @@ def test_evaluation_counts_every_labelled_pixel_once_and_is_kept(setting, monkey
 def test_a_checkpoint_of_something_else_is_refused_by_name(tmp_path):
     checkpoints.save(tmp_path / "other.npz", {}, {"kind": "classifier"})
     with pytest.raises(InputError, match=r"other\.npz.*classifier"):
-        experiment.load_fcn(tmp_path / "other.npz")
+        builders.load_fcn(tmp_path / "other.npz")
 
 
 def test_a_data_set_that_is_not_there_is_refused_by_folder(tmp_path):
@@ -234,14 +244,14 @@ def test_a_head_is_copied_for_equal_classes_only(setting, capsys):
     start = jobs[0].folder / "checkpoint.npz"
     head = "FCN/score_32/weights"
     labels = make_labels("shapes", SHAPES.classes[::-1], SHAPES.palette)
-    network = experiment.build_fcn(config, 9, 32)
-    report = experiment.start_from(network, start, labels)
+    network = builders.build_fcn(config, 9, 32)
+    report = builders.start_from(network, start, labels)
     assert head in report.missing and not np.any(network.named_variables()[head])
     assert "only its backbone is taken" in capsys.readouterr().err
     arrays, _ = checkpoints.load(start)
-    kernel = "InceptionV3/Conv2d_1a_3x3/weights"
+    kernel = "vgg_16/conv1/conv1_1/weights"
     np.testing.assert_array_equal(network.named_variables()[kernel], arrays[kernel])
-    report = experiment.start_from(network, start, dataset.labels)
+    report = builders.start_from(network, start, dataset.labels)
     assert head not in report.missing
     np.testing.assert_array_equal(network.named_variables()[head], arrays[head])
     assert capsys.readouterr().err == ""

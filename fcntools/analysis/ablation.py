@@ -9,7 +9,7 @@ import numpy as np
 
 from fcnlib import checkpoints
 from fcnlib.config import Config
-from fcnlib.jobs import Job
+from fcnlib.experiment import Job
 from fcnlib.slim import is_backbone
 from fcnlib.training import CHECKPOINT, Stage
 

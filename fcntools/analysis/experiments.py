@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from fcnlib import metrics
+from fcnlib.builders import load_fcn
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import Dataset
 from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor, settled
-from fcnlib.experiment import load_fcn
-from fcnlib.image_store import ImageStore
-from fcnlib.input_pipeline import eval_batches
+from fcnlib.input_pipeline import ImageStore, eval_batches
 from fcnlib.labels import VOID
 from fcnlib.network import FCN
 from fcnlib.runtime import files

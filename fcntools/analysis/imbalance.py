@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fcnlib.config import Config
-from fcnlib.jobs import Job
+from fcnlib.experiment import Job
 from fcnlib.training import CHECKPOINT, Stage
 
 STRIDE = 8

@@ -14,9 +14,8 @@ from fcnlib.builders import load_alike, require_classes
 from fcnlib.config import Config
 from fcnlib.datasets import Record, read_image
 from fcnlib.evaluation import predictions, predictor, settled
-from fcnlib.experiment import insert_ending, scored_as
-from fcnlib.image_store import ImageStore
-from fcnlib.input_pipeline import eval_batches
+from fcnlib.experiment import scored_as
+from fcnlib.input_pipeline import ImageStore, eval_batches
 from fcnlib.labels import LabelSet
 from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
@@ -129,7 +128,7 @@ def _benchmark(
     about |= {"others": [run_record.relative(other) for other in reading.others]}
     about |= {"mean IoU, 95 % of test sets": board.interval()}
     about |= {"iou": dict(zip(dataset.labels.classes, board.iou(), strict=True))}
-    path = insert_ending(folder / f"benchmark{reading.name}.json", ending)
+    path = folder / f"benchmark{reading.name}{ending}.json"
     files.write_json(path, about | figures)
     return figures
 

@@ -19,13 +19,20 @@ from scipy.stats import ttest_ind_from_stats
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
-from fcnlib.experiment import evaluate_fcn, train_fcn
-from fcnlib.jobs import Job, end_to_end, head_only
+from fcnlib.experiment import (
+    Job,
+    end_to_end,
+    evaluate_fcn,
+    head_only,
+    open_stores,
+    train_fcn,
+)
 from fcnlib.runtime import files
 from fcnlib.training import CHECKPOINT
 from fcntools.analysis import ablation
 from fcntools.analysis.diagnosis import mean_iou_2017
 from fcntools.analysis.experiments import void_matrices
+from fcntools.inference.folding import fold
 
 BATCH_2017 = 10  # images its evaluation looked at
 SETTINGS_2017 = {
@@ -164,12 +171,12 @@ def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]
         InputError: the loss is no longer finite, or a start does not fit.
     """
     own, todo = jobs(config, row, out / "models")
-    seconds = 0.0
+    seconds, stores = 0.0, open_stores(own, dataset)
     for job in todo:
-        folder = train_fcn(own, dataset, job)
+        folder = train_fcn(own, dataset, job, stores=stores)
         record = files.read_json(folder / "record.json")
         seconds += record["training_seconds"]
-    scores = evaluate_fcn(own, dataset, folder).scores
+    scores = evaluate_fcn(own, dataset, folder, fold).scores
     matrices = void_matrices(own, dataset, folder)
     log = pd.read_csv(folder / "log.csv")
     return {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnlib import experiment
-from fcnlib.config import ROOT, Config, is_path, keys
+from fcnlib.config import ROOT, Config, current_names, is_path, keys
 from fcnlib.datasets.identity import run_digests
 from fcnlib.errors import InputError
 from fcnlib.runtime import files, run_record
@@ -32,7 +32,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[str], Config]:
     record = files.read_json(path)
     try:
         words = shlex.split(str(record["command"]))[1:]
-        settings = {**record["config"]}
+        settings = current_names(record["config"])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"{path}: no record of a run; give a run's record.json") from None
     if not words or words[0] not in COMMANDS:

@@ -13,8 +13,10 @@ the layers' names), https://docs.hdfgroup.org/hdf5/ (external storage, links).
 
 from __future__ import annotations
 
+import contextlib
 import io
 import operator
+import os
 import re
 import zipfile
 from collections import Counter
@@ -39,6 +41,22 @@ _UNREADABLE = (
     *(tf.errors.OpError, OSError, LookupError, ValueError, RuntimeError, MemoryError, TypeError),
     zipfile.BadZipFile,
 )
+_PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")  # ends of TensorFlow's checkpoint files
+_TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # ends their older form, a single file
+_RESAVE = "load it in Keras, write it with model.save('X.h5') and `fcnlib weights import X.h5`"
+_DOWNLOAD = "`fcnlib weights download NAME` gets ImageNet's inception_v3 or vgg_16"
+_CHECKPOINT, _KERAS_H5 = "a TensorFlow checkpoint", "an .h5 file such as Keras writes"
+_KERAS_MODEL, _OURS = "a .keras file", "a checkpoint of fcnlib"
+_PICKLE, _NUMBERS = "a pickle such as PyTorch writes", "a NumPy archive of unknown names"
+_PACKED = "a packed file"
+_ADVICE = {  # {what a file is that cannot be imported: what to do with it}
+    _OURS: "start from it with --set initial=FILE",
+    "a SavedModel folder": _RESAVE,
+    "a folder": "give a file in it",
+    _PICKLE: _DOWNLOAD,
+    _NUMBERS: _DOWNLOAD,
+    _PACKED: "unpack it; a release goes to `fcnlib weights download NAME --archive FILE`",
+}
 
 
 @dataclass(frozen=True)
@@ -86,13 +104,13 @@ def read(path: Path) -> Imported:
         InputError: the file is something else, which is said; it is damaged, or a tensor of the
             backbone is missing, unexpected, of another shape or type, or not finite; it is named.
     """
-    form = checkpoints.foreign(path)
+    form = _form(path)
     try:
-        if form == checkpoints.CHECKPOINT:
+        if form == _CHECKPOINT:
             return _from_slim(path)
-        if form == checkpoints.KERAS_H5:
+        if form == _KERAS_H5:
             return _from_keras(path, path)
-        if form == checkpoints.KERAS_MODEL:
+        if form == _KERAS_MODEL:
             with zipfile.ZipFile(path) as archive:
                 checkpoints.refuse_bomb(archive, path.stat().st_size)
                 return _from_keras(path, io.BytesIO(archive.read("model.weights.h5")))
@@ -102,22 +120,48 @@ def read(path: Path) -> Imported:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{path}: {form}, but not whole ({reason}); get it again") from None
     if form:
-        raise InputError(f"{path}: {form}; {checkpoints.FOREIGN[form]}")
+        raise InputError(f"{path}: {form}; {_ADVICE[form]}")
     if not path.exists():
         raise InputError(f"{path}: no such file; give the .ckpt, .h5 or .keras file itself")
     raise InputError(f"{path}: no whole TensorFlow checkpoint or file of Keras; get it again")
 
 
+def _form(path: Path) -> str:
+    """Tell what a file is that may hold weights, "" where it is unknown."""
+    with contextlib.suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        if path.is_dir():
+            return "a SavedModel folder" if (path / "saved_model.pb").is_file() else "a folder"
+        there = (_PART.subn("", other.name) for other in path.parent.iterdir())
+        if (_PART.sub("", path.name), 1) in there:  # a part of it lies there
+            return _CHECKPOINT
+        with path.open("rb") as file:
+            first, _ = file.read(8), file.seek(-8, os.SEEK_END)
+            if file.read() == _TABLE:
+                return _CHECKPOINT
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = [Path(name).name for name in archive.namelist()]
+            within = {
+                checkpoints.META: _OURS,
+                "model.weights.h5": _KERAS_MODEL,
+                "data.pkl": _PICKLE,
+            }
+            kinds = [kind for name, kind in within.items() if name in names]
+            numbers = all(name.endswith(".npy") for name in names)
+            return (*kinds, _NUMBERS if numbers else _PACKED)[0]
+        starts = {b"\x89HDF": _KERAS_H5, b"\x80": _PICKLE, b"\x1f\x8b": _PACKED}
+        return next((kind for start, kind in starts.items() if first.startswith(start)), "")
+    return ""
+
+
 def _from_slim(path: Path) -> Imported:
-    prefix = checkpoints.PART.sub("", str(path))
+    prefix = _PART.sub("", str(path))
     if not Path(prefix).is_file() and not Path(f"{prefix}.index").is_file():
         raise InputError(f"{prefix}.index: missing; its .data files alone are no checkpoint")
     reader = tf.train.load_checkpoint(prefix)
     arrays = {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
     if any(".ATTRIBUTES/" in name for name in arrays):
-        raise InputError(
-            f"{path}: weights of Keras as a TensorFlow checkpoint; {checkpoints.RESAVE}"
-        )
+        raise InputError(f"{path}: weights of Keras as a TensorFlow checkpoint; {_RESAVE}")
     scopes = {name.split("/")[0] for name in arrays}
     backbone = next((n for n, made in BACKBONES.items() if made.scope in scopes), None)
     if backbone is None:
@@ -171,12 +215,10 @@ def _keras_names(path: Path, made: Backbone, found: Mapping[str, Any]) -> dict[s
     if fit < len(kernels) / 2:
         layers = list(dict.fromkeys(name.rpartition("/")[0] for name in found))
         if _NAMELESS in layers:
-            raise InputError(
-                f"{path}: of a Keras before 3.6, names no layers; {checkpoints.RESAVE}"
-            )
+            raise InputError(f"{path}: of a Keras before 3.6, names no layers; {_RESAVE}")
         raise InputError(
             f"{path}: holds no InceptionV3 of keras.applications but the layers "
-            f"{', '.join(layers[:5]) or 'none'} ...; {checkpoints.DOWNLOAD}"
+            f"{', '.join(layers[:5]) or 'none'} ...; {_DOWNLOAD}"
         )
     if others and others[0][0] == len(kernels):
         raise InputError(f"{path}: holds two InceptionV3; save the one that you mean by itself")

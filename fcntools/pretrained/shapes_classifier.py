@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fcnlib import checkpoints
+from fcnlib.augmentation import augment_object, centre_object
 from fcnlib.backbone import Classifier
 from fcnlib.builders import backbone_settings, seed
 from fcnlib.config import Config
+from fcnlib.datasets.image_io import read_image
+from fcnlib.datasets.records import files_in
 from fcnlib.errors import InputError
-from fcnlib.input_pipeline import class_batches, class_files
+from fcnlib.input_pipeline import order, prefetched
+from fcnlib.labels import SHAPES
 from fcnlib.precision import describe
 from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
@@ -103,7 +109,7 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     root = config.path("data_dir")
     classes = shapes.ensure(root, config.shapes).labels.classes
     classifier = build_classifier(config, len(classes))
-    paths, labels, _ = class_files(root / "objects/train")
+    paths, labels = class_files(root / "objects/train")
     settings, seed = config.pretrain, config.train.seed
 
     def batches(first: int, steps: int):
@@ -145,7 +151,7 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
 
 
 def _accuracy(classifier: Classifier, folder: Path, crop: int):
-    paths, labels, _ = class_files(folder)
+    paths, labels = class_files(folder)
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 3])])
     def classify(images):
@@ -159,3 +165,75 @@ def _accuracy(classifier: Classifier, folder: Path, crop: int):
         return float(np.mean(np.concatenate(right)))
 
     return accuracy
+
+
+def class_files(
+    folder: Path, classes: Sequence[str] = SHAPES.classes
+) -> tuple[tuple[Path, ...], np.ndarray]:
+    """List the pictures of single objects, a folder for each class.
+
+    Args:
+        folder: holds CLASS/*.jpg and the like, such as `objects/train` of the shapes.
+        classes: the names the folders may have, by class index.
+
+    Returns:
+        (paths sorted by class and name, labels int32 [N] of 0..len(classes)-1).
+
+    Raises:
+        InputError: the folder is missing, holds another folder, or has no picture of some class.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; generate the shapes first")
+    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."}
+    for name in sorted(found - set(classes)):
+        raise InputError(f"{folder / name}: no class has this name; use {', '.join(classes)}")
+    files = [files_in(folder / name) for name in classes]
+    for name, own in zip(classes, files, strict=True):
+        if not own:
+            raise InputError(f"{folder / name}: no pictures of this class; add some")
+    labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(own) for own in files])
+    return tuple(path for own in files for path in own), labels
+
+
+def class_batches(
+    paths: Sequence[Path],
+    labels: np.ndarray,
+    crop: int,
+    batch_size: int,
+    seed: int = 0,
+    start_step: int = 0,
+    steps: int = 0,
+    training: bool = False,
+) -> tf.data.Dataset:
+    """Return batches of single-object pictures for the classifier.
+
+    Args:
+        paths: the pictures, N.
+        labels: int32 [N], class of each.
+        crop: side of the crops, pixels.
+        batch_size: B; in evaluation the last batch may be smaller.
+        seed: of the run; training only, as start_step and steps.
+        start_step: steps done before.
+        steps: how many batches.
+        training: vary the pictures, in shuffled order without end; else each once, central crop.
+
+    Returns:
+        Dataset of {image float32 [B, crop, crop, 3] in [-1, 1], 0 where padded, label int32 [B],
+        index int32 [B]}.
+    """
+    first = start_step * batch_size if training else 0
+    last = first + steps * batch_size if training else len(paths)
+    indices = order(len(paths), seed, first, last) if training else np.arange(last, dtype=np.int32)
+    read = functools.cache(lambda index: read_image(paths[index]))
+
+    def sample(position, index, label):
+        image = tf.numpy_function(lambda i: read(int(i)), [index], tf.uint8)
+        image = tf.ensure_shape(image, (None, None, 3))
+        cut = (
+            augment_object(image, seed, position, crop) if training else centre_object(image, crop)
+        )
+        return {"image": cut, "label": label, "index": index}
+
+    sequence = (np.arange(first, last), indices, np.asarray(labels, np.int32)[indices])
+    items = tf.data.Dataset.from_tensor_slices(sequence).map(sample, 2)
+    return prefetched(items.batch(batch_size, drop_remainder=training))

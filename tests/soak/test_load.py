@@ -14,7 +14,6 @@ from PIL import Image
 from fcnlib import experiment
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import open_dataset
-from fcnlib.jobs import Job, stages_of
 
 GROWTH = 40 << 20  # bytes: what TensorFlow's allocator wavers by
 SMALLEST = Config().replace(
@@ -58,7 +57,8 @@ def test_steps_take_no_more_memory_and_no_more_files(tiny_shapes, tmp_path, monk
     steps, samples = share(20_000, 150), []
     config = SMALLEST.replace(coarse_steps=steps)
     monkeypatch.setattr(experiment, "train_batches", sampling(experiment.train_batches, samples))
-    job = Job(32, tmp_path / "net", None, stages_of(config, first=True))
+    config = config.replace(chain=[32], initial="")
+    (job,) = experiment.chain(config, tmp_path)
     experiment.train_fcn(config, open_dataset("shapes", tiny_shapes), job)
     assert len(samples) == steps
     check(samples, "training without end", "steps of the smallest network", steps)
