@@ -225,7 +225,7 @@ def records() -> list[dict]:
     """Read generated pairs from their files and from TFRecords."""
     from benchmarks.records import measure
     from fcnlib.config import load_profile
-    from fcntools.data.packing import pack
+    from fcntools.data.tfrecords import pack
 
     with tempfile.TemporaryDirectory() as folder:
         changes = {"data_dir": f"{folder}/data", "train_images": 200, "val_images": 8}

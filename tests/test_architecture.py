@@ -54,6 +54,7 @@ def rank(name: str) -> int | None:
 LATE = {
     "fcntools.cli": None,
     "fcntools.workbook.html_pages": {"jinja2", "matplotlib", "nbconvert"},
+    "fcntools.data.tfrecords": {"fcnlib"},  # TensorFlow writes, no reading needs it
     "fcnlib.runtime.progress": {"IPython"},
 }
 
@@ -66,8 +67,8 @@ LIGHT = (
         "fcntools.analysis.diagnosis",
         "fcntools.analysis.calibration",
     ),
-    *("fcntools.inference.crf", "fcntools.inference.prediction_files", "fcntools.data.data_check"),
-    *("fcntools.data.download", "fcntools.data.unpacking", "fcntools.figures.charts"),
+    *("fcntools.inference.crf", "fcntools.inference.prediction_files", "fcntools.data.check"),
+    *("fcntools.data.download", "fcntools.figures.charts"),
     *("fcntools.workbook.report", "fcntools.workbook.publish", "fcntools.workbook.runner"),
     *("fcntools.cli.doctor", "fcntools.cli.main"),
 )

@@ -113,7 +113,7 @@ def test_a_run_names_each_split_it_reads_and_its_start(data, tmp_path):
 
 
 def test_packed_images_are_those_that_were_packed(data, tmp_path):
-    from fcntools.data.packing import pack
+    from fcntools.data.tfrecords import pack
 
     pack(data, tmp_path / "packed")
     packed = open_dataset("packed", tmp_path / "packed")

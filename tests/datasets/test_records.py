@@ -12,10 +12,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fcnlib.datasets import (
+    FORMATS,
     Dataset,
     Record,
     describe_image,
-    names,
     open_dataset,
     read_image,
     read_mask,
@@ -482,9 +482,9 @@ def test_an_unknown_split_is_refused_naming_those_there(tmp_path):
 
 def test_an_unknown_data_set_is_refused_naming_those_there(tmp_path):
     message = refusal(open_dataset, "cityscapes", tmp_path)
-    assert "'cityscapes'" in message and all(name in message for name in names())
+    assert "'cityscapes'" in message and all(name in message for name in FORMATS)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_folder_of_something_else_is_refused(tmp_path, name):
     assert str(tmp_path) in refusal(open_dataset, name, tmp_path)

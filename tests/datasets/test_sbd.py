@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from fcnlib.datasets import open_dataset, read_mask, read_pair, sbd
+from fcnlib.datasets import open_dataset, read_mask, read_pair, voc
 from fcnlib.errors import InputError
 from fcnlib.labels import VOC
 
@@ -78,7 +78,7 @@ def test_without_voc_there_are_sbds_own_splits(tree):
 
 
 def test_full_lists_must_give_the_known_numbers(tree, monkeypatch):
-    monkeypatch.setattr(sbd, "COUNTS", {"train": 3, "val": 3})
+    monkeypatch.setattr(voc, "SBD_COUNTS", {"train": 3, "val": 3})
     assert open_dataset("sbd", tree).faults == ()  # VOC's list is not the full one
     pascal = [f"x{i}" for i in range(1464)]
     devkit = tree / "VOCdevkit" / "VOC2012"

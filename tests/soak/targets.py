@@ -30,12 +30,12 @@ from released_files import write_v1, write_v2
 
 from fcnlib import builders, checkpoints, config, labels
 from fcnlib.datasets import describe_image, open_dataset, read_image, read_mask
-from fcnlib.datasets.packed import PackedFile
 from fcnlib.datasets.records import pair_by_name
 from fcnlib.errors import InputError
 from fcntools.cli import main, rerun
 from fcntools.cli.options import read_scales
-from fcntools.data.unpacking import unpack
+from fcntools.data.download import unpack
+from fcntools.data.tfrecords import PackedFile
 from fcntools.pretrained import imagenet, shapes_classifier
 from fcntools.workbook import notebooks as notebooks
 from fcntools.workbook import run_cache
@@ -455,9 +455,7 @@ TARGETS = (
         *("notebook", "00_a.ipynb", st.one_of(damaged(notebook), as_json(trees(like=_NB)))),
         notebooks.read_notebook,
     ),
-    Target(
-        *("archive", "a.zip", damaged(archives)), lambda p: unpack(p, p.with_name("new"), 1 << 20)
-    ),
+    Target(*("archive", "a.zip", damaged(archives)), lambda p: unpack(p, p.with_name("new"))),
 )
 
 
