@@ -14,9 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fcnlib.datasets.records import Dataset, Record, pair_by_name, read_names
-from fcnlib.datasets.voc import LISTS, find_devkit, open_voc
+from fcnlib.datasets.voc import LISTS, VOC, find_devkit, open_voc
 from fcnlib.errors import InputError
-from fcnlib.labels import VOC
 
 COUNTS = {"train": 8498, "val": 2857}
 FULL = {  # what the rules above give for the full lists
