@@ -215,7 +215,8 @@ def evaluation() -> list[dict]:
 def interactive() -> list[dict]:
     """Measure what a person waits for, without the 100 megapixels, which take minutes."""
     from benchmarks.interactive import field, slider
-    from fcnlib.labels import SHAPES, VOC
+    from fcnlib.datasets.voc import VOC
+    from fcnlib.labels import SHAPES
 
     rows = [*slider(SHAPES, 129, 129), *slider(VOC, 375, 500), *field()]
     return [row("interactive", r["name"], r["value"], r["unit"]) for r in rows]

@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+import numpy as np
+
 from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
 from fcnlib.precision import float32_variables
 from fcnlib.runtime.compat import slim, tf
@@ -21,6 +23,29 @@ from fcnlib.slim import SlimModule
 
 BATCH_NORM_EPSILON = 1e-3
 BYTES_TO_UNIT = 127.5  # pixels 0..255 are images in [-1, 1], times this, plus this
+
+
+def preprocess(images):
+    """Scale pixels to what a network takes: uint8 0..255 -> float32 in [-1, 1].
+
+    Args:
+        images: any shape, NumPy array or tensor.
+
+    Returns:
+        float32, the same shape and kind.
+    """
+    if tf.is_tensor(images):
+        return tf.cast(images, tf.float32) / BYTES_TO_UNIT - 1.0
+    return np.asarray(images, np.float32) / np.float32(BYTES_TO_UNIT) - 1
+
+
+def unpreprocess(pixels):
+    """Undo `preprocess`: float in [-1, 1] -> uint8 0..255, rounded; values outside are clipped."""
+    if tf.is_tensor(pixels):
+        scaled = tf.round((pixels + 1.0) * BYTES_TO_UNIT)
+        return tf.cast(tf.clip_by_value(scaled, 0.0, 255.0), tf.uint8)
+    scaled = np.round((np.asarray(pixels) + 1) * BYTES_TO_UNIT)
+    return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
 def features(

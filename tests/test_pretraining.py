@@ -9,8 +9,9 @@ from conftest import TINY_SHAPES
 from fcnlib import checkpoints, config
 from fcnlib.builders import load_fcn
 from fcnlib.datasets import read_pair
+from fcnlib.datasets.camvid import CAMVID
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID, SHAPES, VOID
+from fcnlib.labels import SHAPES, VOID
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import read_json
 from fcntools.pretrained.shapes_classifier import load_classifier, pretrain

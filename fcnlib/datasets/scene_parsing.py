@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from fcnlib.datasets.records import Dataset, pair_folders
 from fcnlib.errors import InputError
-from fcnlib.labels import SCENE_PARSING
+from fcnlib.labels import LabelSet, make_labels
 
+
+def _read_table() -> tuple[LabelSet, tuple[str, ...]]:
+    table = Path(__file__).with_name("objectinfo150.tsv").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in table.splitlines() if not line.startswith("#")]
+    palette = np.array([[int(v) for v in row[:3]] for row in rows], np.uint8)
+    names = tuple(row[3] for row in rows)
+    first = [name.split(",")[0] for name in names]
+    labels = make_labels("scene-parsing", first, palette, range(1, 151), void_values=(0,))
+    return labels, names
+
+
+# In its files 0 is "other", which never counts. The names with all synonyms, as objectInfo150.txt
+# has them: "building, edifice"; a class is called by the first.
+SCENE_PARSING, SCENE_PARSING_NAMES = _read_table()
 COUNTS = {"train": 20210, "val": 2000}
 FOLDERS = {"train": "training", "val": "validation"}
 

@@ -15,8 +15,13 @@ from pathlib import Path
 
 from fcnlib.datasets.records import Dataset, Record, files_in, pair_by_name, read_names
 from fcnlib.errors import InputError
-from fcnlib.labels import VOC, LabelSet
+from fcnlib.labels import LabelSet, make_labels, voc_palette
 
+_CLASSES = (
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
+    "motorbike person pottedplant sheep sofa train tvmonitor"
+)
+VOC = make_labels("voc2012", _CLASSES.split(), voc_palette(21))
 COUNTS = {"train": 1464, "val": 1449}
 SBD_COUNTS = {"train": 8498, "val": 2857}
 IMAGES = "JPEGImages"

@@ -8,7 +8,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from fcnlib.labels import CAMVID, SHAPES, VOC
+from fcnlib.datasets.camvid import CAMVID
+from fcnlib.datasets.voc import VOC
+from fcnlib.labels import SHAPES
 from fcnlib.runtime.files import read_json
 from fcntools.workbook.html_pages import heading
 

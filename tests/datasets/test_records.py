@@ -21,9 +21,11 @@ from fcnlib.datasets import (
     read_mask,
     read_pair,
 )
+from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.records import pair_by_name, pair_folders
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID, SHAPES, VOC, VOID, make_labels
+from fcnlib.labels import SHAPES, VOID, make_labels
 
 MASK = np.array([[0, 1, 2, 255], [3, 4, 5, 8]], np.uint8)
 

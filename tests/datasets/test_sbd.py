@@ -6,8 +6,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from fcnlib.datasets import open_dataset, read_mask, read_pair, voc
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import VOC
 
 # Each name says which lists it is in: P pascal, B SBD; t train, v val.
 PASCAL = {"train": ["Pt", "Pt_Bt", "Pt_Bv"], "val": ["Pv", "Pv_Bt", "Pv_Bv", "Pv_old"]}
