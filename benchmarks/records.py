@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import fcntools.synthetic  # noqa: F401  (which adds the generated data sets)
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, open_dataset, read_pair
 from fcnlib.image_store import ImageStore

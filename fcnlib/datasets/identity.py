@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,11 +40,16 @@ def file_digests(files: Sequence[Path], root: Path) -> list[str]:
     kept_in = KEPT / f"{hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:16]}.json"
     kept = read_json(kept_in)
     kept = kept if isinstance(kept, dict) else {}
-    states = {str(file): _state(file) for file in files if isinstance(file, Path)}
-    fresh = [name for name, state in states.items() if kept.get(name, [0])[:-1] != state]
-    now = time.time()
-    with ThreadPoolExecutor() as pool:
-        found = dict(zip(fresh, pool.map(_hash, map(Path, fresh)), strict=True))
+    now, states = time.time(), {}
+    try:
+        for name, path in {str(file): file for file in files if isinstance(file, Path)}.items():
+            seen = path.stat()
+            states[name] = [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
+        fresh = [name for name, state in states.items() if kept.get(name, [0])[:-1] != state]
+        with ThreadPoolExecutor() as pool:
+            found = dict(zip(fresh, pool.map(_hash, fresh), strict=True))
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from None
     settled = {
         name: [*states[name], digest]
         for name, digest in found.items()
@@ -57,22 +62,8 @@ def file_digests(files: Sequence[Path], root: Path) -> list[str]:
     return [found[str(file)] if isinstance(file, Path) else file.sha256 for file in files]
 
 
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _state(path: Path) -> list[int]:
-    with _naming(path):
-        seen = path.stat()
-    return [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
-
-
-def _hash(path: Path) -> str:
-    with _naming(path), path.open("rb") as file:
+def _hash(name: str) -> str:
+    with open(name, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

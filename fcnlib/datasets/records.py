@@ -92,14 +92,12 @@ def read_text(path: Path) -> str:
 
 
 def read_names(list_path: Path, faults: list[str], known: Container[str] = ()) -> list[str]:
-    """Read a list of images, one a line.
+    """Read a list of images.
 
     Args:
-        list_path: the text file; of a line the file name without ending counts, and its folders
-            where `known` has them.
+        list_path: one file name a line, with or without folders and ending.
         faults: what is wrong is added here.
-        known: names that are there. A line may go on after one of these, with a space between; of
-            two such the longer one is meant.
+        known: names that are there; a line means the longest one that it begins with.
 
     Returns:
         The names, sorted, each once.
@@ -140,9 +138,8 @@ def pair_by_name(
         mask_suffixes: endings a mask may have.
 
     Returns:
-        The records sorted by name, those with a fault left out. Their label_path is None when no
-        name of the list has a mask, as in the test list of a benchmark that keeps them; a list
-        called train... or val... must have them.
+        The records without faults, sorted by name. No label_path where no name of the list has a
+        mask, as in the test list of a benchmark; a list called train... or val... must have them.
     """
     image_files, mask_files = _both(images, masks, mask_suffixes)
     names = read_names(list_path, faults, image_files)
@@ -150,13 +147,14 @@ def pair_by_name(
         faults += _second_ones(image_files, names) + _second_ones(mask_files, names, mask_suffixes)
     found = {name: _mask_of(name, image_files, mask_files) for name in names}
     labelled = list_path.stem.startswith(("train", "val")) or any(found.values())
-    hint, records = _Hint(), []
+    records, there = [], {folder: _listing(folder) for folder in (images, masks)}
     for name, mask in found.items():
-        missing = [] if name in image_files else [(images, IMAGE_SUFFIXES)]
-        missing += [(masks, mask_suffixes)] if labelled and mask is None else []
+        missing = [] if name in image_files else [(images, IMAGE_SUFFIXES[0])]
+        missing += [(masks, mask_suffixes[0])] if labelled and mask is None else []
         faults += [
-            f"{folder / name}{suffix}: missing, though {list_path} names it; {hint(folder, name)}"
-            for folder, (suffix, *_) in missing
+            f"{folder / name}{suffix}: missing, though {list_path} names it; "
+            f"{_hint(folder, there[folder], name)}"
+            for folder, suffix in missing
         ]
         if not missing:
             records.append(Record(name, image_files[name][0], mask))
@@ -180,21 +178,23 @@ def pair_folders(images: Path, masks: Path, faults: list[str]) -> tuple[Record, 
         faults += _second_ones(image_files, image_files)
         faults += _second_ones(mask_files, mask_files, MASK_SUFFIXES)
     found = {name: _mask_of(name, image_files, mask_files) for name in sorted(image_files)}
-    used, hint, records = set(found.values()), _Hint(), []
+    used, there, records = set(found.values()), _listing(masks), []
     for name, mask in found.items():
         image = image_files[name][0]
         if image in used:  # as the mask of another image
             continue
         used.add(image)
         if mask is None:
-            faults.append(f"{image}: has no mask in {masks}; {hint(masks, name)}")
+            faults.append(f"{image}: has no mask in {masks}; {_hint(masks, there, name)}")
         else:
             records.append(Record(name, image, mask))
     alone = sorted(first for first, *_ in mask_files.values() if first not in used)
     faults += [f"{p}: has no image in {images}" for p in alone if p.suffix.lower() in MASK_SUFFIXES]
     if not found:
         endings = ", ".join(IMAGE_SUFFIXES)
-        faults.append(f"{images}: no images here ({endings}); {hint(images, '')}")
+        faults.append(
+            f"{images}: no images here ({endings}); {_hint(images, _listing(images), '')}"
+        )
     return tuple(records)
 
 
@@ -243,23 +243,21 @@ def _second_ones(
     ]
 
 
-class _Hint(dict):
-    """Which files of a folder may be meant by a name that is not there; lists each folder once."""
+def _listing(folder: Path) -> list[str]:
+    names = [_plain(p.name) for p in folder.iterdir()] if folder.is_dir() else []
+    return sorted((name for name in names if name[0] != "."), key=str.casefold)
 
-    def __missing__(self, folder: Path) -> list[str]:
-        names = [_plain(p.name) for p in folder.iterdir()] if folder.is_dir() else []
-        self[folder] = sorted((name for name in names if name[0] != "."), key=str.casefold)
-        return self[folder]
 
-    def __call__(self, folder: Path, name: str) -> str:
-        there, start = self[folder], name.casefold()
-        at = bisect.bisect_left(there, start, key=str.casefold)
-        alike = [other for other in there[at : at + 3] if other.casefold().startswith(start)]
-        if name and alike:
-            return f"there is {', '.join(alike)}: give the right one this name and format"
-        if not there:
-            return f"{folder} is {'empty' if folder.is_dir() else 'no folder'}"
+def _hint(folder: Path, there: list[str], name: str) -> str:
+    """Return which files of a folder, its `_listing`, may be meant by a name that is not there."""
+    start = name.casefold()
+    at = bisect.bisect_left(there, start, key=str.casefold)
+    alike = [other for other in there[at : at + 3] if other.casefold().startswith(start)]
+    if name and alike:
+        return f"there is {', '.join(alike)}: give the right one this name and format"
+    if there:
         return f"there is {', '.join(there[:3])}: correct the list or the names"
+    return f"{folder} is {'empty' if folder.is_dir() else 'no folder'}"
 
 
 def _plain(name: str) -> str:

@@ -96,6 +96,12 @@ def test_a_missing_file_is_named(tmp_path):
         assert refusal(call, tmp_path / "no.png") == f"{tmp_path / 'no.png'}: no such file"
 
 
+def test_an_image_may_be_given_as_its_content(save):
+    data = save().read_bytes()
+    np.testing.assert_array_equal(read_image(data), read_image(save()))
+    assert refusal(read_image, data[:50], "mine.png").startswith("mine.png: not a readable image")
+
+
 def test_a_truncated_image_is_refused(tmp_path, rng):
     path = tmp_path / "cut.jpg"
     Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).save(path)
