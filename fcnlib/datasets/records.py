@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".png", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".tga", ".mpo", ".apng"),
 )
-MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy")
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".mat")
 # What tools add to the name of an image for that of its mask, and Cityscapes to that of the image.
 _MASK_MARKS = ("_mask", "_masks", "_gt", "_label", "_labels", "_labelIds", "_gtFine_labelIds")
 _IMAGE_MARK = "_leftImg8bit"
@@ -122,11 +122,7 @@ def read_names(list_path: Path, faults: list[str], known: Container[str] = ()) -
 
 
 def pair_by_name(
-    list_path: Path,
-    images: Path,
-    masks: Path,
-    faults: list[str],
-    mask_suffixes: Sequence[str] = MASK_SUFFIXES,
+    list_path: Path, images: Path, masks: Path, faults: list[str]
 ) -> tuple[Record, ...]:
     """Pair the images and masks that a list file names.
 
@@ -135,22 +131,21 @@ def pair_by_name(
         images: folder of the images, or of folders of them.
         masks: folder of the masks, likewise.
         faults: what is wrong is added here: the list, two files of one name, a missing file.
-        mask_suffixes: endings a mask may have.
 
     Returns:
         The records without faults, sorted by name. No label_path where no name of the list has a
         mask, as in the test list of a benchmark; a list called train... or val... must have them.
     """
-    image_files, mask_files = _both(images, masks, mask_suffixes)
+    image_files, mask_files = _both(images, masks)
     names = read_names(list_path, faults, image_files)
     if images != masks:  # where an image may share its name with its mask
-        faults += _second_ones(image_files, names) + _second_ones(mask_files, names, mask_suffixes)
+        faults += _second_ones(image_files, names) + _second_ones(mask_files, names, MASK_SUFFIXES)
     found = {name: _mask_of(name, image_files, mask_files) for name in names}
     labelled = list_path.stem.startswith(("train", "val")) or any(found.values())
     records, there = [], {folder: _listing(folder) for folder in (images, masks)}
     for name, mask in found.items():
         missing = [] if name in image_files else [(images, IMAGE_SUFFIXES[0])]
-        missing += [(masks, mask_suffixes[0])] if labelled and mask is None else []
+        missing += [(masks, MASK_SUFFIXES[0])] if labelled and mask is None else []
         faults += [
             f"{folder / name}{suffix}: missing, though {list_path} names it; "
             f"{_hint(folder, there[folder], name)}"
@@ -173,7 +168,7 @@ def pair_folders(images: Path, masks: Path, faults: list[str]) -> tuple[Record, 
     Returns:
         The records sorted by name.
     """
-    image_files, mask_files = _both(images, masks, MASK_SUFFIXES)
+    image_files, mask_files = _both(images, masks)
     if images != masks:
         faults += _second_ones(image_files, image_files)
         faults += _second_ones(mask_files, mask_files, MASK_SUFFIXES)
@@ -198,9 +193,9 @@ def pair_folders(images: Path, masks: Path, faults: list[str]) -> tuple[Record, 
     return tuple(records)
 
 
-def _both(images: Path, masks: Path, mask_suffixes: Sequence[str]) -> tuple[Files, Files]:
+def _both(images: Path, masks: Path) -> tuple[Files, Files]:
     # A mask of another ending is found, so that its reader says what is wrong with that.
-    return _by_name(images, IMAGE_SUFFIXES), _by_name(masks, (*mask_suffixes, *IMAGE_SUFFIXES))
+    return _by_name(images, IMAGE_SUFFIXES), _by_name(masks, (*MASK_SUFFIXES, *IMAGE_SUFFIXES))
 
 
 def _by_name(folder: Path, suffixes: Sequence[str]) -> Files:
@@ -262,6 +257,8 @@ def _hint(folder: Path, there: list[str], name: str) -> str:
 
 def _plain(name: str) -> str:
     """Return a name as it is compared: accents composed, without invisible characters."""
+    if name.isascii():
+        return name
     composed = unicodedata.normalize("NFC", name)
     return "".join(c for c in composed if unicodedata.category(c) != "Cf")
 
@@ -273,7 +270,7 @@ def _named(line: str, known: Container[str]) -> str:
     for end in sorted(ends, reverse=True):
         *folders, file = re.split(r"[/\\]", line[:end])
         suffix = Path(file).suffix
-        if suffix.lower() in (*IMAGE_SUFFIXES, *MASK_SUFFIXES, ".mat"):
+        if suffix.lower() in (*IMAGE_SUFFIXES, *MASK_SUFFIXES):
             file = file.removesuffix(suffix)
         parts = [*folders[-_DEPTH:], file]
         names += ["_".join(parts[at:]) for at in range(len(parts))]

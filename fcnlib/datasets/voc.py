@@ -87,7 +87,7 @@ def open_sbd(root: Path) -> Dataset:
         raise InputError(f"{root}: no SBD here (it has no dataset/cls); see data/README.md")
     faults: list[str] = []
     splits = {
-        split: pair_by_name(found / f"{split}.txt", found / "img", found / "cls", faults, (".mat",))
+        split: pair_by_name(found / f"{split}.txt", found / "img", found / "cls", faults)
         for split in SBD_COUNTS
     }
     beside = (root, root.parent, root.parent.parent)
