@@ -69,8 +69,12 @@ def open_folder(root: Path) -> Dataset:
 def _read(path: Path) -> dict[str, Any]:
     text = read_text(path)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise ValueError("holds *aliases; write it out")  # one can stand for a billion words
+        depth = 0
+        for event in yaml.parse(text):  # an alias can stand for a billion words
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > 8 or isinstance(event, yaml.AliasEvent):
+                raise ValueError("nested too deeply, or with *aliases; write it out")
         about = yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"not readable: {error}") from None

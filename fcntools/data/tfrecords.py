@@ -178,8 +178,11 @@ def _serialized(pair: Record, one: Path) -> tuple[bytes, dict[str, Any]]:
         for key, value in values.items()
     }
     example = tf.train.Example(features=tf.train.Features(feature=feature))
-    with tf.io.TFRecordWriter(str(one), "GZIP") as writer:  # one file a record: one GZIP member
-        writer.write(example.SerializeToString(deterministic=True))
+    try:
+        with tf.io.TFRecordWriter(str(one), "GZIP") as writer:  # a file a record: one GZIP member
+            writer.write(example.SerializeToString(deterministic=True))
+    except tf.errors.OpError as error:  # such as a full disk
+        raise OSError(0, error.message) from None
     record = one.read_bytes()
     one.unlink()
     whole = gzip.decompress(record)
