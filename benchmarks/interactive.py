@@ -20,7 +20,8 @@ from fcnlib import checkpoints
 from fcnlib.builders import build_fcn
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record
-from fcnlib.labels import SHAPES, VOC, LabelSet
+from fcnlib.datasets.voc import VOC
+from fcnlib.labels import SHAPES, LabelSet
 from fcnlib.runtime import files, run_record
 from fcnlib.training import CHECKPOINT
 from fcntools.inference.crf import refine

@@ -214,7 +214,8 @@ def evaluation() -> list[dict]:
 def interactive() -> list[dict]:
     """Measure what a person waits for, without the 100 megapixels, which take minutes."""
     from benchmarks.interactive import field, slider
-    from fcnlib.labels import SHAPES, VOC
+    from fcnlib.datasets.voc import VOC
+    from fcnlib.labels import SHAPES
 
     rows = [*slider(SHAPES, 129, 129), *slider(VOC, 375, 500), *field()]
     return [row("interactive", r["name"], r["value"], r["unit"]) for r in rows]
@@ -224,7 +225,7 @@ def records() -> list[dict]:
     """Read generated pairs from their files and from TFRecords."""
     from benchmarks.records import measure
     from fcnlib.config import load_profile
-    from fcntools.data.packing import pack
+    from fcntools.data.tfrecords import pack
 
     with tempfile.TemporaryDirectory() as folder:
         changes = {"data_dir": f"{folder}/data", "train_images": 200, "val_images": 8}

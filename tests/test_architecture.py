@@ -53,6 +53,7 @@ def rank(name: str) -> int | None:
 # takes seconds of loading, IPython is there in a notebook.
 LATE = {
     "fcntools.cli": None,
+    "fcntools.data.tfrecords": {"fcnlib"},  # TensorFlow writes, no reading needs it
     "fcnlib.runtime.progress": {"IPython"},
 }
 
@@ -65,8 +66,8 @@ LIGHT = (
         "fcntools.analysis.diagnosis",
         "fcntools.analysis.calibration",
     ),
-    *("fcntools.inference.crf", "fcntools.inference.prediction_files", "fcntools.data.data_check"),
-    *("fcntools.data.download", "fcntools.data.unpacking", "fcntools.figures.charts"),
+    *("fcntools.inference.crf", "fcntools.inference.prediction_files", "fcntools.data.check"),
+    *("fcntools.data.download", "fcntools.figures.charts"),
     *("fcntools.workbook.report", "fcntools.workbook.runner"),
     *("fcntools.cli.doctor", "fcntools.cli.main"),
 )

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,10 +18,11 @@ from http_server import serve
 from PIL import Image
 
 from fcnlib.config import ROOT
+from fcnlib.datasets import FORMATS
 from fcnlib.errors import InputError
 from fcntools.cli import main
-from fcntools.data import archives
-from fcntools.data.archives import Archive
+from fcntools.data import download
+from fcntools.data.download import Archive
 
 
 def png(array):
@@ -52,14 +52,18 @@ def mirror(archive):
         yield server
 
 
+def set_counts(monkeypatch, name, counts):
+    monkeypatch.setitem(FORMATS, name, dataclasses.replace(FORMATS[name], counts=counts))
+
+
 @pytest.fixture
 def known(archive, mirror, monkeypatch):
     """The table of archives with this one as CamVid, from a server on this machine."""
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    counts = dict.fromkeys(("train", "val", "test"), 1)
+    set_counts(monkeypatch, "camvid", dict.fromkeys(("train", "val", "test"), 1))
     urls = (f"{mirror.url}/camvid.zip",)
-    entry = Archive(urls, f"sha256:{sha256}", "repo/CamVid", "CamVid", counts, 10**6)
-    monkeypatch.setitem(archives.ARCHIVES, "camvid", entry)
+    entry = Archive(urls, f"sha256:{sha256}", "repo/CamVid", "CamVid")
+    monkeypatch.setitem(download.ARCHIVES, "camvid", entry)
     return entry
 
 
@@ -93,9 +97,7 @@ def test_another_archive_is_refused(known, archive, tmp_path):
 
 
 def test_a_set_with_images_missing_is_refused(known, tmp_path, monkeypatch):
-    fewer = archives.ARCHIVES["camvid"].counts | {"test": 2}
-    entry = dataclasses.replace(known, counts=fewer)
-    monkeypatch.setitem(archives.ARCHIVES, "camvid", entry)
+    set_counts(monkeypatch, "camvid", {"train": 1, "val": 1, "test": 2})
     for _ in range(2):  # the second time it is there already
         said = get(tmp_path / "to").output
         assert "test has 1 images, 2 belong to it; delete the folder and get" in said
@@ -103,23 +105,23 @@ def test_a_set_with_images_missing_is_refused(known, tmp_path, monkeypatch):
 
 def test_an_unknown_name_lists_those_there(tmp_path):
     with pytest.raises(InputError, match="no download for 'coco'; there are: voc2012, sbd"):
-        archives.obtain("coco", tmp_path)
+        download.obtain("coco", tmp_path)
 
 
 def test_the_table_is_complete():
-    assert set(archives.ARCHIVES) == {"voc2012", "sbd", "scene-parsing", "camvid"}
-    for name, entry in archives.ARCHIVES.items():
+    assert set(download.ARCHIVES) == {"voc2012", "sbd", "scene-parsing", "camvid"}
+    for name, entry in download.ARCHIVES.items():
         assert all(url.startswith(("http://", "https://")) for url in entry.urls)
         kind, _, digest = entry.checksum.partition(":")
         assert (kind, len(digest)) == ("md5", 32) or (name, kind) == ("camvid", "zip")
-        assert kind == "md5" or entry.counts, "something must tell a whole set from a part"
+        assert kind == "md5" or FORMATS[name].counts, "something tells a whole set from a part"
 
 
 @pytest.fixture
 def unsigned(known, monkeypatch):
     """The same without a published checksum, as CamVid is."""
-    entry = dataclasses.replace(known, checksum="zip")
-    monkeypatch.setitem(archives.ARCHIVES, "camvid", entry)
+    entry = known._replace(checksum="zip")
+    monkeypatch.setitem(download.ARCHIVES, "camvid", entry)
 
 
 @pytest.mark.parametrize(
@@ -167,17 +169,6 @@ def test_a_page_instead_of_the_rest_leaves_what_has_come(unsigned, mirror, archi
     assert get(tmp_path / "to").exit_code == 0 and mirror.asked[-1] == "bytes=1000-"
 
 
-def test_a_server_that_says_no_length_gets_a_bar_and_needs_space(unsigned, mirror, tmp_path, capfd):
-    mirror.faults = ["no length"]
-    assert "camvid.download: " in get(tmp_path / "to").stderr
-    shutil.rmtree(tmp_path / "to")
-    mirror.faults = ["no length"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**5))
-        run = get(tmp_path / "to")
-    assert "0 MB are free, 1 MB more are needed" in run.output
-
-
 def test_a_file_of_the_users_own_is_left_alone(known, archive, tmp_path):
     mine = tmp_path / "to" / "camvid.zip"
     mine.parent.mkdir()
@@ -196,11 +187,12 @@ def test_voc_2012_comes_beside_another_year(tmp_path, monkeypatch):
             entry.size = len(data)
             packed.addfile(entry, io.BytesIO(data))
     digest = hashlib.md5((tmp_path / "voc.tar").read_bytes()).hexdigest()
-    known = archives.ARCHIVES["voc2012"]
-    entry = dataclasses.replace(known, checksum=f"md5:{digest}", counts={"train": 1})
-    monkeypatch.setitem(archives.ARCHIVES, "voc2012", entry)
+    known = download.ARCHIVES["voc2012"]
+    set_counts(monkeypatch, "voc2012", {"train": 1})
+    entry = known._replace(checksum=f"md5:{digest}")
+    monkeypatch.setitem(download.ARCHIVES, "voc2012", entry)
     (tmp_path / "VOCdevkit" / "VOC2011").mkdir(parents=True)
-    dataset = archives.obtain("voc2012", tmp_path, tmp_path / "voc.tar")
+    dataset = download.obtain("voc2012", tmp_path, tmp_path / "voc.tar")
     assert dataset.root == tmp_path / "VOCdevkit" / "VOC2012" and dataset.counts() == {"train": 1}
     assert sorted(p.name for p in dataset.root.parent.iterdir()) == ["VOC2011", "VOC2012"]
 
@@ -209,29 +201,26 @@ def test_voc_2012_comes_beside_another_year(tmp_path, monkeypatch):
 MOMENTS = {
     "in mid-download": "progress.Silent.update = die",
     "before the archive is whole": "os.replace = die",
-    "before unpacking": "archives.unpack = die",
-    "between two files": "unpacking.open = lambda *a: die() if 'val' in str(a[0]) else open(*a)",
-    "in the middle of a file": "unpacking.open = lambda *a: Half(open(*a))",
+    "before unpacking": "download.unpack = die",
+    "between two files": "ZipFile._extract_member = second(ZipFile._extract_member)",
+    "in the middle of a file": "shutil.copyfileobj = die",
     "before the folder is whole": "os.rename = die",
     "before the archive is deleted": "Path.unlink = die",
 }
 CHILD = """
-import os, signal, sys
+import dataclasses, os, shutil, signal, sys
+from zipfile import ZipFile
 from pathlib import Path
-from fcnlib.runtime import progress; from fcntools.data import archives, download, unpacking
+from fcnlib.datasets import FORMATS; from fcnlib.runtime import progress
+from fcntools.data import download
 class Silent(progress._Silent): pass
 progress.Silent, progress.bar = Silent, lambda *a, **k: Silent()
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
-class Half:
-    def __init__(self, file): self.file = file
-    def __enter__(self): return self
-    def __exit__(self, *_): pass
-    def write(self, data): self.file.write(data[: len(data) // 2]), self.file.flush(), die()
+def second(call, seen=[]): return lambda *a: die() if seen else seen.append(1) or call(*a)
 {}
-archives.ARCHIVES["camvid"] = archives.Archive(
-    (sys.argv[1],), sys.argv[2], "repo/CamVid", "CamVid", {{}}
-)
-archives.obtain("camvid", Path(sys.argv[3]))
+FORMATS["camvid"] = dataclasses.replace(FORMATS["camvid"], counts={{}})
+download.ARCHIVES["camvid"] = download.Archive((sys.argv[1],), sys.argv[2], "repo/CamVid", "CamVid")
+download.obtain("camvid", Path(sys.argv[3]))
 """
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fcnlib.backbone import Classifier, features
+from fcnlib.backbone import Classifier, features, preprocess, unpreprocess
 from fcnlib.blocks import INCEPTION_V3
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import SlimModule, is_backbone
@@ -153,3 +153,13 @@ def test_another_thread_is_refused():
     classifier(images)
     with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="thread"):
         pool.submit(classifier, images).result()
+
+
+@pytest.mark.parametrize("kind", [np.asarray, tf.constant])
+def test_pixels_come_back_from_preprocess(kind):
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    scaled = preprocess(kind(pixels))
+    assert np.asarray(scaled).dtype == np.float32
+    np.testing.assert_array_equal(scaled, np.float32(pixels) / np.float32(127.5) - np.float32(1))
+    np.testing.assert_array_equal(unpreprocess(scaled), pixels)
+    np.testing.assert_array_equal(unpreprocess(kind(np.float32([-2, 2]))), [0, 255])

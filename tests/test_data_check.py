@@ -17,7 +17,7 @@ from fcnlib.datasets import open_dataset, read_image, read_pair
 from fcnlib.errors import InputError
 from fcnlib.input_pipeline import ImageStore, train_batches
 from fcntools.cli import main
-from fcntools.data import data_check
+from fcntools.data.check import check_dataset
 
 NAMES = ("a", "b", "c")  # the broken file is the second
 YAML = "classes: [soil, leaf, stem]\nsplits: [train]\n"
@@ -448,11 +448,11 @@ def test_the_reading_of_a_large_split_shows_how_far_it_is(tree, monkeypatch, cap
 
 
 def test_the_report_counts_what_the_files_hold(tree):
-    report = data_check.check(open_dataset("folder", tree))
+    report = check_dataset(open_dataset("folder", tree))
     masks = np.stack([mask_of(name) for name in NAMES])
     np.testing.assert_array_equal(report.pixels, np.bincount(masks.ravel(), minlength=256))
     assert report.images[1] == sum((mask == 1).any() for mask in masks)
-    assert report.sizes == {(HEIGHT, WIDTH): 3} and report.faults == ()
+    assert report.sizes == {(HEIGHT, WIDTH): 3} and report.faults == []
     text = "\n".join(report.lines())
     assert "train 3" in text and f"{(masks == 2).sum():,}" in text and "void" in text
 

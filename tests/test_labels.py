@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcnlib.labels import CAMVID, SHAPES, VOC, VOID, voc_palette
+from fcnlib.datasets.camvid import CAMVID
+from fcnlib.datasets.voc import VOC
+from fcnlib.labels import SHAPES, VOID, voc_palette
 from fcntools.synthetic import shape_forms
 
 ALL = pytest.mark.parametrize("labels", [VOC, CAMVID, SHAPES], ids=lambda labels: labels.name)

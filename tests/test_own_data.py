@@ -10,7 +10,7 @@ from model_maker import write_network
 from PIL import Image
 
 from fcnlib import metrics
-from fcnlib.labels import VOC
+from fcnlib.datasets.voc import VOC
 from fcntools.cli import main
 
 YAML = """name: garden

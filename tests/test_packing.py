@@ -3,7 +3,6 @@
 import csv
 import importlib.util
 import json
-import re
 import tracemalloc
 from pathlib import Path
 
@@ -17,15 +16,15 @@ from fcnlib.errors import InputError
 from fcnlib.input_pipeline import ImageStore, train_batches
 from fcnlib.runtime.compat import tf
 from fcntools.cli import main
-from fcntools.data import data_check
-from fcntools.data.packing import pack
+from fcntools.data.check import check_dataset
+from fcntools.data.tfrecords import pack
 
 
 @pytest.fixture(scope="module")
 def both(tiny_shapes, tmp_path_factory):
     """The same data set in files and, in shards of five pairs, in records."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fcntools.data.packing.SHARD", 5)
+        patch.setattr("fcntools.data.tfrecords.SHARD", 5)
         files = open_dataset("shapes", tiny_shapes)
         return files, pack(files, tmp_path_factory.mktemp("packed") / "shapes", ("train", "val"))
 
@@ -77,7 +76,7 @@ def test_overlapping_splits_store_a_pair_once_and_hide_no_leak(tiny_shapes, tmp_
     (shard,) = packed.root.glob("*.gz")
     images = [r.image_path.read_bytes() for r in (*train, *val)]
     assert shard.stat().st_size < 1.3 * sum(map(len, images)), "17 pairs, not 36"
-    report = data_check.check(packed)
+    report = check_dataset(packed)
     leaks = [fault for fault in report.faults if "is in train and in val" in fault]
     assert {leak.split(":")[1].strip() for leak in leaks} == {
         f"image/{train[i].image_path.name}" for i in (0, 3)
@@ -139,13 +138,11 @@ def test_a_faulty_pair_is_not_packed(tiny_shapes, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["bad.png"]
 
 
-def test_the_command_packs_and_says_what_it_gains(tiny_shapes, tmp_path):
+def test_the_command_packs(tiny_shapes, tmp_path):
     words = ["data", "pack", str(tiny_shapes), "--format", "shapes", "--to", str(tmp_path / "p")]
     run = CliRunner().invoke(main.main, [*words, "--split", "val"])
     assert run.exit_code == 0, run.output
-    assert "5 val" in run.output and re.search(
-        r"\d+ pairs/s from files, \d+ pairs/s from records, ratio \d", run.output
-    )
+    assert "5 val" in run.output
     again = CliRunner().invoke(main.main, words)
     assert again.exit_code == 2 and "is there already" in again.output
 

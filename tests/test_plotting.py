@@ -11,8 +11,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from fcnlib.blocks import INCEPTION_V3
+from fcnlib.datasets.camvid import CAMVID
 from fcnlib.geometry import fields
-from fcnlib.labels import CAMVID, SHAPES, VOID
+from fcnlib.labels import SHAPES, VOID
 from fcntools.figures import charts
 from fcntools.figures.style import DPI, title_height
 

@@ -14,8 +14,11 @@ from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from fcnlib.datasets import read_image, read_mask
+from fcnlib.datasets.camvid import CAMVID
+from fcnlib.datasets.scene_parsing import SCENE_PARSING
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID, SCENE_PARSING, SHAPES, VOC, make_labels
+from fcnlib.labels import SHAPES, make_labels
 from fcnlib.runtime.files import read_json
 from fcntools.inference import prediction_files as files
 

@@ -11,9 +11,10 @@ from test_input_pipeline import assert_same, differ
 from fcnlib import augmentation, checkpoints, config
 from fcnlib.builders import load_fcn
 from fcnlib.datasets import read_pair
+from fcnlib.datasets.camvid import CAMVID
 from fcnlib.errors import InputError
 from fcnlib.input_pipeline import order
-from fcnlib.labels import CAMVID, SHAPES, VOID
+from fcnlib.labels import SHAPES, VOID
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import read_json
 from fcntools.pretrained.shapes_classifier import (

@@ -5,8 +5,11 @@ import pytest
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
+from fcnlib.datasets.camvid import CAMVID
+from fcnlib.datasets.scene_parsing import SCENE_PARSING
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID, SCENE_PARSING, SHAPES, VOC
+from fcnlib.labels import SHAPES
 from fcntools.analysis import protocols
 from fcntools.analysis.boundaries import boundary_f1
 

@@ -11,8 +11,9 @@ from test_own_data import write_devkit
 
 from fcnlib.builders import load_fcn
 from fcnlib.config import Config
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import VOC, make_labels, voc_palette
+from fcnlib.labels import make_labels, voc_palette
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked, write_json
 from fcntools.analysis import scoring

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from fcnlib.errors import InputError
-from fcntools.data.unpacking import unpack
+from fcntools.data.download import unpack
 
 FILES = {"a.txt": b"1", "deep/er/b.bin": bytes(range(256)) * 40, "deep/empty": b""}
 
@@ -50,62 +50,54 @@ def write(tmp_path, form, entries):
 @pytest.mark.parametrize("form", ["zip", "w", "w:gz", "w:bz2", "w:xz"])
 def test_an_archive_of_either_kind_is_unpacked(tmp_path, form):
     archive = write(tmp_path, form, FILES.items())
-    folder = unpack(archive, tmp_path / "new" / "out", 10**6)
+    folder = unpack(archive, tmp_path / "new" / "out")
     assert found(folder) == FILES
     assert [p.name for p in folder.parent.iterdir()] == ["out"]
     assert not (folder / "a.txt").stat().st_mode & 0o7000  # no set-uid from outside
     with pytest.raises(InputError, match="exists already"):
-        unpack(archive, folder, 10**6)
+        unpack(archive, folder)
 
 
 def test_folders_in_the_archive_are_no_obstacle(tmp_path):
     archive = tar(tmp_path / "a", [("./", (tarfile.DIRTYPE, "")), ("./x/y", b"2")])
-    assert found(unpack(archive, tmp_path / "out", 10**6)) == {"x/y": b"2"}
+    assert found(unpack(archive, tmp_path / "out")) == {"x/y": b"2"}
     with zipfile.ZipFile(tmp_path / "z", "w") as z:
         z.mkdir("x")
         z.writestr("x/y", b"3")
-    assert found(unpack(tmp_path / "z", tmp_path / "zout", 10**6)) == {"x/y": b"3"}
+    assert found(unpack(tmp_path / "z", tmp_path / "zout")) == {"x/y": b"3"}
 
 
-def refuse(archive, tmp_path, words, limit=10**6):
+def refuse(archive, tmp_path, words):
     outside = sorted(p.name for p in tmp_path.iterdir())
     with pytest.raises(InputError, match=words) as caught:
-        unpack(archive, tmp_path / "out", limit)
+        unpack(archive, tmp_path / "out")
     assert "\n" not in str(caught.value) and str(archive) in str(caught.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == outside  # nothing new, inside or outside
 
 
 @pytest.mark.parametrize("form", ["zip", "w:gz"])
-@pytest.mark.parametrize("name", ["../evil", "x/../../evil", "/evil", "..\\evil"])
+@pytest.mark.parametrize("name", ["../evil", "x/../../evil"])
 def test_a_path_out_of_the_folder_is_refused(tmp_path, form, name):
-    refuse(write(tmp_path, form, [("good", b"1"), (name, b"2")]), tmp_path, "elsewhere")
+    refuse(write(tmp_path, form, [("good", b"1"), (name, b"2")]), tmp_path, "outside")
 
 
 @pytest.mark.parametrize(
-    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE]
+    ("kind", "said"),
+    [
+        (tarfile.SYMTYPE, "outside"),
+        (tarfile.LNKTYPE, "outside"),
+        (tarfile.FIFOTYPE, "special file"),
+        (tarfile.CHRTYPE, "special file"),
+    ],
 )
-def test_links_and_devices_are_refused(tmp_path, kind):
-    entries = [("good", b"1"), ("bad", (kind, "good"))]
-    refuse(tar(tmp_path / "a", entries), tmp_path, "'bad' is a link or a device")
+def test_links_out_and_devices_are_refused(tmp_path, kind, said):
+    entries = [("good", b"1"), ("bad", (kind, "../../good"))]
+    refuse(tar(tmp_path / "a", entries), tmp_path, said)
 
 
-def test_a_link_in_a_zip_is_refused(tmp_path):
+def test_a_link_in_a_zip_is_no_link(tmp_path):
     archive = zipped(tmp_path / "a", [("bad", b"/etc/passwd")], stat.S_IFLNK | 0o777)
-    refuse(archive, tmp_path, "'bad' is a link or a device")
-
-
-@pytest.mark.parametrize("form", ["zip", "w:gz"])
-def test_a_bomb_is_stopped_at_the_limit(tmp_path, form):
-    archive = write(tmp_path, form, [("zeros", bytes(3 * 10**6))])
-    assert archive.stat().st_size < 20_000
-    refuse(archive, tmp_path, "more than it should")
-    refuse(write(tmp_path, form, [(f"{n}", b"") for n in range(300)]), tmp_path, "more", 10**5)
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("form", ["zip", "w:gz"])
-def test_a_name_twice_is_refused(tmp_path, form):
-    refuse(write(tmp_path, form, [("x", b"1"), ("x", b"2")]), tmp_path, "cannot be unpacked")
+    assert not (unpack(archive, tmp_path / "out") / "bad").is_symlink()
 
 
 @pytest.mark.parametrize("form", ["zip", "w:gz", "w:xz"])
@@ -124,21 +116,15 @@ def test_no_archive_at_all(tmp_path):
     (tmp_path / "a").write_bytes(b"<html>404</html>")
     refuse(tmp_path / "a", tmp_path, "cannot be unpacked")
     with pytest.raises(InputError, match="No such file"):
-        unpack(tmp_path / "nothing", tmp_path / "out", 1)
+        unpack(tmp_path / "nothing", tmp_path / "out")
 
 
 def test_one_folder_of_an_archive(tmp_path):
     archive = write(tmp_path, "zip", FILES.items())
-    assert found(unpack(archive, tmp_path / "out", 10**6, "deep")) == {
+    assert found(unpack(archive, tmp_path / "out", "deep")) == {
         "er/b.bin": FILES["deep/er/b.bin"],
         "empty": b"",
     }
     with pytest.raises(InputError, match="no folder other"):
-        unpack(archive, tmp_path / "none", 10**6, "other")
+        unpack(archive, tmp_path / "none", "other")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "out"]
-
-
-def test_a_full_disk_is_told_before(tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("U", (), {"free": 10})())
-    with pytest.raises(InputError, match="make room"):
-        unpack(write(tmp_path, "w", FILES.items()), tmp_path / "out", 10**6)

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from fcnlib.datasets.records import Dataset, Record, pair_by_name
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID
+from fcnlib.labels import make_labels
 
+_COLOURS = {
+    "Sky": (128, 128, 128),
+    "Building": (128, 0, 0),
+    "Pole": (192, 192, 128),
+    "Road": (128, 64, 128),
+    "Pavement": (60, 40, 222),
+    "Tree": (128, 128, 0),
+    "SignSymbol": (192, 128, 128),
+    "Fence": (64, 64, 128),
+    "Car": (64, 0, 128),
+    "Pedestrian": (64, 64, 0),
+    "Bicyclist": (0, 128, 192),
+}
+_PALETTE = np.array(list(_COLOURS.values()), np.uint8)
+CAMVID = make_labels("camvid", tuple(_COLOURS), _PALETTE, void_values=(11,))
 _STREET = "0006R0_"  # how the names of one of the three drives in "train" begin
 COUNTS = {"train": 367, "val": 101, "test": 233}
 # Folders of images and of masks: sorted into two trees, or as the tutorial's archive has them.

@@ -1,8 +1,6 @@
-"""Which data a run reads, as digests of what its files hold, whatever they are called.
+"""Which data a run reads, as digests of the content of its files, whatever their names.
 
-A digest of a file is kept with the file's size and times, so that an unchanged data set is hashed
-once and then costs a look at each file. Every question "are these still the data that this network
-was trained or scored on?" is answered here.
+A digest is kept with the file's size and times, so an unchanged data set is hashed once.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fcnlib.config import ROOT, Config
-from fcnlib.datasets.records import Dataset, File, Record
+from fcnlib.datasets.records import Dataset, Record
 from fcnlib.errors import InputError
 from fcnlib.runtime.files import read_json, write_text
 
@@ -26,11 +24,11 @@ KEPT = ROOT / "results" / "runs" / ".digests"
 _SETTLED = 2.0  # seconds since its last change
 
 
-def file_digests(files: Sequence[File], root: Path) -> list[str]:
-    """Digest what files hold.
+def file_digests(files: Sequence[Path], root: Path) -> list[str]:
+    """Digest the content of files.
 
     Args:
-        files: paths, or files packed with others, which know their digest.
+        files: paths, or packed files, which know their digest.
         root: the folder of the data set; its digests are kept together.
 
     Returns:
@@ -39,54 +37,38 @@ def file_digests(files: Sequence[File], root: Path) -> list[str]:
     Raises:
         InputError: a file cannot be read.
     """
-    paths = {str(file): Path(file) for file in files if isinstance(file, Path)}
     kept_in = KEPT / f"{hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:16]}.json"
-    kept = read_json(kept_in) if paths else None
+    kept = read_json(kept_in)
     kept = kept if isinstance(kept, dict) else {}
-    now, found, fresh = time.time(), {}, {}
-    for name, path in paths.items():
-        try:
+    now, states = time.time(), {}
+    try:
+        for name, path in {str(file): file for file in files if isinstance(file, Path)}.items():
             seen = path.stat()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-        state = [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
-        entry = kept.get(name)
-        if isinstance(entry, list) and entry[:-1] == state:
-            found[name] = entry[-1]
-        else:
-            fresh[name] = state
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found.update(zip(fresh, pool.map(_hash, map(paths.get, fresh)), strict=True))
+            states[name] = [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
+        fresh = [name for name, state in states.items() if kept.get(name, [0])[:-1] != state]
+        with ThreadPoolExecutor() as pool:
+            found = dict(zip(fresh, pool.map(_hash, fresh), strict=True))
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from None
     settled = {
-        name: [*state, found[name]]
-        for name, state in fresh.items()
-        if now - max(state[1:]) / 1e9 > _SETTLED
+        name: [*states[name], digest]
+        for name, digest in found.items()
+        if now - max(states[name][1:]) / 1e9 > _SETTLED
     }
     if settled:
-        entries = {name: entry for name, entry in kept.items() if os.path.exists(name)} | settled
         with contextlib.suppress(InputError):  # a place that cannot be written costs time, no more
-            write_text(kept_in, json.dumps(entries))
+            write_text(kept_in, json.dumps(kept | settled))
+    found |= {name: kept[name][-1] for name in states if name not in found}
     return [found[str(file)] if isinstance(file, Path) else file.sha256 for file in files]
 
 
-def _hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+def _hash(name: str) -> str:
+    with open(name, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def split_digest(dataset: Dataset, records: Iterable[Record]) -> str:
-    """Digest all that reading records gives: images, masks, their order and the label set.
-
-    Args:
-        dataset: gives the label set.
-        records: of one of its splits.
-
-    Returns:
-        16 hex digits.
-    """
+    """Return 16 hex digits of images, masks, their order and the label set."""
     files = [file for record in records for file in (record.image_path, record.label_path) if file]
     labels = json.dumps(dataset.labels.to_dict(), sort_keys=True)
     text = "\n".join([labels, *file_digests(files, dataset.root)])
@@ -94,22 +76,22 @@ def split_digest(dataset: Dataset, records: Iterable[Record]) -> str:
 
 
 def run_digests(config: Config, dataset: Dataset) -> dict[str, str]:
-    """Digest what a run reads: the splits in use, and what its training starts from.
+    """Digest what a run reads: the splits in use, and the checkpoint its training starts from.
 
     Args:
-        config: names the splits, their limits and the start.
+        config: names the splits, their limits and the checkpoint.
         dataset: opened.
 
     Returns:
         {"train": 16 hex digits, "val, first 48": ..., "initial": ...}.
     """
-    data, found = config.data, {}
-    for split, limit in (
+    data = config.data
+    used = (
         (data.train_split, data.train_limit),
         (data.val_split, data.val_limit),
         (data.eval_split, data.eval_limit),
-    ):
-        found[split_name(split, limit)] = split_digest(dataset, dataset.records(split, limit))
+    )
+    found = {split_name(*part): split_digest(dataset, dataset.records(*part)) for part in used}
     start = config.path("initial")
     if config.network.initial and start.is_file():
         found["initial"] = file_digests([start], start.parent)[0][:16]
@@ -122,19 +104,11 @@ def split_name(split: str, limit: int) -> str:
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Name what is not as it was.
-
-    Args:
-        before: from `run_digests`, once.
-        now: from `run_digests`.
-
-    Returns:
-        Such as ["train"]; what only one of them names is not compared.
-    """
+    """Return the keys in which two `run_digests` differ; a key of only one is not compared."""
     return [key for key in before if now.get(key, before[key]) != before[key]]
 
 
 def by_content(dataset: Dataset, records: Sequence[Record]) -> dict[str, Record]:
-    """Key records by what their image holds, so that one in two splits shows, whatever its name."""
+    """Key records by the digest of their image, so that one in two splits shows."""
     digests = file_digests([record.image_path for record in records], dataset.root)
     return dict(zip(digests, records, strict=True))

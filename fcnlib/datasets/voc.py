@@ -1,15 +1,29 @@
-"""PASCAL VOC devkit layout: JPEGImages, SegmentationClass, ImageSets/Segmentation."""
+"""PASCAL VOC in the layout of its devkit, and SBD, more masks for its images.
+
+Some of VOC's validation images are among SBD's. Three pairs of splits keep the two apart; P, B are
+VOC's and SBD's lists:
+
+    val     = P val                        1,449    trainaug   = all others    10,582
+    val904  = P val - B train                904    train11127 = all others    11,127
+    val346  = P val - B train - B val        346    train11685 = all others    11,685
+    seg11valid = VOC 2011's val - B train    736    (where VOC 2011's list is there)
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fcnlib.datasets.records import Dataset, files_in, pair_by_name
+from fcnlib.datasets.records import Dataset, Record, files_in, pair_by_name, read_names
 from fcnlib.errors import InputError
-from fcnlib.labels import VOC, LabelSet
+from fcnlib.labels import LabelSet, make_labels, voc_palette
 
+_CLASSES = (
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
+    "motorbike person pottedplant sheep sofa train tvmonitor"
+)
+VOC = make_labels("voc2012", _CLASSES.split(), voc_palette(21))
 COUNTS = {"train": 1464, "val": 1449}
-
+SBD_COUNTS = {"train": 8498, "val": 2857}
 IMAGES = "JPEGImages"
 MASKS = "SegmentationClass"
 LISTS = "ImageSets/Segmentation"
@@ -31,7 +45,7 @@ def open_voc(root: Path, labels: LabelSet = VOC, name: str = "voc2012") -> Datas
 
     Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/index.html
     """
-    found = find_devkit(root)
+    found = _devkit(root)
     if found is None:
         raise InputError(f"{root}: no VOC devkit here (it has no {LISTS}); see data/README.md")
     lists = files_in(found / LISTS, (".txt",))
@@ -44,7 +58,68 @@ def open_voc(root: Path, labels: LabelSet = VOC, name: str = "voc2012") -> Datas
     return Dataset(name, found, labels, splits, tuple(faults))
 
 
-def find_devkit(root: Path) -> Path | None:
-    """Return the folder that holds JPEGImages, at or below `root`; None where there is none."""
+def _devkit(root: Path) -> Path | None:
     places = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
     return next((place for place in places if (place / LISTS).is_dir()), None)
+
+
+def open_sbd(root: Path) -> Dataset:
+    """Open an SBD folder, together with the VOC devkit beside it where there is one.
+
+    Args:
+        root: the folder that holds img, cls, train.txt and val.txt, or one of the two above it;
+            VOCdevkit is looked for in each of these.
+
+    Returns:
+        The data set with VOC's classes. With VOC 2012 the splits of this module's docstring, VOC's
+        own masks where both have one; without, SBD's own "train" and "val".
+
+    Raises:
+        InputError: not this layout.
+
+    Source: Hariharan et al. 2011, "Semantic contours from inverse detectors"; the three ways of
+        splitting after github.com/warmspringwinds/tf-image-segmentation, utils/pascal_voc.py;
+        seg11valid after Long et al. 2015, section 4.3.
+    """
+    places = [root / place for place in (".", "dataset", "benchmark_RELEASE/dataset")]
+    found = next((place for place in places if (place / "cls").is_dir()), None)
+    if found is None:
+        raise InputError(f"{root}: no SBD here (it has no dataset/cls); see data/README.md")
+    faults: list[str] = []
+    splits = {
+        split: pair_by_name(found / f"{split}.txt", found / "img", found / "cls", faults)
+        for split in SBD_COUNTS
+    }
+    beside = (root, root.parent, root.parent.parent)
+    devkit = next((d for d in map(_devkit, beside) if d is not None), None)
+    if devkit is not None:
+        whole = {split: len(records) for split, records in splits.items()} == SBD_COUNTS
+        pascal = open_voc(devkit)
+        older = devkit.parent / "VOC2011" / LISTS / "val.txt"
+        val_2011 = set(read_names(older, faults)) if older.is_file() else set()
+        splits = _united(pascal, splits, val_2011)
+        faults += pascal.faults
+        if whole and len(pascal.records("train")) == 1464 and len(splits["trainaug"]) != 10582:
+            count = len(splits["trainaug"])
+            faults.append(f"{found}: trainaug has {count} images, 10582 were expected")
+    return Dataset("sbd", found, VOC, splits, tuple(faults))
+
+
+def _united(
+    pascal: Dataset, own: dict[str, tuple[Record, ...]], val_2011: set[str]
+) -> dict[str, tuple[Record, ...]]:
+    listed = [pascal.records(split) for split in ("train", "val")]
+    everything = {r.name: r for records in (*own.values(), *listed) for r in records}
+    train, val = ({r.name for r in own[split]} for split in ("train", "val"))
+    held = {r.name for r in pascal.records("val")}
+    names = {}
+    for train_name, val_name, chosen in (
+        ("trainaug", "val", held),
+        ("train11127", "val904", held - train),
+        ("train11685", "val346", held - train - val),
+    ):
+        names[train_name] = everything.keys() - chosen
+        names[val_name] = chosen
+    if val_2011:
+        names["seg11valid"] = (val_2011 & everything.keys()) - train
+    return {split: tuple(everything[n] for n in sorted(chosen)) for split, chosen in names.items()}

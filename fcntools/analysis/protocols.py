@@ -25,8 +25,9 @@ import numpy as np
 from PIL import Image
 
 from fcnlib import metrics
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import VOC, LabelSet
+from fcnlib.labels import LabelSet
 from fcntools.analysis import boundaries as borders
 from fcntools.analysis import diagnosis
 

@@ -50,10 +50,11 @@ def data_make(profile: str, settings: tuple[str, ...]) -> None:
 @data.command("list")
 def data_list() -> None:
     """List the data sets that can be read: --set dataset=NAME."""
-    from fcnlib import datasets
+    import fcntools.synthetic  # noqa: F401  (which adds the generated and the packed)
+    from fcnlib.datasets import FORMATS
 
-    for name, about in datasets.ABOUT.items():
-        click.echo(f"{name:14} {about}")
+    for name, known in FORMATS.items():
+        click.echo(f"{name:14} {known.about}")
 
 
 @data.command("check")
@@ -69,14 +70,11 @@ def data_check(
     PLACE is a folder or a dataset.yaml; without it, the data set of the profile.
     """
     dataset = _open(place, name, profile, settings, faulty=True)
-    from fcnlib import datasets
-    from fcntools.data import data_check
+    from fcntools.data.check import check_dataset
 
-    report = data_check.check(dataset)
+    report = check_dataset(dataset)
     for line in report.lines():
         click.echo(line)
-    if lacking := datasets.incomplete(dataset):
-        click.echo(f"not the whole data set as published: {lacking}")
     sys.exit(1 if report.faults else 0)
 
 
@@ -97,17 +95,10 @@ def data_pack(
 ) -> None:
     """Pack images and masks as they are into compressed TFRecords, for --set dataset=packed."""
     dataset = _open(place, name, profile, settings)
-    from fcntools.data import packing
+    from fcntools.data import tfrecords
 
-    packed = packing.pack(dataset, target, splits)
-    split = next(iter(packed.splits))
-    rates = [[packing.pairs_per_second(d, split) for d in (dataset, packed)] for _ in range(2)]
-    files, records = (max(of_one) for of_one in zip(*rates, strict=True))
+    packed = tfrecords.pack(dataset, target, splits)
     click.echo(f"{short(packed.root)}: {_counts(packed)}")
-    click.echo(
-        f"reading and decoding {split} here: {files:.0f} pairs/s from files, {records:.0f} pairs/s "
-        f"from records, ratio {records / files:.2f}; benchmarks/records.py measures more"
-    )
 
 
 @data.command("download")
@@ -121,9 +112,9 @@ def data_pack(
 @path_option("--archive", help="An archive that you have already; it is checked and kept.")
 def data_download(name: str, target: Path, archive: Path | None) -> None:
     """Get voc2012, sbd, scene-parsing or camvid; a stopped download goes on where it was."""
-    from fcntools.data import archives
+    from fcntools.data import download
 
-    dataset = archives.obtain(name, target, archive)
+    dataset = download.obtain(name, target, archive)
     click.echo(f"{short(dataset.root)}: {_counts(dataset)}")
 
 
@@ -180,14 +171,16 @@ def _open(
     faulty: bool = False,
 ) -> Any:
     config = read_config(profile, settings)
-    from fcnlib import datasets
+    import fcntools.synthetic  # noqa: F401  (which adds the generated and the packed)
+    from fcnlib.datasets import FORMATS, open_dataset
+    from fcnlib.datasets.folder import description
 
     if place is None:
-        return datasets.open_dataset(name or config.data.dataset, config.path("data_dir"), faulty)
-    described = datasets.folder.description(place)
+        return open_dataset(name or config.data.dataset, config.path("data_dir"), faulty)
+    described = description(place)
     if name is None and described != place and not described.is_file():
-        raise InputError(f"{place}: say --format, one of: {', '.join(datasets.names())}")
-    return datasets.open_dataset(name or "folder", place.resolve(), faulty)
+        raise InputError(f"{place}: say --format, one of: {', '.join(FORMATS)}")
+    return open_dataset(name or "folder", place.resolve(), faulty)
 
 
 def _counts(dataset: Any) -> str:

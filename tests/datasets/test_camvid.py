@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from fcnlib.datasets import open_dataset, read_pair
+from fcnlib.datasets.camvid import CAMVID
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID, VOID
+from fcnlib.labels import VOID
 
 LISTS = {
     "train": ["0006R0_f00930", "0001TP_006690"],

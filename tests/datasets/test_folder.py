@@ -178,7 +178,7 @@ BAD = [
     ("share a colour", "classes: {a: '#000000'}\nvoid: [0, 0, 0]"),
     ("palette has 1 colours for 2", "classes: [a, b]\npalette: [[0, 0, 0]]"),
     ("splits = 'train'", "classes: [a]\nsplits: train"),
-    ("splits =", "classes: [a]\nsplits: {train: 0.8}"),
+    ("splits: train = 0.8 is no path", "classes: [a]\nsplits: {train: 0.8}"),
 ]
 
 

@@ -12,18 +12,20 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fcnlib.datasets import (
+    FORMATS,
     Dataset,
     Record,
     describe_image,
-    names,
     open_dataset,
     read_image,
     read_mask,
     read_pair,
 )
+from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.records import pair_by_name, pair_folders
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID, SHAPES, VOC, VOID, make_labels
+from fcnlib.labels import SHAPES, VOID, make_labels
 
 MASK = np.array([[0, 1, 2, 255], [3, 4, 5, 8]], np.uint8)
 
@@ -92,6 +94,12 @@ def test_a_value_out_of_range_is_named_with_its_place(save):
 def test_a_missing_file_is_named(tmp_path):
     for call in (lambda path: read_mask(path, SHAPES), read_image):
         assert refusal(call, tmp_path / "no.png") == f"{tmp_path / 'no.png'}: no such file"
+
+
+def test_an_image_may_be_given_as_its_content(save):
+    data = save().read_bytes()
+    np.testing.assert_array_equal(read_image(data), read_image(save()))
+    assert refusal(read_image, data[:50], "mine.png").startswith("mine.png: not a readable image")
 
 
 def test_a_truncated_image_is_refused(tmp_path, rng):
@@ -482,9 +490,9 @@ def test_an_unknown_split_is_refused_naming_those_there(tmp_path):
 
 def test_an_unknown_data_set_is_refused_naming_those_there(tmp_path):
     message = refusal(open_dataset, "cityscapes", tmp_path)
-    assert "'cityscapes'" in message and all(name in message for name in names())
+    assert "'cityscapes'" in message and all(name in message for name in FORMATS)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_folder_of_something_else_is_refused(tmp_path, name):
     assert str(tmp_path) in refusal(open_dataset, name, tmp_path)

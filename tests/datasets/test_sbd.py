@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
+from scipy.sparse import csc_array
 
-from fcnlib.datasets import open_dataset, read_mask, read_pair, sbd
+from fcnlib.datasets import image_io, open_dataset, read_mask, read_pair, voc
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import VOC
 
 # Each name says which lists it is in: P pascal, B SBD; t train, v val.
 PASCAL = {"train": ["Pt", "Pt_Bt", "Pt_Bv"], "val": ["Pv", "Pv_Bt", "Pv_Bv", "Pv_old"]}
@@ -78,7 +79,7 @@ def test_without_voc_there_are_sbds_own_splits(tree):
 
 
 def test_full_lists_must_give_the_known_numbers(tree, monkeypatch):
-    monkeypatch.setattr(sbd, "COUNTS", {"train": 3, "val": 3})
+    monkeypatch.setattr(voc, "SBD_COUNTS", {"train": 3, "val": 3})
     assert open_dataset("sbd", tree).faults == ()  # VOC's list is not the full one
     pascal = [f"x{i}" for i in range(1464)]
     devkit = tree / "VOCdevkit" / "VOC2012"
@@ -111,4 +112,31 @@ def test_a_damaged_mat_is_refused_by_name(tmp_path, damage):
 def test_a_value_beyond_the_classes_is_named(tmp_path):
     write_mat(tmp_path / "a.mat", np.array([[0, 21]], np.uint8))
     with pytest.raises(InputError, match=r"value 21 at \(x=1, y=0\)"):
+        read_mask(tmp_path / "a.mat", VOC)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("kind", ["u1", "u2", "i4"])
+def test_a_whole_mat_is_read_as_by_scipy_and_a_damaged_one_never_dies(tmp_path, kind, compressed):
+    path, rng = tmp_path / "a.mat", np.random.default_rng(1)
+    mask = rng.integers(0, 21, (7, 5)).astype(kind)
+    edges = np.empty((2, 1), object)
+    edges[:, 0] = [csc_array(np.eye(3)), csc_array(np.ones((2, 2)))]
+    fields = {"Boundaries": edges, "Segmentation": mask, "CategoriesPresent": [1.0, 2.5]}
+    savemat(path, {"other": np.ones((3, 3)), "GTcls": fields}, do_compression=compressed)
+    theirs = loadmat(path)["GTcls"]["Segmentation"][0, 0]
+    assert np.array_equal(read_mask(path, VOC), theirs)
+    whole = path.read_bytes()
+    for at in rng.integers(0, len(whole), 100):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ rng.integers(1, 256)]) + whole[at + 1 :])
+        try:
+            read_mask(path, VOC)
+        except InputError as error:
+            assert str(path) in str(error)
+
+
+def test_a_small_mat_does_not_unpack_to_a_large_one(tmp_path, monkeypatch):
+    write_mat(tmp_path / "a.mat", np.zeros((3000, 3000), np.uint8))
+    monkeypatch.setattr(image_io, "_MOST_OF_A_MAT", 1 << 20)
+    with pytest.raises(InputError, match="cut or damaged"):
         read_mask(tmp_path / "a.mat", VOC)

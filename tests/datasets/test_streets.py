@@ -7,8 +7,10 @@ import pytest
 
 from fcnlib.config import Config, ScenesConfig
 from fcnlib.datasets import open_dataset, read_pair
+from fcnlib.datasets.camvid import CAMVID
+from fcnlib.datasets.scene_parsing import SCENE_PARSING
 from fcnlib.errors import InputError
-from fcnlib.labels import CAMVID, SCENE_PARSING, VOID
+from fcnlib.labels import VOID
 from fcntools.synthetic import prepare, scenes, streets
 from fcntools.synthetic.scene_canvas import Canvas
 from fcntools.synthetic.scene_outdoor import draw_street

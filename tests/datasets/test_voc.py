@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from fcnlib.datasets import open_dataset, read_pair, voc
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import VOC, VOID
+from fcnlib.labels import VOID
 
 LISTS = {
     "train": ["2007_000032", "2007_000039"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -31,8 +32,9 @@ from notebook_maker import PARAMETERS, write_notebook
 from PIL import Image
 
 from fcnlib import checkpoints
+from fcnlib.datasets import FORMATS
 from fcntools.cli import main
-from fcntools.data import archives
+from fcntools.data import download
 
 _TINY = (
     "--profile smoke --set backbone=vgg_16 --set chain=32 --set depth_multiplier=0.01 "
@@ -109,13 +111,15 @@ def _timeless(tree: Any) -> Any:
     return [_timeless(v) for v in tree] if isinstance(tree, list) else tree
 
 
-def call(words: list[str], log: str, archive: archives.Archive) -> None:
+def call(words: list[str], log: str, archive: download.Archive) -> None:
     """Be the child: run one command line as the program would, its output in a file."""
     os.environ[_MARK] = str(os.getpid())
     with open(log, "ab", buffering=0) as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
-    archives.ARCHIVES["camvid"] = archive
+    download.ARCHIVES["camvid"] = archive
+    counts = dict.fromkeys(("train", "val", "test"), 1)
+    FORMATS["camvid"] = dataclasses.replace(FORMATS["camvid"], counts=counts)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["fcnlib", *words]
     main.main(words, prog_name="fcnlib")
@@ -128,10 +132,9 @@ class Harness:
         self.root, self.shared = root, root / "shared"
         self.mirror = mirror
         data = next(iter(mirror.files.values()))
-        counts = dict.fromkeys(("train", "val", "test"), 1)
         url = f"{mirror.url}/camvid.zip"
         sha = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        self.archive = archives.Archive((url,), sha, "CamVid", "CamVid", counts)
+        self.archive = download.Archive((url,), sha, "CamVid", "CamVid")
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
             ["fcnlib.experiment", "fcntools.workbook.runner", "killing"]

@@ -28,14 +28,15 @@ from notebook_maker import write_notebook
 from PIL import Image
 from released_files import write_v1, write_v2
 
-from fcnlib import builders, checkpoints, config, labels
-from fcnlib.datasets import describe_image, open_dataset, read_image, read_mask
-from fcnlib.datasets.packed import PackedFile
+from fcnlib import builders, checkpoints, config
+from fcnlib.datasets import describe_image, open_dataset, read_image, read_mask, voc
 from fcnlib.datasets.records import pair_by_name
 from fcnlib.errors import InputError
+from fcnlib.labels import make_labels
 from fcntools.cli import main, rerun
 from fcntools.cli.options import read_scales
-from fcntools.data.unpacking import unpack
+from fcntools.data.download import unpack
+from fcntools.data.tfrecords import PackedFile
 from fcntools.pretrained import imagenet, shapes_classifier
 from fcntools.workbook import notebooks as notebooks
 from fcntools.workbook import run_cache
@@ -331,7 +332,7 @@ _INDEX = {
 _RECORD = {"command": "fcnlib train --out x", "config": {"seed": 1, "chain": [32]}}
 _RECORD |= {"versions": {"numpy": "1"}, "machine": {"cpu": "x"}, "notebooks": {"00_a": {}}}
 _STAMP = {"digest": "0", "id": "1", "seconds": 1.0}
-_BY_COLOUR = labels.make_labels(
+_BY_COLOUR = make_labels(
     *("own", ("a", "b"), np.zeros((2, 3), np.uint8)), None, (), {0: 0, 0xFFFFFF: 255}
 )
 _NB = {"cells": [{"cell_type": "code", "source": "profile = 'q'", "metadata": {"tags": ["x"]}}]}
@@ -385,7 +386,7 @@ def _packed(path: Path) -> None:
     for records in open_dataset("packed", path.parent).splits.values():
         for record in records:
             assert Path(record.name).name == record.name, "a name that leads elsewhere"
-            read_mask(record.label_path, labels.VOC)
+            read_mask(record.label_path, voc.VOC)
 
 
 def _shard(path: Path) -> None:
@@ -408,10 +409,10 @@ TARGETS = (
     Target("setting", "words", lines(*_KEYS, "n=", "x=", "l=", "b=", "1e400", "nan"), _settings),
     Target("command line", "words", lines(*_words_of_commands()), _command_line),
     Target("image", "i.png", damaged(pictures), lambda p: (describe_image(p), read_image(p))),
-    Target("mask", "m.png", damaged(pictures), lambda p: read_mask(p, labels.VOC)),
+    Target("mask", "m.png", damaged(pictures), lambda p: read_mask(p, voc.VOC)),
     Target("mask in colours", "m.png", damaged(pictures), lambda p: read_mask(p, _BY_COLOUR)),
-    Target("mask as array", "m.npy", damaged(arrays), lambda p: read_mask(p, labels.VOC)),
-    Target("mask of SBD", "m.mat", damaged(mats), lambda p: read_mask(p, labels.VOC)),
+    Target("mask as array", "m.npy", damaged(arrays), lambda p: read_mask(p, voc.VOC)),
+    Target("mask of SBD", "m.mat", damaged(mats), lambda p: read_mask(p, voc.VOC)),
     Target(
         *("dataset.yaml", "dataset.yaml"),
         st.one_of(
@@ -445,9 +446,7 @@ TARGETS = (
         *("notebook", "00_a.ipynb", st.one_of(damaged(notebook), as_json(trees(like=_NB)))),
         notebooks.read_notebook,
     ),
-    Target(
-        *("archive", "a.zip", damaged(archives)), lambda p: unpack(p, p.with_name("new"), 1 << 20)
-    ),
+    Target(*("archive", "a.zip", damaged(archives)), lambda p: unpack(p, p.with_name("new"))),
 )
 
 

@@ -1,34 +1,32 @@
-"""Looks at every file of a data set and says what is in it and what is wrong with it."""
+"""Look at every file of a data set: what is in it and what is wrong with it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 
-from fcnlib.datasets import Dataset, Record, describe_image, read_image, read_pair
+from fcnlib.datasets import FORMATS, Dataset, Record, describe_image, read_image, read_pair
 from fcnlib.datasets.identity import by_content
 from fcnlib.datasets.image_io import Palette, agree
-from fcnlib.datasets.records import File
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
 from fcnlib.runtime import progress
 
-_THREADS = 2
 _NAMED = 5  # files named of each unusual kind
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
     """What a look at every file found.
 
     Attributes:
-        dataset: what was looked at.
+        dataset: the data set.
         pixels: int64 [256], pixels of each class index and of VOID over all masks.
         images: int64 [256], in how many masks each of them occurs.
         sizes: {(H, W): images}.
@@ -37,11 +35,11 @@ class Report:
     """
 
     dataset: Dataset
-    pixels: np.ndarray
-    images: np.ndarray
-    sizes: Counter[tuple[int, int]]
-    unusual: dict[str, list[str]]
-    faults: tuple[str, ...]
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    images: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    unusual: dict[str, list[str]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """Yield the report as text, a line at a time."""
@@ -51,23 +49,25 @@ class Report:
         most = ", ".join(f"{h} x {w} ({n})" for (h, w), n in self.sizes.most_common(3))
         yield f"sizes: {len(self.sizes)}; the commonest, rows x columns (images): {most}"
         yield f"{'class':>5} {'name':24} {'pixels':>13} {'share':>8} {'images':>7}"
-        for index in (*range(labels.num_classes), VOID):
-            if index != VOID or self.pixels[VOID]:
-                yield self._row(index)
+        for index, name in (*enumerate(labels.classes), (VOID, "void")):
+            pixels, images = self.pixels[index], self.images[index]
+            if index != VOID or pixels:
+                share = pixels / max(self.pixels.sum(), 1)
+                yield f"{index:5} {name:24} {pixels:13,} {share:8.3%} {images:7,}"
         for what, files in sorted(self.unusual.items()):
             more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
             yield f"unusual, {what}: {', '.join(files[:_NAMED])}{more}"
+        known = FORMATS.get(self.dataset.name)
+        whole = known.counts if known else {}
+        lacking = [f"{s} {counts.get(s, 0)} of {n}" for s, n in whole.items() if counts.get(s) != n]
+        if lacking:
+            yield f"not the whole data set as published: {', '.join(lacking)}"
         for fault in self.faults:
             yield f"fault: {fault}"
         yield f"{len(self.faults)} faults" if len(self.faults) != 1 else "1 fault"
 
-    def _row(self, index: int) -> str:
-        name = "void" if index == VOID else self.dataset.labels.classes[index]
-        share = self.pixels[index] / max(self.pixels.sum(), 1)
-        return f"{index:5} {name:24} {self.pixels[index]:13,} {share:8.3%} {self.images[index]:7,}"
 
-
-def check(dataset: Dataset) -> Report:
+def check_dataset(dataset: Dataset) -> Report:
     """Read every image and mask of a data set once.
 
     Args:
@@ -76,57 +76,42 @@ def check(dataset: Dataset) -> Report:
     Returns:
         The report; faults of lists and pairs come first, then those of files by name.
     """
+    report = Report(dataset, faults=[*dataset.faults])
+    _find_shared(report)
     every = {
         (r.image_path, r.label_path): r for records in dataset.splits.values() for r in records
     }
     records = sorted(every.values(), key=lambda r: r.name)
-    pixels, images = np.zeros(256, np.int64), np.zeros(256, np.int64)
-    sizes: Counter[tuple[int, int]] = Counter()
-    unusual: dict[str, list[str]] = {}
-    faults = [*dataset.faults]
-    for (one, other), shared in _in_two_splits(dataset).items():
-        if one == "train" and other in ("val", "test"):
-            faults += [
-                f"{path}: is in train and in {other}{'' if path == twin else f' ({twin})'}; "
-                "remove it from one"
-                for path, twin in shared
-            ]
-        else:  # such as trainval: not both in one experiment, which a training sees to
-            unusual[f"in {one} and in {other}"] = [path.name for path, _ in shared]
     seen: Palette = {}
     palettes: list[Palette] = [{} for _ in records]
     look = partial(_look, labels=dataset.labels)
     with (
-        ThreadPoolExecutor(_THREADS) as pool,
+        ThreadPoolExecutor(2) as pool,
         progress.bar(len(records), dataset.name, "pair") as bar,
     ):
-        for record, palette, (size, kinds, counts, fault) in zip(
-            records, palettes, pool.map(look, records, palettes), strict=True
-        ):
+        looked = zip(records, palettes, pool.map(look, records, palettes), strict=True)
+        for record, palette, (size, kinds, counts, fault) in looked:
             try:
                 agree(seen, palette)
             except InputError as error:
-                faults.append(str(error))
-            faults += [fault] if fault else []
-            sizes.update([size] if size else [])
+                report.faults.append(str(error))
+            report.faults += [fault] if fault else []
+            report.sizes.update([size] if size else [])
             for kind in kinds:
-                unusual.setdefault(kind, []).append(record.image_path.name)
-            pixels += counts
-            images += counts > 0
+                report.unusual.setdefault(kind, []).append(record.image_path.name)
+            report.pixels += counts
+            report.images += counts > 0
             bar.update()
-    absent = np.flatnonzero(pixels[: dataset.labels.num_classes] == 0)
-    if len(absent):
-        unusual["no pixel of these classes"] = [dataset.labels.classes[c] for c in absent]
-    return Report(dataset, pixels, images, sizes, unusual, tuple(faults))
+    absent = [name for name, n in zip(dataset.labels.classes, report.pixels, strict=False) if not n]
+    if absent:
+        report.unusual["no pixel of these classes"] = absent
+    return report
 
 
 def _look(
     record: Record, palette: Palette, labels: LabelSet
 ) -> tuple[tuple[int, int] | None, tuple[str, ...], np.ndarray, str]:
-    """Return (size, what is unusual about the image, pixels of each class, the fault or "").
-
-    `palette` is filled with that of the mask.
-    """
+    """Return (size, what is unusual, pixels of each class, the fault or ""); fill the palette."""
     counts = np.zeros(256, np.int64)
     size, kinds = None, ()
     try:
@@ -141,18 +126,21 @@ def _look(
         return size, kinds, counts, str(error)
 
 
-def _in_two_splits(dataset: Dataset) -> dict[tuple[str, str], list[tuple[File, File]]]:
-    """Return the images that two splits share, "train" the first of the two, as each names them."""
+def _find_shared(report: Report) -> None:
+    """Report the images that two splits share: a fault of "train" and "val" or "test"."""
+    splits = report.dataset.splits
     try:
-        splits = {split: by_content(dataset, records) for split, records in dataset.splits.items()}
+        keyed = {split: by_content(report.dataset, records) for split, records in splits.items()}
     except InputError:  # a file that cannot be read, which is a fault of its own
-        return {}
-    found = {}
-    for one, other in combinations(sorted(splits, key=lambda split: split != "train"), 2):
-        shared = [digest for digest in splits[one] if digest in splits[other]]
-        if shared:
-            found[one, other] = [
-                (splits[one][digest].image_path, splits[other][digest].image_path)
-                for digest in shared
+        return
+    for one, other in combinations(sorted(keyed, key=lambda split: split != "train"), 2):
+        shared = [digest for digest in keyed[one] if digest in keyed[other]]
+        pairs = [(keyed[one][d].image_path, keyed[other][d].image_path) for d in shared]
+        if one == "train" and other in ("val", "test"):
+            report.faults += [
+                f"{path}: is in train and in {other}{'' if path == twin else f' ({twin})'}; "
+                "remove it from one"
+                for path, twin in pairs
             ]
-    return found
+        elif pairs:  # such as trainval: a training on both is refused
+            report.unusual[f"in {one} and in {other}"] = [path.name for path, _ in pairs]

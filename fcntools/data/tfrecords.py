@@ -1,0 +1,192 @@
+"""Packed data sets: the files of image pairs, unchanged, in shards of TFRecords with an index.
+
+Every record is compressed by itself and the index holds its place, so a pair is read alone, in any
+order, without TensorFlow. `tf.data.TFRecordDataset(path, "GZIP")` reads a shard as a whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fcnlib.datasets.image_io import Palette, read_pair
+from fcnlib.datasets.records import Dataset, Record
+from fcnlib.errors import InputError
+from fcnlib.labels import LabelSet
+from fcnlib.runtime import files, progress
+
+INDEX, VERSION = "index.json", 2
+SHARD = 512  # pairs in a file
+_MOST = 2**28  # bytes of a pair uncompressed; more is a bomb
+
+
+@dataclass(frozen=True, order=True)
+class PackedFile:
+    """A file inside a shard, read like a path; equal where name and content are equal.
+
+    Attributes:
+        entry: kind and name, such as "image/2007_000032.jpg".
+        sha256: of the content, hex.
+        shard: the file of records.
+        record: offset and size of its record in the shard, bytes.
+        place: offset and size of its content in the uncompressed record, bytes.
+    """
+
+    entry: str
+    sha256: str
+    shard: Path = field(compare=False)
+    record: tuple[int, int] = field(compare=False)
+    place: tuple[int, int] = field(compare=False)
+
+    name = property(lambda self: Path(self.entry).name)
+    stem = property(lambda self: Path(self.entry).stem)
+    suffix = property(lambda self: Path(self.entry).suffix)
+
+    def __str__(self) -> str:
+        return f"{self.shard}: {self.entry}"
+
+    def read_bytes(self) -> bytes:
+        """Return the content.
+
+        Raises:
+            InputError: the shard is missing or damaged.
+        """
+        start, length = self.place
+        try:
+            data = _uncompressed(self.shard, *self.record)[start : start + length]
+        except (OSError, ValueError, zlib.error) as error:
+            raise InputError(f"{self}: {error}; pack the data set again") from None
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise InputError(f"{self}: not as it was packed; pack the data set again")
+        return data
+
+
+@lru_cache(maxsize=4)  # a mask is read right after its image
+def _uncompressed(shard: Path, at: int, size: int) -> bytes:
+    with shard.open("rb") as file:
+        file.seek(at)
+        return zlib.decompressobj(31).decompress(file.read(min(size, _MOST)), _MOST)  # 31: GZIP
+
+
+def open_packed(root: Path) -> Dataset:
+    """Open a folder that `pack` wrote, under the name of the data set that was packed.
+
+    Raises:
+        InputError: no readable index, or one of another version.
+    """
+    try:
+        index = json.loads((root / INDEX).read_text(encoding="utf-8"))
+        if index["version"] != VERSION:
+            raise InputError(f"{root / INDEX}: of another version; pack the data set again")
+        pairs = [_record(root, entry) for entry in index["pairs"]]
+        splits = {split: tuple(pairs[i] for i in own) for split, own in index["splits"].items()}
+        return Dataset(index["name"], root, LabelSet.from_dict(index["labels"]), splits)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{root}: no packed data set; `fcnlib data pack` makes one") from None
+    except Exception as error:  # a damaged index fails anywhere above
+        raise InputError(f"{root / INDEX}: damaged ({error!r}); pack the data set again") from None
+
+
+def _record(root: Path, entry: dict[str, Any]) -> Record:
+    for plain in (entry["name"], entry["shard"]):
+        if plain in ("", "..") or plain != Path(plain).name:  # predictions are saved by this name
+            raise ValueError(f"{plain!r} is no plain name")
+    places = [entry["record"], entry["image"][2], entry["mask"][2]]
+    record, *places = [(int(at), int(size)) for at, size in places]
+    if min(*record, *places[0], *places[1]) < 0:
+        raise ValueError("a negative offset")
+    parts = zip((entry["image"], entry["mask"]), places, strict=True)
+    shard = root / entry["shard"]
+    return Record(
+        entry["name"],
+        *(PackedFile(str(part[0]), str(part[1]), shard, record, place) for part, place in parts),
+    )
+
+
+def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
+    """Write the images and masks of a data set, byte for byte, into shards with an index.
+
+    Args:
+        dataset: what to pack; a pair in several splits is written once.
+        target: the folder to make.
+        splits: all that have masks where empty.
+
+    Returns:
+        The packed data set.
+
+    Raises:
+        InputError: the target exists or cannot be written, a pair is faulty, or no split has masks.
+    """
+    target = target.absolute()
+    if target.exists():
+        raise InputError(f"{target}: is there already; choose another folder")
+    chosen = {s: dataset.records(s) for s in splits or dataset.splits}
+    chosen = {s: r for s, r in chosen.items() if r and all(one.label_path for one in r)}
+    if not chosen:
+        raise InputError(f"{dataset.root}: no split with masks to pack")
+    pairs = list(dict.fromkeys(pair for records in chosen.values() for pair in records))
+    number = {pair: i for i, pair in enumerate(pairs)}
+    index = {"version": VERSION, "name": dataset.name, "labels": dataset.labels.to_dict()}
+    index["splits"] = {s: [number[pair] for pair in records] for s, records in chosen.items()}
+    try:
+        with files.scratch(target) as half:
+            half.mkdir()
+            files.write_json(half / INDEX, index | {"pairs": _write(dataset, half, pairs)})
+            half.rename(target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot write here: {error.strerror}") from None
+    return open_packed(target)
+
+
+def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict[str, Any]]:
+    """Write the shards; return the entries of the index."""
+    entries: list[dict[str, Any]] = []
+    seen: Palette = {}
+    shards = -(-len(pairs) // SHARD)
+    with progress.bar(len(pairs), f"packing {dataset.name}", "pair") as bar:
+        for number, pair in enumerate(pairs):
+            read_pair(pair, dataset.labels, seen)  # refuses a faulty one
+            record, parts = _serialized(pair, folder / "one")
+            path = folder / f"pairs-{number // SHARD:05d}-of-{shards:05d}.tfrecord.gz"
+            with path.open("ab") as shard:
+                where = {"shard": path.name, "record": [shard.tell(), len(record)]}
+                shard.write(record)
+            entries.append({"name": pair.name} | where | parts)
+            bar.update(1)
+    return entries
+
+
+def _serialized(pair: Record, one: Path) -> tuple[bytes, dict[str, Any]]:
+    """Return a pair as a compressed TFRecord, and [entry, SHA-256, place] of its two files."""
+    from fcnlib.runtime.compat import tf  # late: reading needs none
+
+    values, parts = {}, {}
+    for kind, file in (("image", pair.image_path), ("mask", pair.label_path)):
+        parts[kind] = f"{kind}/{file.name}", file.read_bytes()
+        values |= {f"{kind}/name": parts[kind][0].encode(), f"{kind}/bytes": parts[kind][1]}
+    feature = {
+        key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        for key, value in values.items()
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    try:
+        with tf.io.TFRecordWriter(str(one), "GZIP") as writer:  # a file a record: one GZIP member
+            writer.write(example.SerializeToString(deterministic=True))
+    except tf.errors.OpError as error:  # such as a full disk
+        raise OSError(0, error.message) from None
+    record = one.read_bytes()
+    one.unlink()
+    whole = gzip.decompress(record)
+    return record, {
+        kind: [entry, hashlib.sha256(data).hexdigest(), [whole.index(data), len(data)]]
+        for kind, (entry, data) in parts.items()
+    }
