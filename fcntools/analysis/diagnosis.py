@@ -141,7 +141,9 @@ def mean_iou_2017(
     if forgets:
         predicted = np.where(true > 0, predicted, 0)
     iou = _iou(*(part.sum(axis=0) for part in (hits, true, predicted)))
-    return float(np.nansum(iou) / (len(iou) + (not void)) if divides_by_all else _mean_of_known(iou))
+    return float(
+        np.nansum(iou) / (len(iou) + (not void)) if divides_by_all else _mean_of_known(iou)
+    )
 
 
 def subset_means(matrices: np.ndarray, count: int, draws: int = 500, seed: int = 0) -> np.ndarray:
