@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, open_dataset
-from fcntools.synthetic import scenes, shapes, streets
+from fcntools.synthetic import scenes, shapes
 from fcntools.synthetic.generate import Progress
 
 
@@ -24,8 +24,6 @@ def prepare(config: Config, progress: Progress | None = None) -> Dataset:
     name, root = config.data.dataset, config.path("data_dir")
     if name == "shapes":
         return shapes.ensure(root, config.shapes, progress)
-    if name == "scenes":
-        return scenes.ensure(root, config.scenes, progress)
-    if name == "streets":
-        return streets.ensure(root, config.scenes, progress)
+    if name in ("scenes", "streets"):
+        return scenes.ensure(root, config.scenes, progress, name)
     return open_dataset(name, root)
