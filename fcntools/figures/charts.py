@@ -1,4 +1,4 @@
-"""Figures of the notebooks: charts here, pictures from `pictures`, their common look from `canvas`.
+"""Charts: lines, bars, and matrices of shares.
 
 Every function returns a `matplotlib.figure.Figure` and draws nothing on a screen. A title is a
 sentence that states the finding; `save_figure` keeps it beside the picture.
@@ -13,35 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fcntools.figures.pictures import heat_overlay, overlay, picture_grid, sample_points, spread_out
-from fcntools.figures.style import (
-    INK,
-    LINE_COLOURS,
-    SOFT,
-    STYLE,
-    blank_figure,
-    save_figure,
-    title_height,
-)
-
-__all__ = [
-    "INK",
-    "LINE_COLOURS",
-    "SOFT",
-    "STYLE",
-    "bars",
-    "blank_figure",
-    "co_occurrence",
-    "confusion",
-    "curves",
-    "heat_overlay",
-    "moved_apart",
-    "overlay",
-    "picture_grid",
-    "sample_points",
-    "save_figure",
-    "spread_out",
-]
+from fcntools.figures.style import INK, LINE_COLOURS, STYLE, blank_figure, title_height
 
 
 @matplotlib.rc_context(STYLE)
@@ -101,15 +73,7 @@ def _name_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
 
 
 def moved_apart(wanted: Sequence[float], gap: float) -> list[float]:
-    """Move sorted places on a line as little as it takes to keep a gap between neighbours.
-
-    Args:
-        wanted: ascending.
-        gap: least distance.
-
-    Returns:
-        The places, in the same order.
-    """
+    """Move ascending places on a line as little as it takes to keep a gap between neighbours."""
     groups: list[tuple[float, int]] = []  # (middle, how many) of labels that touch
     for place in wanted:
         middle, count = place, 1
@@ -198,15 +162,9 @@ def _mark(axes: Axes, value: float, name: str) -> None:
 
 @matplotlib.rc_context(STYLE)
 def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw a confusion matrix as percent of each true class.
+    """Draw a confusion matrix, int64 [C, C] with rows truth, as percent of each true class.
 
-    Args:
-        matrix: counts, int64 [C, C], rows truth.
-        classes: C names.
-        title: the finding.
-
-    Returns:
-        The figure; the row of a class without pixels is left empty.
+    The row of a class without pixels is left empty.
     """
     total = matrix.sum(axis=1, keepdims=True)
     words = "predicted class", "true class", "percent of the true class's pixels"
@@ -221,9 +179,6 @@ def co_occurrence(together: np.ndarray, classes: Sequence[str], title: str) -> F
         together: images in which both classes are, int64 [C, C]; on the diagonal: the class is.
         classes: C names.
         title: the finding.
-
-    Returns:
-        The figure; the row of a class without images is left empty.
     """
     words = "... show this one too", "of the images with this class ...", "percent of its images"
     return _share_matrix(together, together.diagonal()[:, None], classes, title, words)
