@@ -17,7 +17,9 @@ LINE_COLOURS += ("#E69F00", "#56B4E9", "#000000", "#F0E442")
 DPI = 100
 INK, SOFT = "#222222", "#777777"
 STYLE = {
-    **{"font.size": 10, "axes.spines.top": False, "axes.spines.right": False},
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
     **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), SOFT),
     "grid.color": "#E6E6E6",
