@@ -153,6 +153,9 @@ def count_changed(job: Job, *endings: str) -> int:
     Args:
         job: trained, with a start.
         *endings: of the names to look at, such as "/moving_mean"; none for all.
+
+    Returns:
+        Their number.
     """
     before, after = _before_and_after(job)
     names = [name for name in after if name.endswith(endings or ("",))]

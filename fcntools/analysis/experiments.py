@@ -119,7 +119,16 @@ def shifted_mean_iou(pairs: Iterable[Pair], num_classes: int, shifts: Sequence[i
 
 
 def border_matrices(pairs: Iterable[Pair], num_classes: int, reach: int) -> np.ndarray:
-    """Return the sum of `boundaries.ring_matrices` over (truth, prediction) of every image."""
+    """Count a split by the distance from the borders in the truth.
+
+    Args:
+        pairs: (truth, prediction) of every image.
+        num_classes: C.
+        reach: the greatest distance measured, pixels.
+
+    Returns:
+        int64 [reach + 1, C, C], the sum of `boundaries.ring_matrices`.
+    """
     return sum(boundaries.ring_matrices(*pair, num_classes, reach) for pair in pairs)
 
 

@@ -162,9 +162,15 @@ def _mark(axes: Axes, value: float, name: str) -> None:
 
 @matplotlib.rc_context(STYLE)
 def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw a confusion matrix, int64 [C, C] with rows truth, as percent of each true class.
+    """Draw a confusion matrix as percent of each true class.
 
-    The row of a class without pixels is left empty.
+    Args:
+        matrix: counts, int64 [C, C], rows truth.
+        classes: C names.
+        title: the finding.
+
+    Returns:
+        The figure; the row of a class without pixels is left empty.
     """
     total = matrix.sum(axis=1, keepdims=True)
     words = "predicted class", "true class", "percent of the true class's pixels"
@@ -179,6 +185,9 @@ def co_occurrence(together: np.ndarray, classes: Sequence[str], title: str) -> F
         together: images in which both classes are, int64 [C, C]; on the diagonal: the class is.
         classes: C names.
         title: the finding.
+
+    Returns:
+        The figure; the row of a class without images is left empty.
     """
     words = "... show this one too", "of the images with this class ...", "percent of its images"
     return _share_matrix(together, together.diagonal()[:, None], classes, title, words)
