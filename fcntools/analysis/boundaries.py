@@ -38,8 +38,8 @@ def ring_matrices(
 ) -> np.ndarray:
     """Count a confusion matrix for every distance from a border.
 
-    The matrix of the band of width w is the sum of the first w; of everything, the sum of all. From
-    it follow the trimap error (`error_rates`) and the trimap IoU (`metrics.scores`).
+    The matrix of the band of width w is the sum of the first w. From it follow the trimap error
+    (`error_rates`) and the trimap IoU (`metrics.scores`).
 
     Args:
         truth: uint8 [H, W], 0..C-1 or 255 for void, which does not count.
@@ -57,11 +57,7 @@ def ring_matrices(
 
 
 def error_rates(matrices: np.ndarray) -> np.ndarray:
-    """Return the share of wrong pixels of confusion matrices, int [..., C, C] with rows truth.
-
-    Returns:
-        float64 [...], 0..1; NaN where a matrix counts nothing.
-    """
+    """Return the shares of wrong pixels of matrices [..., C, C], 0..1; NaN for an empty one."""
     total = matrices.sum(axis=(-2, -1))
     wrong = total - matrices.diagonal(axis1=-2, axis2=-1).sum(axis=-1)
     return np.divide(wrong, total, out=np.full(total.shape, np.nan), where=total > 0)
@@ -91,9 +87,8 @@ def boundary_f1(
 
     Source: Csurka, Larlus, Perronnin 2013, "What is a good evaluation measure for semantic
         segmentation?"; 0.75 % and the mean over "each class that is present in the ground truth"
-        after Badrinarayanan et al. 2017, section 4. Their script (SegNet-Tutorial,
-        computeBFmeasure.m) also counts classes that are only predicted, and pairs outline pixels
-        one to one.
+        after Badrinarayanan et al. 2017, section 4, whose script also counts classes that are only
+        predicted, and pairs outline pixels one to one.
     """
     reach = share * np.hypot(*truth.shape)
     maps = truth, np.where(truth == VOID, VOID, prediction)

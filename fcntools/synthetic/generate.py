@@ -66,7 +66,7 @@ def ensure(root: Path, spec: GeneratorSpec, progress: Progress | None = None) ->
             version of the generator. Nothing is deleted.
     """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        generate(root, spec, progress)
+        _generate(root, spec, progress)
     try:
         found = json.loads((root / spec.stamp).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -85,17 +85,8 @@ def ensure(root: Path, spec: GeneratorSpec, progress: Progress | None = None) ->
         )
 
 
-def generate(root: Path, spec: GeneratorSpec, progress: Progress | None = None) -> None:
-    """Generate a data set in a folder beside `root` and move it there when it is whole.
-
-    Args:
-        root: where it shall be: a folder that does not exist or is empty.
-        spec: what to make.
-        progress: called with (pictures done, pictures in all).
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
+def _generate(root: Path, spec: GeneratorSpec, progress: Progress | None) -> None:
+    """Generate a data set in a folder beside `root` and move it there when it is whole."""
     try:
         with scratch(root) as half:
             half.mkdir()

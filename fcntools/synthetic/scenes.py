@@ -35,7 +35,7 @@ _LEAST = {"scenes_seed": 0, "scenes_train_images": 1, "scenes_val_images": 1}
 _LEAST["scenes_image_size"] = 65
 _JPEG = {"quality": 92, "subsampling": 0}
 # {class of CamVid: the classes of scenes that it holds}; all else is void.
-_MEANS = {
+_STANDS_FOR = {
     "Sky": ("sky",),
     "Building": ("building", "house", "awning"),
     "Pole": ("pole", "streetlight"),
@@ -137,7 +137,7 @@ def camvid_values() -> np.ndarray:
     """Return the value in CamVid's masks of each value in those of scene parsing: uint8 [151]."""
     values = np.full(len(SCENE_PARSING.classes) + 1, CAMVID.num_classes, np.uint8)
     for index, name in enumerate(CAMVID.classes):
-        values[[SCENE_PARSING.classes.index(meant) + 1 for meant in _MEANS[name]]] = index
+        values[[SCENE_PARSING.classes.index(meant) + 1 for meant in _STANDS_FOR[name]]] = index
     return values
 
 

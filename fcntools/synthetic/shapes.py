@@ -47,20 +47,6 @@ def ensure(root: Path, config: ShapesConfig, progress: Progress | None = None) -
     return open_dataset("shapes", root)
 
 
-def generate(root: Path, config: ShapesConfig, progress: Progress | None = None) -> None:
-    """Generate the data set in a folder beside `root` and move it there when it is whole.
-
-    Args:
-        root: where it shall be: a folder that does not exist or is empty.
-        config: how much to make and from which seed.
-        progress: called with (pictures done, pictures in all).
-
-    Raises:
-        InputError: a setting cannot be met, or the folder cannot be written.
-    """
-    generation.generate(root, _spec(config), progress)
-
-
 def _spec(config: ShapesConfig) -> GeneratorSpec:
     for key, value in asdict(config).items():
         least = {"image_size": _SMALLEST_IMAGE, "train_images": 1, "val_images": 1}.get(key, 0)
