@@ -185,6 +185,16 @@ _STRENGTH = _strength()
 
 
 def cloud(rng: np.random.Generator, size: int, cells: int, low: float = -1.0) -> np.ndarray:
-    """Return smooth noise, float32 [size, size], about low..1, of so many cells a side."""
+    """Return smooth noise.
+
+    Args:
+        rng: of the picture.
+        size: side of the picture, pixels.
+        cells: a side; the fewer, the smoother.
+        low: the noise is about low..1.
+
+    Returns:
+        float32 [size, size].
+    """
     grid = Image.fromarray(rng.uniform(low, 1, (cells, cells)).astype(np.float32))
     return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC))
