@@ -28,14 +28,20 @@ from fcnlib.experiment import Job, end_to_end
 from fcnlib.input_pipeline import ImageStore, eval_batches
 from fcnlib.runtime import files
 from fcntools import synthetic
-from fcntools.analysis.scoring import Reading
+from fcntools.analysis.benchmarks import TestTimeAugmentation
 
 STEPS, SPLITS = 1000, ("val", "street")
-READINGS = {"": Reading(), ", averaged": Reading(flip=True, scales=(1.0, 1.5))}
+READINGS = {
+    "": TestTimeAugmentation(),
+    ", averaged": TestTimeAugmentation(flip=True, scales=(1.0, 1.5)),
+}
 AVERAGED = "long, best, from streets, small batches"
 SIZES = ((1.0,), (1.0, 1.5), (1.0, 1.25, 1.5), (1.0, 1.5, 2.0), (0.75, 1.0, 1.25, 1.5))
 SIZES += ((0.75, 1.0, 1.25, 1.5, 1.75), (0.5, 0.75, 1.0, 1.25, 1.5, 1.75))
-AVERAGES = (Reading(), *(Reading(flip=True, scales=scales) for scales in SIZES))
+AVERAGES = (
+    TestTimeAugmentation(),
+    *(TestTimeAugmentation(flip=True, scales=scales) for scales in SIZES),
+)
 COLUMNS = ("question", "core minutes", *(split + kind for kind in READINGS for split in SPLITS))
 BASE = {  # all that a line may change, whatever the profile becomes
     "train_split": "train-street",
@@ -183,7 +189,9 @@ def trained(dataset: Dataset, name: str) -> tuple[Path, float | None]:
     return train(config, dataset, name, stride, steps)
 
 
-def read(dataset: Dataset, folder: Path, reading: Reading, name: str) -> dict[str, float]:
+def read(
+    dataset: Dataset, folder: Path, reading: TestTimeAugmentation, name: str
+) -> dict[str, float]:
     """Return {split: mean IoU in percent} of a network read in one way."""
     predict = reading.predictor(folder, dataset.labels)
     means = {split: score(dataset, predict, split, name).scores.mean_iou for split in SPLITS}

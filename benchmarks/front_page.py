@@ -27,19 +27,20 @@ from fcnlib.datasets.identity import split_digest
 from fcnlib.errors import InputError
 from fcnlib.runtime import files, run_record
 from fcnlib.training import CHECKPOINT
-from fcntools.analysis import published, scoring
-from fcntools.analysis.scoring import Reading
+from fcntools.analysis import benchmarks as scoring
+from fcntools.analysis import published
+from fcntools.analysis.benchmarks import TestTimeAugmentation
 from fcntools.synthetic import prepare
 
 NETWORK, README, FOLDER = "fcn-4s", ROOT / "README.md", ROOT / "results" / "camvid"
 MARKS = ("<!-- camvid:begin -->", "<!-- camvid:end -->")
 READINGS = {
-    "FCN-32s": Reading(32),
-    "FCN-16s": Reading(16),
-    "FCN-8s": Reading(8),
-    "FCN-4s": Reading(),
-    "FCN-4s, mirrored too": Reading(flip=True),
-    "FCN-4s, mirrored, two sizes": Reading(flip=True, scales=(1.0, 1.5)),
+    "FCN-32s": TestTimeAugmentation(32),
+    "FCN-16s": TestTimeAugmentation(16),
+    "FCN-8s": TestTimeAugmentation(8),
+    "FCN-4s": TestTimeAugmentation(),
+    "FCN-4s, mirrored too": TestTimeAugmentation(flip=True),
+    "FCN-4s, mirrored, two sizes": TestTimeAugmentation(flip=True, scales=(1.0, 1.5)),
     "FCN-4s, mirrored, six sizes": AVERAGES[-1],
 }
 TRAINED_ON, TESTED = ("camvid", "train", 0), 233  # data set, split, limit; test images
@@ -146,7 +147,9 @@ def score_together(runs: list[Path], known: list[dict], data: Path) -> dict:
     return _row(runs, known, data, name, dataclasses.replace(READINGS[BEST], others=others))
 
 
-def _row(runs: list[Path], known: list[dict], data: Path, name: str, reading: Reading) -> dict:
+def _row(
+    runs: list[Path], known: list[dict], data: Path, name: str, reading: TestTimeAugmentation
+) -> dict:
     folder = runs[0] / "models" / NETWORK
     path = folder / f"benchmark{reading.name}.json"
     changes = {"data_dir": str(data), "eval_split": "test", "eval_limit": 0}
@@ -155,7 +158,7 @@ def _row(runs: list[Path], known: list[dict], data: Path, name: str, reading: Re
     images = split_digest(dataset, dataset.records("test"))
     if not _scored(path, images, folder, *reading.others):
         print(f"{runs[0].name}: {name}", flush=True)
-        scoring.benchmark(config, folder, reading=reading)
+        scoring.benchmark(config, folder, augmentation=reading)
     found = files.read_json(path)
     minutes = sum(record["training_seconds"] for record in known) / 60
     row = {"seed": " ".join(str(record["seed"]) for record in known), "network": name}

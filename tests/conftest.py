@@ -38,7 +38,7 @@ TINY_SHAPES = ShapesConfig(
 def tiny_shapes(tmp_path_factory):
     """The folder of a tiny generated data set; tests read it and never write into it."""
     root = tmp_path_factory.mktemp("data") / "shapes"
-    shapes.generate(root, TINY_SHAPES)
+    shapes.ensure(root, TINY_SHAPES)
     return root
 
 

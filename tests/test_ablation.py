@@ -7,7 +7,7 @@ import pytest
 
 from fcnlib import checkpoints
 from fcnlib.builders import build_fcn
-from fcnlib.config import Config
+from fcnlib.config import Config, load_profile
 from fcnlib.experiment import Job
 from fcnlib.runtime.compat import tf
 from fcnlib.training import Stage
@@ -70,6 +70,30 @@ def test_what_moved_is_measured(tmp_path):
     checkpoints.save(tmp_path / "start.npz", before, {})
     checkpoints.save(tmp_path / "net" / "checkpoint.npz", after, {})
     job = Job(32, tmp_path / "net", tmp_path / "start.npz", ())
-    assert ablation.moved(job) == {"Conv2d_1a_3x3": pytest.approx(0.1), "Mixed_7c": 0.0}
-    assert ablation.changed(job) == 1
-    assert ablation.changed(job, "/moving_mean", "/moving_variance") == 0
+    assert ablation.relative_change(job) == {
+        "Conv2d_1a_3x3": pytest.approx(0.1),
+        "Mixed_7c": 0.0,
+    }
+    assert ablation.count_changed(job) == 1
+    assert ablation.count_changed(job, "/moving_mean", "/moving_variance") == 0
+
+
+def test_a_profile_of_other_data_gets_the_scenes():
+    config = load_profile("camvid", {"data_dir": "/somewhere"})
+    changed = config.replace(**ablation.scene_settings(config))
+    assert changed.data.dataset == "scenes" and changed.path("data_dir").name == "scenes"
+    assert changed.data.eval_split == "val" and changed.train.class_weights == "none"
+
+
+def test_a_profile_of_scene_parsing_keeps_its_own():
+    config = load_profile("quick", {"dataset": "scene-parsing"})
+    assert ablation.scene_settings(config) == {"class_weights": "none"}
+
+
+def test_the_two_trainings_differ_in_the_weights_alone(tmp_path):
+    config = load_profile("smoke")
+    jobs = ablation.scene_jobs(config, tmp_path)
+    (one, equal), (other, balanced) = jobs["equal"], jobs["balanced"]
+    assert equal.start == balanced.start == jobs["start"][1].folder / "checkpoint.npz"
+    assert equal.stages == balanced.stages and equal.folder != balanced.folder
+    assert one.replace(class_weights="median_frequency") == other

@@ -284,16 +284,18 @@ def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch)
     known = [RECORD | {"seed": seed, "config": {}} for seed in (1, 2)]
     asked = []
 
-    def benchmark(config, folder, reading):
-        asked.append((config.data.eval_split, folder.parents[1].name, reading))
+    def benchmark(config, folder, augmentation):
+        asked.append((config.data.eval_split, folder.parents[1].name, augmentation))
         said = {
             "data": "0a",
             "images": 233,
-            "others": [relative(other) for other in reading.others],
+            "others": [relative(other) for other in augmentation.others],
         }
         said |= dict.fromkeys(front_page.FIGURES, 0.6) | {"iou": {"sky": 0.9}}
         said |= {"mean IoU, 95 % of test sets": [0.55, 0.64]}
-        (folder / f"benchmark{reading.name}.json").write_text(json.dumps(said), encoding="utf-8")
+        (folder / f"benchmark{augmentation.name}.json").write_text(
+            json.dumps(said), encoding="utf-8"
+        )
 
     monkeypatch.setattr(front_page.scoring, "benchmark", benchmark)
     images = SimpleNamespace(records=lambda split: split)

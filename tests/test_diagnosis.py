@@ -93,23 +93,23 @@ def test_objects_by_size_by_hand():
     np.testing.assert_allclose(edges, [3, 5, 8])
     found = diagnosis.iou_by_size(HAND, edges)
     np.testing.assert_allclose(found.iou, [2 / 4, (4 / 6 + 6 / 8) / 2])
-    assert found.count.tolist() == [1, 2]
-    assert found.size.tolist() == [3, 6.5]
+    assert found.objects.tolist() == [1, 2]
+    assert found.pixels.tolist() == [3, 6.5]
 
 
 def test_classes_left_out_and_empty_bins():
     found = diagnosis.iou_by_size(HAND, np.array([0, 4, 100]), leave_out=(0,))
-    assert found.count.tolist() == [1, 0]
+    assert found.objects.tolist() == [1, 0]
     assert found.iou[0] == 0.5
     assert np.isnan(found.iou[1])
-    assert np.isnan(found.size[1])
+    assert np.isnan(found.pixels[1])
 
 
 def test_every_object_is_in_one_bin():
     matrices = some_matrices(40)
     found = diagnosis.iou_by_size(matrices, diagnosis.size_edges(matrices, 5))
-    assert found.count.sum() == (matrices.sum(axis=2) > 0).sum()
-    assert found.count.max() - found.count.min() <= 5  # sizes that tie cannot be split
+    assert found.objects.sum() == (matrices.sum(axis=2) > 0).sum()
+    assert found.objects.max() - found.objects.min() <= 5  # sizes that tie cannot be split
 
 
 def test_the_metric_of_2017_by_hand():
@@ -134,11 +134,11 @@ def test_each_fault_of_2017_pushes_one_way(seed):
     assert diagnosis.mean_iou_2017(matrices, forgets=False) < right
 
 
-def test_the_last_word_by_hand():
+def test_the_deciding_step_by_hand():
     steps = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 2]], np.uint8)
     # never changed; settled at step 1; changed and changed back at step 2; changed at step 2
-    assert diagnosis.last_word([s[None] for s in steps]).tolist() == [[0, 1, 2, 2]]
-    assert diagnosis.last_word([steps]).tolist() == np.zeros((3, 4)).tolist()
+    assert diagnosis.deciding_step([s[None] for s in steps]).tolist() == [[0, 1, 2, 2]]
+    assert diagnosis.deciding_step([steps]).tolist() == np.zeros((3, 4)).tolist()
 
 
 def test_small_test_sets_scatter_more():

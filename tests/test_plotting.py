@@ -14,7 +14,7 @@ from fcnlib.blocks import INCEPTION_V3
 from fcnlib.datasets.camvid import CAMVID
 from fcnlib.geometry import fields
 from fcnlib.labels import SHAPES, VOID
-from fcntools.figures import charts
+from fcntools.figures import charts, pictures, style
 from fcntools.figures.style import DPI, title_height
 
 LONG = "A finding that takes more than one line because it names every number, 12.3 %, and why " * 2
@@ -49,7 +49,7 @@ def pair():
 
 def test_a_figure_is_saved_as_png_svg_and_json(tmp_path):
     figure = charts.bars(["a", "b"], [1, 2], "Two is more than one", "%")
-    png = charts.save_figure(figure, tmp_path / "deep" / "two.png", "Two", "Two bars.")
+    png = style.save_figure(figure, tmp_path / "deep" / "two.png", "Two", "Two bars.")
     assert sorted(p.name for p in png.parent.iterdir()) == ["two.json", "two.png", "two.svg"]
     assert json.loads(png.with_suffix(".json").read_text()) == {"title": "Two", "alt": "Two bars."}
     with Image.open(png) as picture:
@@ -61,7 +61,7 @@ def test_the_same_figure_gives_the_same_files(tmp_path):
     files = []
     for name in ("one", "two"):
         figure = charts.curves({"a": ([0, 1], [1, 2])}, "Up", "step", "loss")
-        png = charts.save_figure(figure, tmp_path / name / "f.png", "Up", "A line.")
+        png = style.save_figure(figure, tmp_path / name / "f.png", "Up", "A line.")
         files.append((png.read_bytes(), png.with_suffix(".svg").read_bytes()))
     assert files[0] == files[1]
 
@@ -70,40 +70,42 @@ def test_a_failed_save_leaves_nothing(tmp_path):
     figure = charts.bars(["a"], [1], "One", "%")
     figure.savefig = lambda *args, **kwargs: 1 / 0
     with pytest.raises(ZeroDivisionError):
-        charts.save_figure(figure, tmp_path / "f.png", "One", "A bar.")
+        style.save_figure(figure, tmp_path / "f.png", "One", "A bar.")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_overlay_leaves_background_clear_and_mixes_the_rest(pair):
     image, mask = pair
-    found = charts.overlay(image, mask, SHAPES, alpha=0.5)
+    found = pictures.overlay(image, mask, SHAPES, alpha=0.5)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
     expected = np.round((image[10, 15].astype(float) + SHAPES.palette[3]) / 2)
     np.testing.assert_array_equal(found[10, 15], expected)
     # where class 0 is a thing like any other, it is painted
-    np.testing.assert_array_equal(charts.overlay(image, mask, CAMVID, 1)[30, 50], CAMVID.palette[0])
+    np.testing.assert_array_equal(
+        pictures.overlay(image, mask, CAMVID, 1)[30, 50], CAMVID.palette[0]
+    )
 
 
 def test_heat_overlay_is_dark_where_cold_and_bright_where_hot():
     image = np.full((2, 2, 3), 100, np.uint8)
-    found = charts.heat_overlay(image, np.array([[0, 0.5], [1, 7.0]]))
+    found = pictures.heat_overlay(image, np.array([[0, 0.5], [1, 7.0]]))
     sums = found.sum(axis=2)
     assert sums[0, 0] < sums[0, 1] < sums[1, 0] == sums[1, 1]
 
 
 def test_spread_out_gives_every_pixel_its_nearest_sample_point():
     values = np.array([[0, 1, 2]])
-    found = charts.spread_out(values, 0, 4, (1, 9))[0]
+    found = pictures.spread_out(values, 0, 4, (1, 9))[0]
     assert found.tolist() == [0, 0, 1, 1, 1, 1, 2, 2, 2]
-    assert charts.spread_out(values, 5, 4, (1, 16))[0].tolist() == [0] * 7 + [1] * 4 + [2] * 5
-    assert charts.spread_out(np.zeros((2, 2, 5)), 0, 32, (33, 33)).shape == (33, 33, 5)
+    assert pictures.spread_out(values, 5, 4, (1, 16))[0].tolist() == [0] * 7 + [1] * 4 + [2] * 5
+    assert pictures.spread_out(np.zeros((2, 2, 5)), 0, 32, (33, 33)).shape == (33, 33, 5)
 
 
 def test_spread_out_puts_every_value_on_its_own_sample_point():
     field = fields(INCEPTION_V3, 129, "SAME")["Mixed_7c"]
     values = np.arange(field.size**2).reshape(field.size, field.size)
-    found = charts.spread_out(values, field.start, field.stride, (129, 129))
+    found = pictures.spread_out(values, field.start, field.stride, (129, 129))
     at = np.array(field.sample_points(), int)
     np.testing.assert_array_equal(found[np.ix_(at, at)], values)
 
@@ -111,7 +113,7 @@ def test_spread_out_puts_every_value_on_its_own_sample_point():
 def test_a_grid_has_its_pictures_names_captions_and_legend(pair):
     image, mask = pair
     rows = [[image, SHAPES.colorize(mask), None], [image, image, np.eye(3)]]
-    figure = charts.picture_grid(
+    figure = pictures.picture_grid(
         rows,
         ["one", "two"],
         ["image", "label map", "scores"],
@@ -138,7 +140,7 @@ def test_a_grid_has_its_pictures_names_captions_and_legend(pair):
 
 def test_texts_of_a_grid_do_not_overlap(pair):
     image, _ = pair
-    figure = charts.picture_grid(
+    figure = pictures.picture_grid(
         [[image] * 3] * 2,
         ["row"] * 2,
         ["a name", "a rather long name of a column that wraps", "c"],
@@ -156,7 +158,7 @@ def test_texts_of_a_grid_do_not_overlap(pair):
 
 @pytest.mark.parametrize("width", [4.0, 8.5])
 def test_a_title_is_wrapped_into_its_figure_and_stays_above_the_axes(width):
-    figure = charts.blank_figure(width, 5, LONG)
+    figure = style.blank_figure(width, 5, LONG)
     axes = figure.subplots()
     title = next(t for t in drawn(figure) if t.text.startswith("A finding"))
     assert inside(figure, title.box)
@@ -165,7 +167,7 @@ def test_a_title_is_wrapped_into_its_figure_and_stays_above_the_axes(width):
 
 
 def test_a_figure_without_title_has_none():
-    figure = charts.blank_figure(4, 3, "")
+    figure = style.blank_figure(4, 3, "")
     figure.subplots()
     assert not [t for t in drawn(figure) if len(t.text) > 4]
 
@@ -271,7 +273,7 @@ def test_sample_points_are_drawn_where_the_geometry_says():
         }
         for padding in ("VALID", "SAME")
     }
-    figure = charts.sample_points(image, panels, "They meet")
+    figure = pictures.sample_points(image, panels, "They meet")
     for axes, chosen in zip(figure.axes, panels.values(), strict=True):
         for dots, field in zip(axes.collections, chosen.values(), strict=True):
             at = field.sample_points()

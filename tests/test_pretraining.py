@@ -23,7 +23,7 @@ from fcntools.pretrained.shapes_classifier import (
     load_classifier,
     pretrain,
 )
-from fcntools.synthetic import streets
+from fcntools.synthetic import scenes
 
 SHIPPED = config.ROOT / "data/pretrained/shapes-classifier.npz"
 
@@ -48,7 +48,7 @@ def test_the_shipped_network_of_streets_knows_streets_and_says_where_it_comes_fr
     made = config.ScenesConfig(
         scenes_seed=7, scenes_train_images=1, scenes_val_images=4, scenes_image_size=257
     )
-    dataset = streets.ensure(tmp_path / "streets", made)
+    dataset = scenes.ensure(tmp_path / "streets", made, name="streets")
     right, labelled = 0, 0
     for entry in dataset.records("val"):
         image, mask = read_pair(entry, CAMVID)

@@ -1,9 +1,13 @@
-"""Variants of training the coarsest network with equal steps, and what each did to its weights."""
+"""Trainings that differ in one thing, and what each changed of its weights.
+
+`variants` are those of notebook 04, `scene_settings` and `scene_jobs` those of notebook 07.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +17,12 @@ from fcnlib.experiment import Job
 from fcnlib.slim import is_backbone
 from fcnlib.training import CHECKPOINT, Stage
 
+_STRIDE = 8
+
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train the coarsest network: a name, what it means, its settings and its job."""
+    """One way to train the coarsest network: a name, its meaning, its settings and its job."""
 
     name: str
     meaning: str
@@ -65,15 +71,52 @@ def variants(config: Config, models: Path) -> list[Variant]:
     return [Variant(name, meaning, settings, jobs[name]) for name, meaning, _, _ in rows]
 
 
-def trained_values(job: Job) -> int:
-    """Count the numbers that a job trained.
+def scene_settings(config: Config) -> dict[str, Any]:
+    """Return what to change of a profile for 150 classes: the data, and crops that cost less.
 
     Args:
-        job: done.
+        config: of the profile; where it trains on scene parsing already, only the weights are.
 
     Returns:
-        How many, moving averages not among them.
+        {setting: value}.
     """
+    if config.data.dataset in ("scenes", "scene-parsing"):
+        return {"class_weights": "none"}
+    data = {"dataset": "scenes", "data_dir": str(config.path("scenes_dir"))}
+    data |= {"train_split": "train", "val_split": "val", "eval_split": "val"}
+    data |= {"train_limit": 0, "val_limit": 8, "eval_limit": 0, "val_every": 0}
+    # 150 scores a pixel cost more than the backbone; a smaller crop pays for them.
+    size = {"crop_size": min(97, config.data.crop_size), "batch_size": config.scenes.scenes_batch}
+    return data | size | {"upsampling": "fixed", "class_weights": "none"}
+
+
+def scene_jobs(config: Config, models: Path) -> dict[str, tuple[Config, Job]]:
+    """List the trainings: a common start, then as many steps with equal and with balanced weights.
+
+    Args:
+        config: gives scenes_steps, the rates and the initial weights.
+        models: folder of the networks; these get one in its `scenes`.
+
+    Returns:
+        {"start", "equal", "balanced": (its settings, its job)}; the two start from the first.
+    """
+    steps, train = config.scenes.scenes_steps, config.train
+    initial = config.path("initial") if config.network.initial else None
+    folder = models / "scenes"
+    stages = (
+        Stage("head", max(steps // 8, 1), train.head_lr, backbone=False, frozen=True),
+        Stage("all", steps, train.base_lr),
+    )
+    start = Job(_STRIDE, folder / "start", initial, stages, f"FCN-{_STRIDE}s, start")
+    last = Stage("all", max(steps // 2, 1), train.skip_lr)
+    more = Job(_STRIDE, folder / "equal", start.folder / CHECKPOINT, (last,), "equal weights")
+    balanced = replace(more, folder=folder / "balanced", title="median-frequency weights")
+    weighted = config.replace(class_weights="median_frequency")
+    return {"start": (config, start), "equal": (config, more), "balanced": (weighted, balanced)}
+
+
+def trained_values(job: Job) -> int:
+    """Count the numbers that a finished job trained, moving averages not among them."""
     arrays, _ = checkpoints.load(job.folder / CHECKPOINT)
     backbone = any(stage.backbone for stage in job.stages)
     averages = ("/moving_mean", "/moving_variance")
@@ -84,7 +127,7 @@ def trained_values(job: Job) -> int:
     )
 
 
-def moved(job: Job) -> dict[str, float]:
+def relative_change(job: Job) -> dict[str, float]:
     """Measure how far training took each block of the backbone from where it started.
 
     Args:
@@ -93,30 +136,33 @@ def moved(job: Job) -> dict[str, float]:
     Returns:
         {block: norm of the change of its convolution kernels over the norm they had}, in order of
         depth, such as {"Conv2d_1a_3x3": 0.02, ..., "Mixed_7c": 0.3}.
-
-    Raises:
-        InputError: a checkpoint cannot be read.
     """
-    (before, _), (after, _) = checkpoints.load(job.start), checkpoints.load(job.folder / CHECKPOINT)
+    before, after = _before_and_after(job)
     change, norm = {}, {}
     for name in after:
-        if is_backbone(name) and name.endswith("/weights"):
+        if name.endswith("/weights"):
             block = name.split("/")[1]
             change[block] = change.get(block, 0.0) + np.square(after[name] - before[name]).sum()
             norm[block] = norm.get(block, 0.0) + np.square(before[name]).sum()
     return {block: float(np.sqrt(change[block] / norm[block])) for block in change}
 
 
-def changed(job: Job, *endings: str) -> int:
-    """Count the backbone's variables that training changed.
+def count_changed(job: Job, *endings: str) -> int:
+    """Count the backbone's variables that training changed in at least one bit.
 
     Args:
         job: trained, with a start.
         *endings: of the names to look at, such as "/moving_mean"; none for all.
 
     Returns:
-        How many differ from the start in at least one bit.
+        Their number.
     """
-    (before, _), (after, _) = checkpoints.load(job.start), checkpoints.load(job.folder / CHECKPOINT)
-    names = [n for n in after if is_backbone(n) and n.endswith(endings or ("",))]
+    before, after = _before_and_after(job)
+    names = [name for name in after if name.endswith(endings or ("",))]
     return sum(not np.array_equal(after[name], before[name]) for name in names)
+
+
+def _before_and_after(job: Job) -> list[dict[str, np.ndarray]]:
+    """Return the backbone's variables in the checkpoint of the start and in that of the result."""
+    both = (checkpoints.load(path)[0] for path in (job.start, job.folder / CHECKPOINT))
+    return [{name: a for name, a in arrays.items() if is_backbone(name)} for arrays in both]

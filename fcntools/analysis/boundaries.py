@@ -1,8 +1,7 @@
-"""Counts by the distance from the borders between classes: the "trimap" evaluation.
+"""Scores near the borders between classes: the trimap evaluation, and boundary F1.
 
-A band of width w holds the labelled pixels at most w pixels from a pixel of another value. Void
-strips along objects count as another value, so the band begins where the labels do. Its share of
-wrong pixels is the trimap error, its mean IoU the trimap IoU.
+A band of width w holds the labelled pixels at most w pixels from a pixel of another value; void
+counts as another value. Its share of wrong pixels is the trimap error, its mean IoU the trimap IoU.
 
 Source: in the manner of Krähenbühl and Koltun 2011, https://arxiv.org/abs/1210.5644.
 """
@@ -10,6 +9,11 @@ Source: in the manner of Krähenbühl and Koltun 2011, https://arxiv.org/abs/121
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
+from scipy.spatial import KDTree
+
+from fcnlib.labels import VOID
+from fcnlib.metrics import confusion_matrix
 
 
 def border_distance(truth: np.ndarray, reach: int) -> np.ndarray:
@@ -17,65 +21,43 @@ def border_distance(truth: np.ndarray, reach: int) -> np.ndarray:
 
     Args:
         truth: uint8 [H, W], class indices and void.
-        reach: the farthest to look, pixels, at least 1 and below 255.
+        reach: the greatest distance measured, pixels, at least 1 and below 255.
 
     Returns:
         uint8 [H, W]: 1 beside another value, 2 behind that, ..., reach + 1 for all that is farther.
     """
-    distance = np.full(truth.shape, reach + 1, np.uint8)
-    low = high = truth
-    for step in range(1, reach + 1):
-        low, high = _spread(low, np.minimum), _spread(high, np.maximum)
-        # A window holds two values exactly when its least and its greatest differ.
-        np.minimum(distance, np.where(low != high, step, reach + 1), out=distance, casting="unsafe")
-    return distance
-
-
-def _spread(values: np.ndarray, choose: np.ufunc) -> np.ndarray:
-    wide = values.copy()
-    choose(wide[1:], values[:-1], out=wide[1:])
-    choose(wide[:-1], values[1:], out=wide[:-1])
-    square = wide.copy()
-    choose(square[:, 1:], wide[:, :-1], out=square[:, 1:])
-    choose(square[:, :-1], wide[:, 1:], out=square[:, :-1])
-    return square
+    edge = ndimage.minimum_filter(truth, 3) != ndimage.maximum_filter(truth, 3)
+    if not edge.any():
+        return np.full(truth.shape, reach + 1, np.uint8)
+    distance = 1 + ndimage.distance_transform_cdt(~edge, "chessboard")
+    return np.minimum(distance, reach + 1).astype(np.uint8)
 
 
 def ring_matrices(
-    truth: np.ndarray, prediction: np.ndarray, num_classes: int, reach: int, void: int = 255
+    truth: np.ndarray, prediction: np.ndarray, num_classes: int, reach: int
 ) -> np.ndarray:
     """Count a confusion matrix for every distance from a border.
 
-    The matrix of the band of width w is the sum of the first w; of everything, the sum of all. From
-    it follow the trimap error (`error_rates`) and the trimap IoU (`metrics.scores`).
+    The matrix of the band of width w is the sum of the first w. From it follow the trimap error
+    (`error_rates`) and the trimap IoU (`metrics.scores`).
 
     Args:
-        truth: uint8 [H, W], 0..C-1 or void.
+        truth: uint8 [H, W], 0..C-1 or 255 for void, which does not count.
         prediction: uint8 [H, W], 0..C-1.
         num_classes: C.
-        reach: the greatest distance told apart, pixels.
-        void: the value of pixels that do not count.
+        reach: the greatest distance measured, pixels.
 
     Returns:
         int64 [reach + 1, C, C]: rows truth; entry d counts the pixels at distance d + 1, the last
         one all that are farther than reach.
     """
-    ring = border_distance(truth, reach)[truth != void].astype(np.int64) - 1
-    true, predicted = truth[truth != void], prediction[truth != void]
-    cells = (ring * num_classes + true) * num_classes + predicted
-    shape = (reach + 1, num_classes, num_classes)
-    return np.bincount(cells, minlength=np.prod(shape)).reshape(shape)
+    distance = border_distance(truth, reach)
+    rings = [distance == d for d in range(1, reach + 2)]
+    return np.stack([confusion_matrix(truth[r], prediction[r], num_classes) for r in rings])
 
 
 def error_rates(matrices: np.ndarray) -> np.ndarray:
-    """Return the share of wrong pixels of each confusion matrix.
-
-    Args:
-        matrices: int [..., C, C], rows truth.
-
-    Returns:
-        float64 [...], 0..1; NaN where a matrix counts nothing.
-    """
+    """Return the shares of wrong pixels of matrices [..., C, C], 0..1; NaN for an empty one."""
     total = matrices.sum(axis=(-2, -1))
     wrong = total - matrices.diagonal(axis1=-2, axis2=-1).sum(axis=-1)
     return np.divide(wrong, total, out=np.full(total.shape, np.nan), where=total > 0)
@@ -94,7 +76,7 @@ def boundary_f1(
     Args:
         truth: uint8 [H, W], 0..C-1 or 255 for void.
         prediction: uint8 [H, W], 0..C-1.
-        num_classes: C, at most 64.
+        num_classes: C.
         share: reach as a share of the image's diagonal.
 
     Returns:
@@ -105,47 +87,33 @@ def boundary_f1(
 
     Source: Csurka, Larlus, Perronnin 2013, "What is a good evaluation measure for semantic
         segmentation?"; 0.75 % and the mean over "each class that is present in the ground truth"
-        after Badrinarayanan et al. 2017, section 4. Their script (SegNet-Tutorial,
-        computeBFmeasure.m) also counts classes that are only predicted, and pairs outline pixels
-        one to one.
+        after Badrinarayanan et al. 2017, section 4, whose script also counts classes that are only
+        predicted, and pairs outline pixels one to one.
     """
     reach = share * np.hypot(*truth.shape)
-    predicted = np.where(truth == 255, 255, prediction).astype(np.uint8)
-    one, other = _outlines(truth, num_classes), _outlines(predicted, num_classes)
-    hits = one & _dilated(other, reach), other & _dilated(one, reach)
-    found = [
-        [np.count_nonzero(bits >> np.uint64(c) & np.uint64(1)) for c in range(num_classes)]
-        for bits in (one, other, *hits)
-    ]
-    true, drawn, recalled, precise = np.array(found, float)
-    # F1 of precision p / drawn and recall r / true, without dividing by an empty outline
-    parts = 2 * precise * recalled, precise * true + recalled * drawn
-    f1 = np.divide(*parts, out=np.zeros(num_classes), where=parts[1] > 0)
-    present = np.bincount(truth.ravel(), minlength=num_classes)[:num_classes] > 0
-    known = present & ((true > 0) | (drawn > 0))
-    return float(f1[known].mean()) if known.any() else float("nan")
+    maps = truth, np.where(truth == VOID, VOID, prediction)
+    edges = [_edges(labels, num_classes) for labels in maps]
+    f1 = []
+    for c in np.unique(truth[truth < num_classes]):
+        true, drawn = (np.argwhere(e & (m == c)) for e, m in zip(edges, maps, strict=True))
+        recalled, precise = _near(true, drawn, reach), _near(drawn, true, reach)
+        # F1 of precision p / drawn and recall r / true, without dividing by an empty outline
+        whole = precise * len(true) + recalled * len(drawn)
+        if len(true) or len(drawn):
+            f1.append(2 * precise * recalled / whole if whole else 0.0)
+    return float(np.mean(f1)) if f1 else float("nan")
 
 
-def _outlines(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return uint64 [H, W]: bit c is set where the outline of class c runs."""
-    edge = np.zeros(labels.shape, bool)
-    known = labels < num_classes
-    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        differ = (labels[one] != labels[other]) & known[one] & known[other]
-        edge[one] |= differ
-        edge[other] |= differ
-    bits = np.uint64(1) << np.where(known, labels, 0).astype(np.uint64)
-    return np.where(edge, bits, np.uint64(0))
+def _edges(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Mark the labelled pixels beside a labelled pixel of another class, not diagonally."""
+    known, cross = labels < num_classes, ndimage.generate_binary_structure(2, 1)
+    low = ndimage.minimum_filter(np.where(known, labels, 255), footprint=cross, mode="nearest")
+    high = ndimage.maximum_filter(np.where(known, labels, 0), footprint=cross, mode="nearest")
+    return known & (low != high)
 
 
-def _dilated(bits: np.ndarray, reach: float) -> np.ndarray:
-    """Spread set bits to all pixels at most `reach` away, every class at once."""
-    far = int(reach)
-    height, width = bits.shape
-    padded = np.pad(bits, far)
-    spread = np.zeros_like(bits)
-    for dy in range(-far, far + 1):
-        for dx in range(-far, far + 1):
-            if dx * dx + dy * dy <= reach * reach:
-                spread |= padded[far + dy : far + dy + height, far + dx : far + dx + width]
-    return spread
+def _near(points: np.ndarray, others: np.ndarray, reach: float) -> int:
+    """Count the points, int [n, 2], at most `reach` from one of the others."""
+    if not len(points) or not len(others):
+        return 0
+    return int((KDTree(others).query(points)[0] <= reach).sum())

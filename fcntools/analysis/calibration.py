@@ -1,4 +1,4 @@
-"""Does a probability mean what it says? Of the pixels called at 80 %, 80 in 100 should be right.
+"""Calibration: of the pixels predicted with a probability of 80 %, 80 in 100 should be right.
 
 Source: Guo, Pleiss, Sun and Weinberger 2017, https://arxiv.org/abs/1706.04599, section 2.
 """
@@ -11,7 +11,7 @@ from fcnlib.labels import VOID
 
 
 def count_confidence(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Count pixels by the probability of the class that they are given.
+    """Count pixels by the probability of their predicted class.
 
     Args:
         probabilities: float [H, W, C], they add up to 1.
@@ -23,36 +23,28 @@ def count_confidence(probabilities: np.ndarray, truth: np.ndarray, bins: int = 1
         several images add up.
     """
     known = truth != VOID
-    sure = probabilities.max(axis=-1)[known].astype(np.float64)
+    confidence = probabilities.max(axis=-1)[known].astype(np.float64)
     right = probabilities.argmax(axis=-1)[known] == truth[known]
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    parts = (None, sure, right)
-    return np.stack([np.bincount(place, w, minlength=bins) for w in parts], axis=1)
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    columns = (None, confidence, right)
+    return np.stack([np.bincount(place, w, minlength=bins) for w in columns], axis=1)
 
 
 def reliability(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compare what was said with what came true, bin by bin.
+    """Return (mean probability, share of right pixels) of the bins of `count_confidence`.
 
-    Args:
-        counts: from `count_confidence`.
-
-    Returns:
-        (mean probability, share of right pixels), float64 [bins] each; NaN for an empty bin.
+    Both are float64 [bins]; NaN for an empty bin.
     """
-    pixels, said, right = counts.T
-    empty = np.full(len(counts), np.nan)
-    said = np.divide(said, pixels, out=empty.copy(), where=pixels > 0)
-    return said, np.divide(right, pixels, out=empty, where=pixels > 0)
+    pixels = np.where(counts[:, 0] > 0, counts[:, 0], np.nan)
+    return counts[:, 1] / pixels, counts[:, 2] / pixels
 
 
 def calibration_error(counts: np.ndarray) -> float:
-    """Average how far the shares of right pixels are from the probabilities, weighted by pixels.
+    """Return the expected calibration error of the counts of `count_confidence`, 0..1.
 
-    Args:
-        counts: from `count_confidence`.
-
-    Returns:
-        The expected calibration error, 0..1; NaN where nothing was counted.
+    It is the mean distance of the shares of right pixels from the probabilities, weighted by
+    pixels; NaN where nothing was counted.
     """
-    pixels, said, right = counts.T
-    return float(np.abs(said - right).sum() / pixels.sum()) if pixels.sum() else float("nan")
+    pixels, confidence, right = counts.T
+    error = np.abs(confidence - right).sum()
+    return float(error / pixels.sum()) if pixels.sum() else float("nan")

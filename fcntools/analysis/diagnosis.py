@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
     """Scores of test sets drawn again, with replacement, from the images of one test set.
-
-    Sets drawn with one seed from equally many images hold the same images, so two networks may be
-    compared draw by draw.
 
     Attributes:
         iou: float64 [draws, C] in 0..1; NaN where a class is in neither truth nor prediction.
@@ -29,14 +27,13 @@ class Bootstrap:
 
 
 def bootstrap(matrices: np.ndarray, draws: int = 1000, seed: int = 0) -> Bootstrap:
-    """Score test sets drawn from the images of a test set.
-
-    Images, not pixels, are drawn: the pixels of an image fail together.
+    """Score test sets drawn from the images of a test set: the pixels of an image fail together.
 
     Args:
         matrices: int64 [N, C, C], one an image.
         draws: how many sets of N images to draw.
-        seed: of the draws.
+        seed: of the draws. From equally many images one seed draws the same ones, so two networks
+            may be compared draw by draw.
 
     Returns:
         The scores of every draw.
@@ -50,8 +47,7 @@ def bootstrap(matrices: np.ndarray, draws: int = 1000, seed: int = 0) -> Bootstr
     if count == 0:
         raise ValueError("a test set without images has no spread")
     often = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
-    hits, true, predicted = (often @ part for part in _parts(matrices))  # each [draws, C]
-    iou = _ratio(hits, true + predicted - hits)
+    iou = _iou(*(often @ part for part in _parts(matrices)))  # [draws, C]
     return Bootstrap(iou, _mean_of_known(iou))
 
 
@@ -67,10 +63,10 @@ def interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.nda
     """
     scores = draws.reshape(len(draws), -1)
     known = ~np.isnan(scores).all(axis=0)
-    found = np.full((2, scores.shape[1]), np.nan)
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    found[:, known] = np.nanquantile(scores[:, known], ends, axis=0)
-    low, high = found.reshape(2, *draws.shape[1:])
+    ends = np.full((2, scores.shape[1]), np.nan)
+    shares = [(1 - level) / 2, (1 + level) / 2]
+    ends[:, known] = np.nanquantile(scores[:, known], shares, axis=0)
+    low, high = ends.reshape(2, *draws.shape[1:])
     return low, high
 
 
@@ -81,7 +77,7 @@ def size_edges(matrices: np.ndarray, bins: int, leave_out: Sequence[int] = ()) -
 
     Args:
         matrices: int64 [N, C, C], one an image.
-        bins: how many sizes to tell apart.
+        bins: number of sizes.
         leave_out: classes that are no objects, such as the background.
 
     Returns:
@@ -91,22 +87,9 @@ def size_edges(matrices: np.ndarray, bins: int, leave_out: Sequence[int] = ()) -
     return np.quantile(size, np.linspace(0, 1, bins + 1))
 
 
-@dataclass(frozen=True, eq=False)
-class BySize:
-    """How well objects of different size are found.
-
-    Attributes:
-        iou: float64 [bins] in 0..1, mean over the objects of a bin; NaN for an empty one.
-        size: float64 [bins], median size of the objects, pixels; NaN for an empty one.
-        count: int64 [bins], objects.
-    """
-
-    iou: np.ndarray
-    size: np.ndarray
-    count: np.ndarray
-
-
-def iou_by_size(matrices: np.ndarray, edges: np.ndarray, leave_out: Sequence[int] = ()) -> BySize:
+def iou_by_size(
+    matrices: np.ndarray, edges: np.ndarray, leave_out: Sequence[int] = ()
+) -> pd.DataFrame:
     """Average the IoU of objects of about one size.
 
     Pixels of a class in an image that has nothing of it belong to no object: they count against a
@@ -118,18 +101,19 @@ def iou_by_size(matrices: np.ndarray, edges: np.ndarray, leave_out: Sequence[int
         leave_out: classes that are no objects.
 
     Returns:
-        Mean IoU, median size and number of the objects of every bin.
+        A row a bin: "iou", mean in 0..1, and "pixels", median size, NaN for an empty bin;
+        "objects", their number.
     """
     size, iou = _objects(matrices, leave_out)
     place = np.searchsorted(edges[1:-1], size, side="right")
-    inside = [
-        (place == b) & (edges[0] <= size) & (size <= edges[-1]) for b in range(len(edges) - 1)
-    ]
-    return BySize(
-        iou=np.array([iou[i].mean() if i.any() else np.nan for i in inside]),
-        size=np.array([np.median(size[i]) if i.any() else np.nan for i in inside]),
-        count=np.array([i.sum() for i in inside]),
-    )
+    place[(size < edges[0]) | (edges[-1] < size)] = -1  # in no bin
+    inside = [place == b for b in range(len(edges) - 1)]
+    table = {
+        "iou": [iou[i].mean() if i.any() else np.nan for i in inside],
+        "pixels": [np.median(size[i]) if i.any() else np.nan for i in inside],
+        "objects": [i.sum() for i in inside],
+    }
+    return pd.DataFrame(table)
 
 
 def mean_iou_2017(
@@ -137,8 +121,8 @@ def mean_iou_2017(
 ) -> float:
     """Compute mean IoU with the faults of the student project of 2017, each alone or both.
 
-    Its third fault was to look at the first batch only: hand over the matrices of a few images.
-    What it predicted on void pixels counted too, which only matrices with void can show.
+    Its third fault was to score the first batch only: pass the matrices of a few images. What it
+    predicted on void pixels counted too, which only matrices with void can show.
 
     Args:
         matrices: int64 [N, C, C], one an image; with `void` [N, C + 1, C + 1].
@@ -153,18 +137,17 @@ def mean_iou_2017(
 
     Source: DeepSegment/FCN-GoogLeNet, colorize.py lines 117-123, inception_FCN.py lines 255-256.
     """
-    hits, true, predicted = _parts(matrices)  # each [N, C]
+    hits, true, predicted = _parts(matrices)  # [N, C]
     if forgets:
         predicted = np.where(true > 0, predicted, 0)
-    hits, true, predicted = (part.sum(axis=0) for part in (hits, true, predicted))
-    iou = _ratio(hits, true + predicted - hits)
-    if divides_by_all:
-        return float(np.nansum(iou) / (len(iou) + (not void)))
-    return float(_mean_of_known(iou[None])[0])
+    iou = _iou(*(part.sum(axis=0) for part in (hits, true, predicted)))
+    return float(
+        np.nansum(iou) / (len(iou) + (not void)) if divides_by_all else _mean_of_known(iou)
+    )
 
 
 def subset_means(matrices: np.ndarray, count: int, draws: int = 500, seed: int = 0) -> np.ndarray:
-    """Score small test sets: what mean IoU could have come out on fewer images.
+    """Score small test sets: which mean IoU fewer images could have given.
 
     Args:
         matrices: int64 [N, C, C], one an image.
@@ -177,27 +160,27 @@ def subset_means(matrices: np.ndarray, count: int, draws: int = 500, seed: int =
     """
     random = np.random.default_rng(seed)
     chosen = np.stack([random.permutation(len(matrices))[:count] for _ in range(draws)])
-    hits, true, predicted = (part[chosen].sum(axis=1) for part in _parts(matrices))  # [draws, C]
-    return _mean_of_known(_ratio(hits, true + predicted - hits))
+    parts = (part[chosen].sum(axis=1) for part in _parts(matrices))
+    return _mean_of_known(_iou(*parts))
 
 
-def last_word(answers: Sequence[np.ndarray]) -> np.ndarray:
-    """Find the step after which each pixel's answer did not change any more.
+def deciding_step(predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """Find the step from which on the prediction of each pixel is the final one.
 
     Args:
-        answers: uint8 [H, W] each, as an answer grew step by step; the last is the final one.
+        predictions: uint8 [H, W] each, after every step; the last is final.
 
     Returns:
-        int64 [H, W], 0..len(answers)-1: the first step from which on the answer is the final one.
+        int64 [H, W], 0..len(predictions)-1.
     """
-    last = np.zeros(answers[0].shape, np.int64)
-    for step, (before, now) in enumerate(itertools.pairwise(answers), 1):
+    last = np.zeros(predictions[0].shape, np.int64)
+    for step, (before, now) in enumerate(itertools.pairwise(predictions), 1):
         last[before != now] = step
     return last
 
 
 def _parts(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return pixels of each class found, true and predicted, int64 [N, C] each."""
+    """Return pixels of each class hit, true and predicted, int64 [N, C] each."""
     hits = np.diagonal(matrices, axis1=1, axis2=2)
     return hits, matrices.sum(axis=2), matrices.sum(axis=1)
 
@@ -206,13 +189,16 @@ def _objects(matrices: np.ndarray, leave_out: Sequence[int]) -> tuple[np.ndarray
     """Return size and IoU of every object: what an image has of one class."""
     hits, true, predicted = (np.delete(part, leave_out, axis=1) for part in _parts(matrices))
     there = true > 0
-    return true[there], (hits / np.maximum(true + predicted - hits, 1))[there]
+    return true[there], _iou(hits, true, predicted)[there]
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+def _iou(hits: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    union = true + predicted - hits
+    return np.divide(hits, union, out=np.full(union.shape, np.nan), where=union > 0)
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
     """Return the means over the last axis without NaN; NaN where nothing else is there."""
-    return _ratio(np.nansum(values, axis=-1), (~np.isnan(values)).sum(axis=-1))
+    count = (~np.isnan(values)).sum(axis=-1)
+    total = np.nansum(values, axis=-1)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)

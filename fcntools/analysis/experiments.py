@@ -1,7 +1,8 @@
-"""What the notebooks try on trained networks: shift their answers, mute a skip, look at borders."""
+"""Experiments of the notebooks on trained networks: shifted predictions, muted skips, borders."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,11 @@ from fcnlib.runtime import files
 from fcnlib.runtime.compat import tf
 from fcntools.analysis import boundaries
 
-Answer = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
+Pair = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
 
-def answers(
-    config: Config, dataset: Dataset, folder: Path
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield what a trained network answers to every image of the evaluation split.
+def answers(config: Config, dataset: Dataset, folder: Path) -> Iterator[Pair]:
+    """Yield the predictions of a trained network for every image of the evaluation split.
 
     Args:
         config: gives the split and the batch size.
@@ -40,15 +39,14 @@ def answers(
     predict = predictor(settled(load_fcn(folder)[0]))
     store = _store(config, dataset)
     with store.reporting():
-        for _, truth, predicted in predictions(
-            predict, eval_batches(store, config.train.eval_batch_size)
-        ):
+        batches = eval_batches(store, config.train.eval_batch_size)
+        for _, truth, predicted in predictions(predict, batches):
             yield truth, predicted
 
 
 def _store(config: Config, dataset: Dataset) -> ImageStore:
-    chosen = dataset.records(config.data.eval_split, config.data.eval_limit)
-    return ImageStore(chosen, dataset.labels)
+    records = dataset.records(config.data.eval_split, config.data.eval_limit)
+    return ImageStore(records, dataset.labels)
 
 
 def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
@@ -75,15 +73,7 @@ def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
 
 
 def percent_row(name: str, scores: metrics.Scores) -> dict[str, str | float]:
-    """Return the four metrics as a row of a table.
-
-    Args:
-        name: of what was scored.
-        scores: its scores.
-
-    Returns:
-        {"network": name, metric: percent}.
-    """
+    """Return the four metrics of what has this name, in percent, as a row of a table."""
     return {
         "network": name,
         "mean IoU (%)": 100 * scores.mean_iou,
@@ -94,13 +84,10 @@ def percent_row(name: str, scores: metrics.Scores) -> dict[str, str | float]:
 
 
 def majority_matrix(matrix: np.ndarray) -> np.ndarray:
-    """Return the confusion matrix of answering the most frequent class everywhere.
+    """Return the confusion matrix of predicting the most frequent class everywhere.
 
     Args:
-        matrix: int64 [C, C], rows truth, of any answers to the same images.
-
-    Returns:
-        int64 [C, C].
+        matrix: int64 [C, C], rows truth, of any predictions for the same images.
     """
     floor = np.zeros_like(matrix)
     true = matrix.sum(axis=1)
@@ -108,15 +95,13 @@ def majority_matrix(matrix: np.ndarray) -> np.ndarray:
     return floor
 
 
-def shifted_mean_iou(
-    found: Iterable[Answer], num_classes: int, shifts: Sequence[int]
-) -> np.ndarray:
+def shifted_mean_iou(pairs: Iterable[Pair], num_classes: int, shifts: Sequence[int]) -> np.ndarray:
     """Score predictions that lie too far right and down by some pixels.
 
     The pixels that a shift uncovers repeat the first row and column, so that as many pixels count.
 
     Args:
-        found: (truth, prediction) of every image.
+        pairs: (truth, prediction) of every image.
         num_classes: C.
         shifts: pixels, each 0 or more.
 
@@ -124,7 +109,7 @@ def shifted_mean_iou(
         float64 [len(shifts)], mean IoU, 0..1.
     """
     matrices = np.zeros((len(shifts), num_classes, num_classes), np.int64)
-    for truth, predicted in found:
+    for truth, predicted in pairs:
         height, width = truth.shape
         for i, shift in enumerate(shifts):
             padded = np.pad(predicted, ((shift, 0), (shift, 0)), mode="edge")[:height, :width]
@@ -132,21 +117,18 @@ def shifted_mean_iou(
     return np.array([metrics.scores(matrix).mean_iou for matrix in matrices])
 
 
-def border_matrices(found: Iterable[Answer], num_classes: int, reach: int) -> np.ndarray:
+def border_matrices(pairs: Iterable[Pair], num_classes: int, reach: int) -> np.ndarray:
     """Count a split by the distance from the borders in the truth.
 
     Args:
-        found: (truth, prediction) of every image.
+        pairs: (truth, prediction) of every image.
         num_classes: C.
-        reach: the greatest distance told apart, pixels.
+        reach: the greatest distance measured, pixels.
 
     Returns:
-        int64 [reach + 1, C, C], as `boundaries.ring_matrices`.
+        int64 [reach + 1, C, C], the sum of `boundaries.ring_matrices`.
     """
-    total = np.zeros((reach + 1, num_classes, num_classes), np.int64)
-    for truth, predicted in found:
-        total += boundaries.ring_matrices(truth, predicted, num_classes, reach)
-    return total
+    return sum(boundaries.ring_matrices(*pair, num_classes, reach) for pair in pairs)
 
 
 def weigh_skips(
@@ -175,26 +157,18 @@ def weigh_skips(
         )
         return tf.cast(tf.argmax(network.to_pixels(fused, height, width), axis=-1), tf.uint8)
 
-    store, found = _store(config, dataset), {}
+    store, scored = _store(config, dataset), {}
     for name, factors in trials.items():
-        given = tf.constant([factors.get(stride, 1.0) for stride in network.strides])
+        values = tf.constant([factors.get(stride, 1.0) for stride in network.strides])
+        trial = functools.partial(predict, factors=values)
         batches = eval_batches(store, config.train.eval_batch_size)
         with store.reporting():
-            found[name] = evaluate(
-                lambda images, given=given: predict(images, given),
-                batches,
-                store.names,
-                dataset.labels.num_classes,
-            )
-    return found
+            scored[name] = evaluate(trial, batches, store.names, dataset.labels.num_classes)
+    return scored
 
 
 def study(dataset: str, results: Path = ROOT / "results") -> dict[str, dict[str, Any]]:
-    """Read the committed study of a data set over several seeds.
-
-    Args:
-        dataset: its name.
-        results: the folder with DATASET/summary.json.
+    """Read the committed study of a data set over several seeds, DATASET/summary.json.
 
     Returns:
         {network: its row, with mean_iou, mean_iou_spread, seeds}; empty where there is no study.

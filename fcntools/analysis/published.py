@@ -29,15 +29,12 @@ def tables() -> pd.DataFrame:
 
 
 def comparable(data: str, split: str, images: int) -> pd.DataFrame:
-    """Return the published rows that were measured on the same images as ours.
+    """Return the rows of `tables` that were measured on the same images as ours.
 
     Args:
         data: name of the data set.
         split: that was scored.
         images: how many of them.
-
-    Returns:
-        The rows of `tables`; none where no one published a number for just these images.
     """
     frame = tables()
     same = (frame["data"] == data) & (frame["split"] == split) & (frame["images"] == images)

@@ -52,20 +52,19 @@ SETTINGS_2017 = {
     "head_lr": 3.2e-4,
     "base_lr": 3.2e-4,
 }
-# What each repair takes from the profile again, and what it puts in the place of 2017's choice.
-REPAIRS: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
-    ("scaled", "+ pixels in [-1, 1]", ("inputs",), {}),
-    ("normalized", "+ batch norm", ("normalization",), {}),
-    ("masked", "+ void masked", ("void",), {}),
-    ("aligned", "+ decoder on the grid", ("fusion",), {"fusion": "feature"}),
-    ("scores", "+ scores added, not features", ("fusion",), {}),
-    ("regularized", "+ dropout, weight decay", ("dropout", "weight_decay"), {}),
-    ("augmented", "+ augmentation", ("flip", "min_scale", "max_scale", "colour_jitter"), {}),
+# What each repair takes from the profile again; "aligned" puts "feature" in the place of "2017".
+REPAIRS = (
+    ("scaled", "+ pixels in [-1, 1]", "inputs"),
+    ("normalized", "+ batch norm", "normalization"),
+    ("masked", "+ void masked", "void"),
+    ("aligned", "+ decoder on the grid", "fusion"),
+    ("scores", "+ scores added, not features", "fusion"),
+    ("regularized", "+ dropout, weight decay", "dropout weight_decay"),
+    ("augmented", "+ augmentation", "flip min_scale max_scale colour_jitter"),
     (
         "repaired",
         "+ rates and schedule: ours",
-        ("optimizer", "schedule", "warmup_steps", "head_lr", "base_lr"),
-        {},
+        "optimizer schedule warmup_steps head_lr base_lr",
     ),
 )
 
@@ -88,13 +87,15 @@ def history() -> list[Row]:
     """Return the network of 2017 and its repairs, one more in every row."""
     settings: dict[str, Any] = dict(SETTINGS_2017)
     rows = [Row("2017", "as it ran in 2017", dict(settings))]
-    for name, meaning, taken_back, instead in REPAIRS:
-        settings = {k: v for k, v in settings.items() if k not in taken_back} | instead
+    for name, meaning, taken_back in REPAIRS:
+        settings = {k: v for k, v in settings.items() if k not in taken_back.split()}
+        settings |= {"fusion": "feature"} if name == "aligned" else {}
         rows.append(Row(name, meaning, dict(settings)))
     return rows
 
 
 _NARROW_VGG = {"backbone": "vgg_16", "depth_multiplier": 0.125, "min_depth": 8, "initial": ""}
+_NORMALIZED_VGG = {**_NARROW_VGG, "normalization": "batch_norm"}
 _SGD = {"optimizer": "sgd", "head_lr": 0.05, "base_lr": 0.05}
 GROUPS: dict[str, list[Row]] = {
     "history": history(),
@@ -103,11 +104,7 @@ GROUPS: dict[str, list[Row]] = {
         Row("features", "Inception-v3, features added", {"fusion": "feature"}),
         Row("scratch", "Inception-v3, from scratch", {"initial": ""}),
         Row("vgg16", "VGG16, from scratch", _NARROW_VGG),
-        Row(
-            "vgg16-norm",
-            "VGG16 + batch norm, from scratch",
-            {**_NARROW_VGG, "normalization": "batch_norm"},
-        ),
+        Row("vgg16-norm", "VGG16 + batch norm, from scratch", _NORMALIZED_VGG),
     ],
     "recipes": [
         Row("repaired", "at once, end to end, Adam"),
@@ -137,20 +134,22 @@ def jobs(config: Config, row: Row, models: Path) -> tuple[Config, list[Job]]:
     config = config.replace(val_every=0, chain=(32, 16, 8), **row.settings)
     steps, folder = config.train.comparison_steps, models / "comparison" / row.name
     start = config.path("initial") if config.network.initial else None
-    rate = config.train.base_lr
-    if row.plan == "staged":
-        made, share = [], steps // 3
-        for stride in config.network.chain:
-            head = share // 4 if start is not None and not made else 0
-            last = folder if stride == 8 else folder / f"fcn-{stride}s"
-            stages = (head_only(config, head), end_to_end(config, share - head, rate))
-            made.append(Job(stride, last, start, stages[head == 0 :], row.meaning))
-            start = last / CHECKPOINT
-        return config, made
-    head = {"head only": steps, "two stages": steps // 4 if start is not None else 0}[row.plan]
-    stages = (head_only(config, head), end_to_end(config, steps - head, rate))
-    kept = tuple(stage for stage in stages if stage.steps)
-    return config, [Job(8, folder, start, kept, row.meaning)]
+
+    def job(stride: int, folder: Path, steps: int, head: int) -> Job:
+        rest = end_to_end(config, steps - head, config.train.base_lr)
+        stages = tuple(stage for stage in (head_only(config, head), rest) if stage.steps)
+        return Job(stride, folder, start, stages, row.meaning)
+
+    if row.plan != "staged":
+        heads = {"head only": steps, "two stages": steps // 4 if start is not None else 0}
+        return config, [job(8, folder, steps, heads[row.plan])]
+    share, todo = steps // 3, []
+    for stride in config.network.chain:
+        head = share // 4 if start is not None and not todo else 0
+        place = folder if stride == 8 else folder / f"fcn-{stride}s"
+        todo.append(job(stride, place, share, head))
+        start = place / CHECKPOINT
+    return config, todo
 
 
 def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]:
@@ -163,26 +162,25 @@ def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]
         out: the run folder.
 
     Returns:
-        Its line of the table: name, meaning, seed, steps, the metrics (shares 0..1), the biased
-        mean IoU of 2017 on one batch and on all images, trained values, training seconds, and
-        images a second in the middle of the training.
+        Its line of the table: the metrics as shares in 0..1, those of 2017 on one batch and on all
+        images ("biased"), and images a second in the middle of the training.
 
     Raises:
         InputError: the loss is no longer finite, or a start does not fit.
     """
-    own, todo = jobs(config, row, out / "models")
-    seconds, stores = 0.0, open_stores(own, dataset)
+    changed, todo = jobs(config, row, out / "models")
+    seconds, stores = 0.0, open_stores(changed, dataset)
     for job in todo:
-        folder = train_fcn(own, dataset, job, stores=stores)
+        folder = train_fcn(changed, dataset, job, stores=stores)
         record = files.read_json(folder / "record.json")
         seconds += record["training_seconds"]
-    scores = evaluate_fcn(own, dataset, folder, fold).scores
-    matrices = void_matrices(own, dataset, folder)
+    scores = evaluate_fcn(changed, dataset, folder).scores
+    matrices = void_matrices(changed, dataset, folder)
     log = pd.read_csv(folder / "log.csv")
     return {
         "name": row.name,
         "meaning": row.meaning,
-        "seed": own.train.seed,
+        "seed": changed.train.seed,
         "steps": sum(stage.steps for job in todo for stage in job.stages),
         "mean_iou": scores.mean_iou,
         "pixel_accuracy": scores.pixel_accuracy,
@@ -197,13 +195,10 @@ def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]
 
 
 def chosen(names: tuple[str, ...]) -> list[Row]:
-    """Return the rows of groups or of single systems, each once.
+    """Return the rows of groups or of single systems, each once in the order of the table.
 
     Args:
         names: of `GROUPS` or of rows; empty for all.
-
-    Returns:
-        The rows in the order of the table.
 
     Raises:
         InputError: a name is neither.
@@ -221,11 +216,7 @@ def chosen(names: tuple[str, ...]) -> list[Row]:
 
 
 def read(dataset: str, results: Path = ROOT / "results") -> pd.DataFrame:
-    """Read the committed comparison of a data set.
-
-    Args:
-        dataset: its name.
-        results: the folder with DATASET/comparison.csv.
+    """Read the committed comparison of a data set, DATASET/comparison.csv.
 
     Returns:
         Its rows, one a system and seed; empty where there is none.
@@ -243,9 +234,8 @@ def summary(rows: pd.DataFrame, group: str) -> pd.DataFrame:
         group: a name of `GROUPS`.
 
     Returns:
-        A line a system that was run, in the order of the group: name, meaning, seeds, mean_iou and
-        its spread (standard deviation, NaN for one seed), biased_batch, biased_all, trained_values,
-        images_per_second, all means over seeds.
+        A line a system that was run, in the order of the group: name, meaning, seeds, the means of
+        all numbers over seeds, and the spread of mean_iou (standard deviation, NaN for one seed).
     """
     lines = []
     for row in GROUPS[group]:

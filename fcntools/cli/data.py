@@ -150,14 +150,14 @@ def benchmark(
     overrides = dict(parse_setting(text) for text in settings)
     folders = [folder for place in places for folder in trained(place.resolve())]
     factors, others = read_scales(scales), tuple(network(other.resolve()) for other in others)
-    from fcntools.analysis import scoring
+    from fcntools.analysis import benchmarks
 
-    reading = scoring.Reading(stride, flip, factors, others)
+    augmentation = benchmarks.TestTimeAugmentation(stride, flip, factors, others)
     for folder in folders:
         record = read_json(folder / "record.json") or {}
         config = Config().replace(**record.get("config", {})).replace(**overrides)
         click.echo(f"{short(folder)} on {config.data.eval_split}:")
-        for key, value in scoring.benchmark(config, folder, competition, reading).items():
+        for key, value in benchmarks.benchmark(config, folder, competition, augmentation).items():
             click.echo(f"  {key:34} {100 * value:6.2f}")
         if (folder / "results").is_dir():
             click.echo(f"  for the server: {short(folder / 'results')}")

@@ -1,4 +1,4 @@
-"""Figures of the notebooks: charts here, pictures from `pictures`, their common look from `canvas`.
+"""Charts: lines, bars, and matrices of shares.
 
 Every function returns a `matplotlib.figure.Figure` and draws nothing on a screen. A title is a
 sentence that states the finding; `save_figure` keeps it beside the picture.
@@ -13,35 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fcntools.figures.pictures import heat_overlay, overlay, picture_grid, sample_points, spread_out
-from fcntools.figures.style import (
-    INK,
-    LINE_COLOURS,
-    SOFT,
-    STYLE,
-    blank_figure,
-    save_figure,
-    title_height,
-)
-
-__all__ = [
-    "INK",
-    "LINE_COLOURS",
-    "SOFT",
-    "STYLE",
-    "bars",
-    "blank_figure",
-    "co_occurrence",
-    "confusion",
-    "curves",
-    "heat_overlay",
-    "moved_apart",
-    "overlay",
-    "picture_grid",
-    "sample_points",
-    "save_figure",
-    "spread_out",
-]
+from fcntools.figures.style import INK, LINE_COLOURS, STYLE, blank_figure, title_height
 
 
 @matplotlib.rc_context(STYLE)
@@ -101,15 +73,7 @@ def _name_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
 
 
 def moved_apart(wanted: Sequence[float], gap: float) -> list[float]:
-    """Move sorted places on a line as little as it takes to keep a gap between neighbours.
-
-    Args:
-        wanted: ascending.
-        gap: least distance.
-
-    Returns:
-        The places, in the same order.
-    """
+    """Move ascending places on a line as little as it takes to keep a gap between neighbours."""
     groups: list[tuple[float, int]] = []  # (middle, how many) of labels that touch
     for place in wanted:
         middle, count = place, 1

@@ -12,29 +12,16 @@ from matplotlib.textpath import TextPath
 from fcnlib.runtime.files import replacing, write_json
 
 # Told apart with any colour vision. Source: Okabe and Ito, https://jfly.uni-koeln.de/color/
-LINE_COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-    "#F0E442",
-)
+LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+LINE_COLOURS += ("#E69F00", "#56B4E9", "#000000", "#F0E442")
 DPI = 100
 INK, SOFT = "#222222", "#777777"
 STYLE = {
     "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), SOFT),
     "grid.color": "#E6E6E6",
     "svg.hashsalt": "fcnlib",  # the same figure gives the same file
 }
@@ -46,7 +33,7 @@ def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
 
     Args:
         figure: drawn.
-        path: of the PNG, whatever its ending; the folder is made where it is missing.
+        path: of the PNG, whatever its ending.
         title: the finding in a sentence.
         alt: what the figure shows, for those who cannot see it.
 
@@ -63,7 +50,7 @@ def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
 
 
 def blank_figure(width: float, height: float, title: str) -> Figure:
-    """Make an empty figure with a title, for drawings that no function here knows.
+    """Make an empty figure with a title.
 
     Args:
         width: inches.

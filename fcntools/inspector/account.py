@@ -6,7 +6,7 @@ import numpy as np
 
 from fcnlib.labels import LabelSet
 from fcnlib.network import SKIPS
-from fcntools.figures.charts import LINE_COLOURS
+from fcntools.figures.style import LINE_COLOURS
 from fcntools.inspector import what_if
 from fcntools.inspector.sheet import INK, PALE, SOFT, Sheet
 from fcntools.inspector.what_if import View

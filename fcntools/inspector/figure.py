@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fcnlib import metrics
-from fcntools.figures.charts import overlay, spread_out
+from fcntools.figures.pictures import overlay, spread_out
 from fcntools.figures.style import DPI, blank_figure, title_height
 from fcntools.inspector import what_if
 from fcntools.inspector.account import (

@@ -10,7 +10,7 @@ from fcnlib.datasets import FORMATS, Dataset, Format, camvid, open_dataset, scen
 from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES
 from fcntools.data.tfrecords import open_packed
-from fcntools.synthetic import scenes, shapes, streets
+from fcntools.synthetic import scenes, shapes
 from fcntools.synthetic.generate import Progress
 
 
@@ -62,8 +62,6 @@ def prepare(config: Config, progress: Progress | None = None) -> Dataset:
     name, root = config.data.dataset, config.path("data_dir")
     if name == "shapes":
         return shapes.ensure(root, config.shapes, progress)
-    if name == "scenes":
-        return scenes.ensure(root, config.scenes, progress)
-    if name == "streets":
-        return streets.ensure(root, config.scenes, progress)
+    if name in ("scenes", "streets"):
+        return scenes.ensure(root, config.scenes, progress, name)
     return open_dataset(name, root)

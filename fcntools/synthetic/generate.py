@@ -28,37 +28,37 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GeneratorSpec:
     """What to generate.
 
     Attributes:
         name: of the data set; the stamp is the file NAME.json in its folder.
         settings: what decides the pictures, ready for JSON.
         folders: makes the folders and lists in an empty folder.
-        jobs: one a picture, whatever `draw` understands.
-        draw: draws jobs into the folder; a function of a module, so that processes find it.
+        images: one a picture: whatever `draw` understands.
+        draw: draws such images into the folder; a function of a module, so that processes find it.
         finish: called with the folder when everything is drawn.
     """
 
     name: str
     settings: dict[str, Any]
     folders: Callable[[Path], None]
-    jobs: Sequence[Any]
+    images: Sequence[Any]
     draw: Callable[[Path, Sequence[Any]], None]
     finish: Callable[[Path], None] = lambda root: None
 
     @property
     def stamp(self) -> str:
-        """The name of the file that says with which settings a folder was made."""
+        """The name of the file with the settings that a folder was made with."""
         return f"{self.name}.json"
 
 
-def ensure(root: Path, recipe: Recipe, progress: Progress | None = None) -> None:
+def ensure(root: Path, spec: GeneratorSpec, progress: Progress | None = None) -> None:
     """Generate a data set where its folder is missing or empty.
 
     Args:
         root: its folder.
-        recipe: what to make.
+        spec: what to make.
         progress: called with (pictures done, pictures in all).
 
     Raises:
@@ -66,62 +66,49 @@ def ensure(root: Path, recipe: Recipe, progress: Progress | None = None) -> None
             version of the generator. Nothing is deleted.
     """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        generate(root, recipe, progress)
+        _generate(root, spec, progress)
     try:
-        found = json.loads((root / recipe.stamp).read_text(encoding="utf-8"))
+        found = json.loads((root / spec.stamp).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise InputError(
-            f"{root}: is not a folder of {recipe.name} (no readable {recipe.stamp}); choose "
+            f"{root}: is not a folder of {spec.name} (no readable {spec.stamp}); choose "
             f"another data_dir"
         )
-    differing = [key for key, value in recipe.settings.items() if found.get(key) != value]
+    differing = [key for key, value in spec.settings.items() if found.get(key) != value]
     if differing:
         key = differing[0]
         raise InputError(
-            f"{root}: holds {recipe.name} of other settings ({key} is {found.get(key)!r}, asked "
-            f"for {recipe.settings[key]!r}); delete the folder or choose another data_dir"
+            f"{root}: holds {spec.name} of other settings ({key} is {found.get(key)!r}, asked "
+            f"for {spec.settings[key]!r}); delete the folder or choose another data_dir"
         )
 
 
-def generate(root: Path, recipe: Recipe, progress: Progress | None = None) -> None:
-    """Generate a data set in a folder beside `root` and move it there when it is whole.
-
-    Args:
-        root: where it shall be: a folder that does not exist or is empty.
-        recipe: what to make.
-        progress: called with (pictures done, pictures in all).
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
+def _generate(root: Path, spec: GeneratorSpec, progress: Progress | None) -> None:
+    """Generate a data set in a folder beside `root` and move it there when it is whole."""
     try:
         with scratch(root) as half:
             half.mkdir()
-            recipe.folders(half)
-            _draw_all(half, recipe, progress or (lambda done, total: None))
-            recipe.finish(half)
-            text = json.dumps(recipe.settings, indent=2)
-            (half / recipe.stamp).write_text(text + "\n", encoding="utf-8")
-            _move(half, root, recipe.stamp)
+            spec.folders(half)
+            _draw_all(half, spec, progress or (lambda done, total: None))
+            spec.finish(half)
+            text = json.dumps(spec.settings, indent=2)
+            (half / spec.stamp).write_text(text + "\n", encoding="utf-8")
+            try:
+                half.rename(root)
+            except OSError:
+                if not (root / spec.stamp).is_file():  # it is, where another run was faster
+                    raise
     except OSError as error:
-        raise InputError(f"{root}: cannot generate {recipe.name} here: {error}") from error
+        raise InputError(f"{root}: cannot generate {spec.name} here: {error}") from error
 
 
-def _move(half: Path, root: Path, stamp: str) -> None:
-    try:
-        half.rename(root)
-    except OSError:
-        if not (root / stamp).is_file():  # it is, where another run was faster
-            raise
-
-
-def _draw_all(root: Path, recipe: Recipe, progress: Progress) -> None:
-    jobs = recipe.jobs
-    chunks = [jobs[i : i + _CHUNK] for i in range(0, len(jobs), _CHUNK)]
-    draw = partial(recipe.draw, root)
-    if len(jobs) >= _FOR_A_POOL:
+def _draw_all(root: Path, spec: GeneratorSpec, progress: Progress) -> None:
+    images = spec.images
+    chunks = [images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK)]
+    draw = partial(spec.draw, root)
+    if len(images) >= _FOR_A_POOL:
         # spawn: a process forked from one in which TensorFlow runs its threads may hang
         context = multiprocessing.get_context("spawn")
         try:

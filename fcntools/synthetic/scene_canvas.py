@@ -161,7 +161,7 @@ class Canvas:
         middle = _FINE // 2
         mask = np.asarray(self._owner)[middle::_FINE, middle::_FINE]
         picture = np.asarray(self._picture.reduce(_FINE), np.float32)
-        clouds = np.stack([_cloud(rng, size, cells) for cells in (6, 24, 64)], axis=-1)
+        clouds = np.stack([cloud(rng, size, cells) for cells in (6, 24, 64)], axis=-1)
         picture = picture + (_STRENGTH[mask] * clouds).sum(axis=-1)[..., None]
         shade = self._shade.filter(ImageFilter.GaussianBlur(0.008 * size))
         angle, ramp = rng.uniform(0, 2 * np.pi), np.linspace(-1, 1, size, dtype=np.float32)
@@ -184,7 +184,17 @@ def _strength() -> np.ndarray:
 _STRENGTH = _strength()
 
 
-def _cloud(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
-    """Return smooth noise of mean 0, float32 [size, size], about -1..1."""
-    grid = Image.fromarray(rng.uniform(-1, 1, (cells, cells)).astype(np.float32))
+def cloud(rng: np.random.Generator, size: int, cells: int, low: float = -1.0) -> np.ndarray:
+    """Return smooth noise.
+
+    Args:
+        rng: of the picture.
+        size: side of the picture, pixels.
+        cells: a side; the fewer, the smoother.
+        low: the noise is about low..1.
+
+    Returns:
+        float32 [size, size].
+    """
+    grid = Image.fromarray(rng.uniform(low, 1, (cells, cells)).astype(np.float32))
     return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC))

@@ -5,8 +5,6 @@ A form is a list of outlines, each filled with 1 (solid) or 0 (hole), drawn one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -74,15 +72,9 @@ def _arrow(rng: np.random.Generator) -> list[Outline]:
     return [(np.array(half + [(x, -y) for x, y in half[:0:-1]]), 1)]
 
 
-_FORMS: dict[str, Callable[[np.random.Generator], list[Outline]]] = {
-    "disk": _disk,
-    "triangle": _triangle,
-    "star": _star,
-    "ring": _ring,
-    "cross": _cross,
-    "crescent": _crescent,
-    "gear": _gear,
-    "arrow": _arrow,
+_FORMS = {
+    form.__name__.removeprefix("_"): form
+    for form in (_disk, _triangle, _star, _ring, _cross, _crescent, _gear, _arrow)
 }
 
 

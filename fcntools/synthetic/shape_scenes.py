@@ -6,9 +6,11 @@ import colorsys
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from scipy import ndimage
 
 from fcnlib.labels import SHAPES, VOID
 from fcntools.synthetic import shape_forms
+from fcntools.synthetic.scene_canvas import cloud
 
 SMALLEST = 28.0  # diameter of an object, pixels
 LARGEST = 90.0
@@ -80,14 +82,10 @@ def _places(rng: np.random.Generator, size: int, count: int) -> list[tuple[np.nd
 
 
 def _borders(owner: np.ndarray) -> np.ndarray:
-    border = np.zeros(owner.shape, bool)
-    for change, one, other in (
-        (owner[1:] != owner[:-1], border[1:], border[:-1]),
-        (owner[:, 1:] != owner[:, :-1], border[:, 1:], border[:, :-1]),
-    ):
-        one |= change
-        other |= change
-    return border
+    cross = ndimage.generate_binary_structure(2, 1)
+    low = ndimage.minimum_filter(owner, footprint=cross)
+    high = ndimage.maximum_filter(owner, footprint=cross)
+    return low != high
 
 
 def _light(rng: np.random.Generator) -> np.ndarray:
@@ -190,8 +188,7 @@ def _ramp(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _cloud(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
-    grid = Image.fromarray(rng.uniform(0, 1, (cells, cells)).astype(np.float32))
-    return np.clip(np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC)), 0, 1)
+    return np.clip(cloud(rng, size, cells, low=0.0), 0, 1)
 
 
 def _mix(weight: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:

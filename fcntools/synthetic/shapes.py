@@ -17,7 +17,7 @@ from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES
 from fcntools.synthetic import generate as generation
 from fcntools.synthetic import shape_scenes
-from fcntools.synthetic.generate import Progress, Recipe
+from fcntools.synthetic.generate import GeneratorSpec, Progress
 
 VERSION = 1  # of the generator: raise it when the pictures change
 OBJECT_SIZE = 97  # side of a single-object image, pixels
@@ -25,7 +25,7 @@ SPLITS = ("train", "val")
 _SMALLEST_IMAGE = 65
 _JPEG = {"quality": 92, "subsampling": 0}
 
-Job = tuple[str, int, int]  # split, class (-1: a scene), index
+ImageSpec = tuple[str, int, int]  # split, class (-1: a scene), index
 
 
 def ensure(root: Path, config: ShapesConfig, progress: Progress | None = None) -> Dataset:
@@ -43,32 +43,18 @@ def ensure(root: Path, config: ShapesConfig, progress: Progress | None = None) -
         InputError: the folder holds something else, or shapes of other settings or another version
             of the generator. Nothing is deleted.
     """
-    generation.ensure(root, _recipe(config), progress)
+    generation.ensure(root, _spec(config), progress)
     return open_dataset("shapes", root)
 
 
-def generate(root: Path, config: ShapesConfig, progress: Progress | None = None) -> None:
-    """Generate the data set in a folder beside `root` and move it there when it is whole.
-
-    Args:
-        root: where it shall be: a folder that does not exist or is empty.
-        config: how much to make and from which seed.
-        progress: called with (pictures done, pictures in all).
-
-    Raises:
-        InputError: a setting cannot be met, or the folder cannot be written.
-    """
-    generation.generate(root, _recipe(config), progress)
-
-
-def _recipe(config: ShapesConfig) -> Recipe:
+def _spec(config: ShapesConfig) -> GeneratorSpec:
     for key, value in asdict(config).items():
         least = {"image_size": _SMALLEST_IMAGE, "train_images": 1, "val_images": 1}.get(key, 0)
         if value < least:
             raise InputError(f"{key} = {value}: it must be at least {least}")
     settings = {"generator": VERSION, "classes": list(SHAPES.classes), **asdict(config)}
     folders = partial(_make_folders, config=config)
-    return Recipe("shapes", settings, folders, list(_jobs(config)), partial(_draw, config))
+    return GeneratorSpec("shapes", settings, folders, list(_images(config)), partial(_draw, config))
 
 
 def _scene_name(split: str, index: int) -> str:
@@ -88,7 +74,7 @@ def _make_folders(root: Path, config: ShapesConfig) -> None:
             (root / "objects" / split / name).mkdir(parents=True)
 
 
-def _jobs(config: ShapesConfig) -> Iterator[Job]:
+def _images(config: ShapesConfig) -> Iterator[ImageSpec]:
     for split, scenes, objects in (
         ("train", config.train_images, config.objects_per_class),
         ("val", config.val_images, config.objects_val_per_class),
@@ -98,8 +84,8 @@ def _jobs(config: ShapesConfig) -> Iterator[Job]:
             yield from ((split, class_index, index) for index in range(objects))
 
 
-def _draw(config: ShapesConfig, root: Path, jobs: Sequence[Job]) -> None:
-    for split, class_index, index in jobs:
+def _draw(config: ShapesConfig, root: Path, images: Sequence[ImageSpec]) -> None:
+    for split, class_index, index in images:
         entropy = [config.shapes_seed, SPLITS.index(split), class_index + 1, index]
         rng = np.random.default_rng(entropy)
         if class_index < 0:

@@ -23,7 +23,7 @@ from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
 from fcnlib.precision import describe
 from fcnlib.runtime import files, run_record
-from fcntools.figures.charts import save_figure
+from fcntools.figures.style import save_figure
 from fcntools.synthetic import prepare
 
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

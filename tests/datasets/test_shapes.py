@@ -24,12 +24,12 @@ def fingerprint(root):
 
 
 def test_the_same_seed_gives_the_same_bytes(tiny_shapes, tmp_path):
-    shapes.generate(tmp_path / "again", TINY_SHAPES)
+    shapes.ensure(tmp_path / "again", TINY_SHAPES)
     assert fingerprint(tmp_path / "again") == fingerprint(tiny_shapes)
 
 
 def test_another_seed_gives_other_pictures(tiny_shapes, tmp_path):
-    shapes.generate(tmp_path / "other", replace(TINY_SHAPES, shapes_seed=2016))
+    shapes.ensure(tmp_path / "other", replace(TINY_SHAPES, shapes_seed=2016))
     one, other = fingerprint(tiny_shapes), fingerprint(tmp_path / "other")
     assert one.keys() == other.keys()
     same = {name for name in one if one[name] == other[name]}
@@ -43,7 +43,7 @@ def test_no_two_pictures_are_the_same(tiny_shapes):
 
 def test_a_larger_set_begins_with_the_smaller(tiny_shapes, tmp_path):
     larger = replace(TINY_SHAPES, train_images=14, objects_per_class=5)
-    shapes.generate(tmp_path / "larger", larger)
+    shapes.ensure(tmp_path / "larger", larger)
     small, large = fingerprint(tiny_shapes), fingerprint(tmp_path / "larger")
     pictures = [name for name in small if name.endswith((".jpg", ".png"))]
     assert all(large[name] == small[name] for name in pictures)
@@ -53,7 +53,7 @@ def test_processes_do_not_matter(tiny_shapes, tmp_path, monkeypatch):
     monkeypatch.setattr(generate, "_FOR_A_POOL", 1)
     monkeypatch.setattr(generate, "_CHUNK", 20)
     calls = []
-    shapes.generate(tmp_path / "pool", TINY_SHAPES, lambda *call: calls.append(call))
+    shapes.ensure(tmp_path / "pool", TINY_SHAPES, lambda *call: calls.append(call))
     assert fingerprint(tmp_path / "pool") == fingerprint(tiny_shapes)
     total = 12 + 5 + 9 * (4 + 2)
     assert calls == [(20, total), (40, total), (60, total), (total, total)]
@@ -65,7 +65,7 @@ def test_a_pool_that_cannot_start_is_done_without(tiny_shapes, tmp_path, monkeyp
 
     monkeypatch.setattr(generate, "_FOR_A_POOL", 1)
     monkeypatch.setattr(generate, "ProcessPoolExecutor", no_pool)
-    shapes.generate(tmp_path / "alone", TINY_SHAPES)
+    shapes.ensure(tmp_path / "alone", TINY_SHAPES)
     assert fingerprint(tmp_path / "alone") == fingerprint(tiny_shapes)
 
 
@@ -150,7 +150,7 @@ def test_the_faster_of_two_runs_wins(tiny_shapes, tmp_path):
     def meanwhile(done, total):
         if done == total:
             (tmp_path / "theirs").mkdir()
-            shapes.generate(tmp_path / "theirs" / "shapes", TINY_SHAPES)
+            shapes.ensure(tmp_path / "theirs" / "shapes", TINY_SHAPES)
             (tmp_path / "theirs" / "shapes").rename(root)
             (tmp_path / "theirs").rmdir()
 

@@ -1,24 +1,35 @@
-"""The benchmarks' rules against hand-worked cases and against the official code's steps."""
+"""The benchmarks' rules by hand and by the official code's steps; test-time augmentation."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from model_maker import write_network
 from PIL import Image
-from sklearn.metrics import confusion_matrix
+from test_own_data import write_devkit
 
+from fcnlib.builders import load_fcn
+from fcnlib.config import Config
 from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.scene_parsing import SCENE_PARSING
 from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import SHAPES
-from fcntools.analysis import protocols
+from fcnlib.labels import SHAPES, make_labels, voc_palette
+from fcnlib.runtime.compat import tf
+from fcnlib.runtime.files import locked, write_json
+from fcntools.analysis import benchmarks
+from fcntools.analysis.benchmarks import TestTimeAugmentation as Augmentation
 from fcntools.analysis.boundaries import boundary_f1
+from fcntools.inference.segmenter import Segmenter
 
 
-def board_of(name, labels, pairs, results=None):
-    board = protocols.Board(name, labels, results)
+def scores_of(name, labels, pairs, results=None):
+    scorer = benchmarks.BenchmarkScorer(name, labels, results)
     for number, (truth, answer) in enumerate(pairs):
-        board.add(f"image{number}", np.array(truth, np.uint8), np.array(answer, np.uint8))
-    return board.figures()
+        scorer.add(f"image{number}", np.array(truth, np.uint8), np.array(answer, np.uint8))
+    return scorer.scores()
 
 
 # PASCAL VOC
@@ -39,7 +50,7 @@ def voc_devkit(pairs):
 def test_voc_by_hand():
     """Background 3 of 4 (IoU 3/4), person 1 of 2, one more under void; the rest is absent."""
     truth, answer = [[0, 0, 0, 15, 255]], [[0, 0, 0, 0, 15]]
-    found = board_of("voc2012", VOC, [(truth, answer)])
+    found = scores_of("voc2012", VOC, [(truth, answer)])
     assert found["mean IoU of the classes present"] == pytest.approx((3 / 4 + 0) / 2)
     assert found["pixel accuracy"] == pytest.approx(3 / 4)
     assert np.isnan(found["mean IoU"]), "the devkit divides 0 by 0 for an absent class"
@@ -51,38 +62,35 @@ def test_voc_agrees_with_the_devkits_steps():
     answer = np.where(rng.random(truth.shape) < 0.6, truth % 255, rng.integers(0, 21, truth.shape))
     answer = answer.astype(np.uint8) % 21
     pairs = list(zip(truth, answer, strict=True))
-    assert board_of("voc2012", VOC, pairs)["mean IoU"] == pytest.approx(voc_devkit(pairs))
+    assert scores_of("voc2012", VOC, pairs)["mean IoU"] == pytest.approx(voc_devkit(pairs))
 
 
 def test_voc_refuses_another_size_and_a_21():
     with pytest.raises(ValueError, match="shape"):
-        board_of("voc2012", VOC, [([[0, 0]], [[0]])])
+        scores_of("voc2012", VOC, [([[0, 0]], [[0]])])
     with pytest.raises(ValueError, match="21"):
-        board_of("voc2012", VOC, [([[0, 0]], [[0, 21]])])
+        scores_of("voc2012", VOC, [([[0, 0]], [[0, 21]])])
 
 
 def test_voc_results_are_what_the_server_takes(tmp_path):
-    folder = protocols.voc_results(tmp_path, "val")
-    assert folder == tmp_path / "results/VOC2012/Segmentation/comp6_val_cls"
-    assert protocols.voc_results(tmp_path, "test", "comp5").name == "comp5_test_cls"
-    protocols.write_voc_result(folder, "of_an_earlier_run", np.zeros((2, 2), np.uint8))
-    (folder / "notes.txt").write_text("mine")
+    (tmp_path / "of_an_earlier_run.png").touch()
+    (tmp_path / "notes.txt").write_text("mine")
     answer = np.array([[0, 1], [15, 20]], np.uint8)
-    board_of("voc2012", VOC, [(answer, answer)], folder)
-    with Image.open(folder / "image0.png") as stored:
+    scores_of("voc2012", VOC, [(answer, answer)], tmp_path)
+    with Image.open(tmp_path / "image0.png") as stored:
         assert stored.mode == "P" and stored.format == "PNG"
         np.testing.assert_array_equal(np.asarray(stored), answer)
         palette = stored.getpalette()
         assert palette[3:6] == [128, 0, 0] and palette[45:48] == [192, 128, 128]
-    assert sorted(p.name for p in folder.iterdir()) == ["image0.png", "notes.txt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["image0.png", "notes.txt"]
 
 
 def test_without_a_truth_an_answer_is_written_where_there_is_a_server(tmp_path):
     answer = np.zeros((2, 3), np.uint8)
-    protocols.Board("voc2012", VOC, tmp_path / "test").add("a", None, answer)
+    benchmarks.BenchmarkScorer("voc2012", VOC, tmp_path / "test").add("a", None, answer)
     assert [p.name for p in (tmp_path / "test").iterdir()] == ["a.png"]
     with pytest.raises(InputError, match="b: has no mask to score against"):
-        protocols.Board("camvid", CAMVID, tmp_path).add("b", None, answer)
+        benchmarks.BenchmarkScorer("camvid", CAMVID, tmp_path).add("b", None, answer)
 
 
 # MIT Scene Parsing
@@ -112,7 +120,7 @@ def test_scene_parsing_agrees_with_the_official_steps():
     answer = np.maximum(answer, 1)
     accuracy, mean = csail(zip(truth, answer, strict=True))
     ours = [(SCENE_PARSING.lut[t], a - 1) for t, a in zip(truth, answer, strict=True)]
-    found = board_of("scene-parsing", SCENE_PARSING, ours)
+    found = scores_of("scene-parsing", SCENE_PARSING, ours)
     assert found["pixel accuracy"] == pytest.approx(accuracy)
     assert found["mean IoU"] == pytest.approx(mean)
     assert found["score"] == pytest.approx((accuracy + mean) / 2)
@@ -120,7 +128,7 @@ def test_scene_parsing_agrees_with_the_official_steps():
 
 def test_scene_parsing_gives_both_ways_with_absent_classes():
     """Two classes are there: IoU 1/2 and 2/3. Under "other" the answer does not count."""
-    found = board_of("scenes", SCENE_PARSING, [([[0, 0, 1, 1, 255]], [[0, 1, 1, 1, 7]])])
+    found = scores_of("scenes", SCENE_PARSING, [([[0, 0, 1, 1, 255]], [[0, 1, 1, 1, 7]])])
     assert found["mean IoU of the classes present"] == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert found["mean IoU"] == pytest.approx((1 / 2 + 2 / 3) / 150)
     assert found["pixel accuracy"] == pytest.approx(3 / 4)
@@ -132,7 +140,7 @@ def test_scene_parsing_gives_both_ways_with_absent_classes():
 
 def test_camvid_by_hand():
     truth, answer = [[0, 0, 0, 3, 255]], [[0, 0, 3, 3, 8]]
-    found = board_of("camvid", CAMVID, [(truth, answer)])
+    found = scores_of("camvid", CAMVID, [(truth, answer)])
     assert found["global accuracy"] == pytest.approx(3 / 4)
     assert found["class accuracy"] == pytest.approx((2 / 3 + 1) / 2)
     assert found["mean IoU"] == pytest.approx((2 / 3 + 1 / 2) / 2)
@@ -213,31 +221,119 @@ def test_a_class_that_is_only_predicted_costs_precision_beside_it():
 
 def test_the_boundary_f1_of_camvid_is_the_mean_over_images():
     pairs = [(split_at(50), split_at(50)), (split_at(50), split_at(60))]
-    assert board_of("camvid", CAMVID, pairs)["boundary F1"] == pytest.approx(0.5)
+    assert scores_of("camvid", CAMVID, pairs)["boundary F1"] == pytest.approx(0.5)
 
 
 def test_what_is_no_benchmark_is_refused():
     with pytest.raises(
         InputError, match=r"no rules for 'shapes', only for voc2012.* use fcnlib evaluate"
     ):
-        protocols.Board("shapes", SHAPES)
+        benchmarks.BenchmarkScorer("shapes", SHAPES)
     with pytest.raises(InputError, match="voc2012 has 21 classes, this has 9"):
-        protocols.Board("voc2012", SHAPES)
+        benchmarks.BenchmarkScorer("voc2012", SHAPES)
 
 
-def test_the_interval_is_that_of_test_sets_drawn_again_from_the_images():
-    random = np.random.default_rng(5)
-    board, matrices = protocols.Board("camvid", CAMVID), []
-    for number in range(12):
-        truth = random.integers(0, 11, (20, 20)).astype(np.uint8)
-        right = random.random((20, 20)) < number / 12  # the images differ in how hard they are
-        answer = np.where(right, truth, (truth + 1) % 11).astype(np.uint8)
-        board.add(str(number), truth, answer)
-        matrices.append(confusion_matrix(truth.ravel(), answer.ravel(), labels=range(11)))
-    drawn = random.integers(0, 12, (4000, 12))  # another generator, by hand
-    sums = np.array(matrices)[drawn].sum(axis=1)  # [draws, 11, 11]
-    hits = np.diagonal(sums, axis1=1, axis2=2)
-    means = (hits / (sums.sum(axis=1) + sums.sum(axis=2) - hits)).mean(axis=1)
-    low, high = board.interval()
-    np.testing.assert_allclose((low, high), np.quantile(means, [0.025, 0.975]), atol=0.03)
-    assert low < board.figures()["mean IoU"] - 0.05 < high - 0.1
+# Test-time augmentation
+
+LETTERS = make_labels("letters", tuple("abcdefghi"), voc_palette(9))
+IMAGES = np.random.default_rng(3).integers(0, 256, [2, 40, 50, 3], np.uint8)
+UNIT = tf.constant(IMAGES.astype(np.float32) / 127.5 - 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("net") / "fcn-8s"
+    write_network(place, tuple("abcdefghi"), 8, seed=6)
+    return place
+
+
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_a_network_cut_off_is_its_own_sum_on_the_way(folder, stride):
+    whole, _ = load_fcn(folder)
+    cut, _ = load_fcn(folder, stride=stride)
+    sums = whole.to_pixels(whole.sums(UNIT)[stride], 40, 50, stride)
+    assert cut.stride == stride
+    np.testing.assert_allclose(cut(UNIT), sums, atol=1e-4)
+    expected = sums.numpy().argmax(axis=-1)
+    answers = Augmentation(stride).predictor(folder, LETTERS)(UNIT).numpy()
+    assert (answers == expected).mean() > 0.999  # an engine rounds elsewhere
+    assert stride == 8 or not np.array_equal(answers, whole(UNIT).numpy().argmax(axis=-1))
+
+
+def test_what_it_cannot_be_cut_to_is_refused(folder, tmp_path):
+    for stride in (4, 12, 64):
+        with pytest.raises(InputError, match=f"FCN-8s has no sum of score maps at {stride}"):
+            load_fcn(folder, stride=stride)
+
+
+def test_a_network_of_other_classes_is_refused(folder):
+    for names in ("abcdefgih", "abcdefgh"):  # the same in another order, and fewer
+        labels = make_labels("letters", tuple(names), voc_palette(len(names)))
+        with pytest.raises(InputError, match=r"classes a, b, c.* labelled with a, b, c"):
+            Augmentation().predictor(folder, labels)
+
+
+def test_mirrored_and_at_sizes_it_is_what_predict_writes(folder):
+    augmentation = Augmentation(flip=True, scales=(0.75, 1.0))
+    segmenter = Segmenter(load_fcn(folder)[0], flip=True, scales=(0.75, 1.0))
+    answers = augmentation.predictor(folder, LETTERS)(UNIT).numpy()
+    for answer, image in zip(answers, IMAGES, strict=True):
+        assert np.array_equal(answer, segmenter.label(image))
+    assert not np.array_equal(answers, Augmentation().predictor(folder, LETTERS)(UNIT).numpy())
+
+
+def test_with_others_it_is_the_average_of_all(folder, tmp_path):
+    write_network(tmp_path / "b", tuple("abcdefghi"), 16, seed=7)
+    networks = [load_fcn(place)[0] for place in (folder, tmp_path / "b")]
+    parts = [tf.nn.softmax(network(UNIT)).numpy() for network in networks]
+    expected = np.mean(parts, axis=0).argmax(axis=-1)
+    answers = Augmentation(others=(tmp_path / "b",)).predictor(folder, LETTERS)(UNIT).numpy()
+    assert (answers == expected).mean() > 0.999
+    assert all((part.argmax(axis=-1) != expected).mean() > 0.01 for part in parts)
+    write_network(tmp_path / "c", tuple("abcdefghj"), 8)
+    with pytest.raises(InputError, match=r"c: its classes are not those of .*fcn-8s"):
+        Augmentation(others=(tmp_path / "c",)).predictor(folder, LETTERS)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "name"),
+    [
+        (Augmentation(), ""),
+        (Augmentation(16), "-16s"),
+        (Augmentation(flip=True, scales=(0.75, 1.0, 1.25)), "-flip-0.75-1-1.25"),
+    ],
+)
+def test_every_augmentation_has_a_file_of_its_own(augmentation, name):
+    assert augmentation.name == name
+    names = {replace(augmentation, others=(Path(other),)).name for other in "ab"}
+    assert len(names) == 2 and all(other.startswith(f"{name}-with-1-") for other in names)
+
+
+def test_scores_of_other_ways_and_splits_lie_beside_the_plain_ones(tmp_path, capsys):
+    write_devkit(tmp_path / "VOC2012", [0, 7, 15, 20, 255])
+    place, root = tmp_path / "fcn-16s", str(tmp_path / "VOC2012")
+    write_network(place, VOC.classes, 16)
+    config = Config().replace(dataset="voc2012", data_dir=root, eval_batch_size=1)
+    write_json(place / "record.json", {"config": config.to_dict()})
+    ways = {"benchmark.json": Augmentation(), "benchmark-32s-flip.json": Augmentation(32, True)}
+    found = {n: benchmarks.benchmark(config, place, augmentation=a) for n, a in ways.items()}
+    kept = {name: json.loads((place / name).read_text()) for name in ways}
+    for name, scores in found.items():
+        assert kept[name]["pixel accuracy"] == scores["pixel accuracy"]
+        assert set(kept[name]["iou"]) == set(VOC.classes)
+        low, high = kept[name]["mean IoU, 95 % of test sets"]
+        assert low <= scores["mean IoU of the classes present"] <= high
+    assert found["benchmark.json"] != found["benchmark-32s-flip.json"]
+    assert kept["benchmark-32s-flip.json"]["stride"] == 32
+    assert kept["benchmark.json"]["trained_on"] == 0 and "no score" not in capsys.readouterr().err
+    benchmarks.benchmark(config.replace(eval_split="train"), place)
+    assert json.loads((place / "benchmark.json").read_text()) == kept["benchmark.json"]
+    beside = json.loads((place / "benchmark-train.json").read_text())
+    assert (beside["split"], beside["trained_on"]) == ("train", 2)
+    assert "train: 2 of these 2 images are in train" in capsys.readouterr().err
+
+
+def test_a_folder_that_another_writes_into_is_not_scored(folder, monkeypatch):
+    monkeypatch.setattr("fcnlib.runtime.files._PATIENCE", 0)
+    with locked(folder), pytest.raises(InputError, match="fcn-8s: another run is writing into it"):
+        benchmarks.benchmark(Config(), folder)
