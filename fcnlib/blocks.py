@@ -20,26 +20,26 @@ from dataclasses import dataclass
 class Conv:
     """A convolution with batch norm (or biases) and ReLU.
 
-    `trims` says that the classifier gives this layer no padding (VALID); all others keep their
-    size. `drops` says that dropout follows while training.
+    `valid` says that the classifier gives this layer no padding (VALID); all others keep their
+    size. `dropout` says that dropout follows while training.
     """
 
     name: str
     depth: int
     kernel: tuple[int, int]
     stride: int = 1
-    trims: bool = False
-    drops: bool = False
+    valid: bool = False
+    dropout: bool = False
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A max or average pooling; `trims` as in `Conv`."""
+    """A max or average pooling; `valid` as in `Conv`."""
 
     name: str
     kernel: tuple[int, int] = (3, 3)
     stride: int = 1
-    trims: bool = False
+    valid: bool = False
     average: bool = False
 
 
@@ -68,7 +68,7 @@ def _conv(tail: str, depth: int, **more) -> Conv:
     return Conv(**{"name": f"Conv2d_{tail}", "depth": depth, "kernel": (rows, columns), **more})
 
 
-_REDUCE = {"stride": 2, "trims": True}
+_REDUCE = {"stride": 2, "valid": True}
 _MAX = (Pool("MaxPool_1a_3x3", **_REDUCE),)
 
 
@@ -105,11 +105,11 @@ def _mixed_7(name: str, second: str) -> Mixed:
 
 INCEPTION_V3: Table = (
     _conv("1a_3x3", 32, **_REDUCE),
-    _conv("2a_3x3", 32, trims=True),
+    _conv("2a_3x3", 32, valid=True),
     _conv("2b_3x3", 64),
     Pool("MaxPool_3a_3x3", **_REDUCE),
     _conv("3b_1x1", 80),
-    _conv("4a_3x3", 192, trims=True),
+    _conv("4a_3x3", 192, valid=True),
     Pool("MaxPool_5a_3x3", **_REDUCE),
     _mixed_5("Mixed_5b", 32),
     _mixed_5("Mixed_5c", 64, odd_names=True),
@@ -152,7 +152,7 @@ def _vgg_stage(number: int, depth: int, layers: int) -> tuple[Conv | Pool, ...]:
     names = (f"conv{number}/conv{number}_{i + 1}" for i in range(layers))
     return (
         *(Conv(name, depth, (3, 3)) for name in names),
-        Pool(f"pool{number}", (2, 2), stride=2, trims=True),
+        Pool(f"pool{number}", (2, 2), stride=2, valid=True),
     )
 
 
@@ -163,7 +163,7 @@ VGG_16: Table = (
     *_vgg_stage(4, 512, 3),
     *_vgg_stage(5, 512, 3),
     # Fully connected layers in the paper: on 7 x 7 features a matrix is a 7 x 7 convolution.
-    Conv("fc6", 4096, (7, 7), trims=True, drops=True),
+    Conv("fc6", 4096, (7, 7), valid=True, dropout=True),
     Conv("fc7", 4096, (1, 1)),
 )
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fcnlib import checkpoints, datasets, losses
-from fcnlib.builders import build_fcn, load_fcn, require_classes, start_from
+from fcnlib.builders import build_fcn, describe_device, load_fcn, require_classes, start_from
 from fcnlib.config import Config, DataConfig
 from fcnlib.datasets import Dataset, Record
 from fcnlib.datasets.identity import by_content, run_digests, split_digest, split_name
 from fcnlib.errors import InputError
-from fcnlib.evaluation import Evaluation, evaluate, predictor, settled
+from fcnlib.evaluation import Evaluation, evaluate, predictor
 from fcnlib.input_pipeline import ImageStore, eval_batches, train_batches
 from fcnlib.jobs import Job, chain, longer_job
 from fcnlib.network import FCN
-from fcnlib.precision import describe
 from fcnlib.runtime import distributed, files, run_record
 from fcnlib.runtime.files import locked
 from fcnlib.training import CHECKPOINT, Trainer
@@ -56,7 +55,8 @@ def train_fcn(config: Config, dataset: Dataset, job: Job, resume: bool = True) -
 
 def _train(config: Config, dataset: Dataset, job: Job, resume: bool) -> Path:
     started, digests = run_record.start(), run_digests(config, dataset)
-    network = build_fcn(config, dataset.labels.num_classes, job.stride)
+    shard = distributed.rank(), distributed.size()
+    network = build_fcn(config, dataset.labels.num_classes, job.stride, shard)
     if job.start is not None:
         if config.network.initial and job.start == config.path("initial"):
             _require_initial(config)
@@ -86,7 +86,7 @@ def _train(config: Config, dataset: Dataset, job: Job, resume: bool) -> Path:
         extra = {"training_seconds": trainer.spent, "data": digests}
         extra |= {"stages": [stage.name for stage in job.stages], "workers": distributed.size()}
         record = run_record.capture(
-            config, started=started, device=describe(config.train.precision), extra=extra
+            config, started=started, device=describe_device(config.train.precision), extra=extra
         )
         files.write_json(job.folder / "record.json", record)
     return job.folder
@@ -194,7 +194,10 @@ def _validator(config: Config, store: ImageStore, network: FCN):
     def validate() -> float:
         batches = eval_batches(store, config.train.eval_batch_size)
         with store.reporting():
-            return evaluate(predict, batches, store.names, labels.num_classes).scores.mean_iou
+            found = evaluate(
+                predict, batches, store.names, labels.num_classes, reduce=distributed.summed
+            )
+            return found.scores.mean_iou
 
     return validate
 
@@ -248,7 +251,11 @@ def _has_moved(dataset: Dataset, own: dict[str, Any], digests: Any) -> bool:
 
 
 def evaluate_fcn(
-    config: Config, dataset: Dataset, folder: Path, engine: str = "tensorflow"
+    config: Config,
+    dataset: Dataset,
+    folder: Path,
+    engine: str = "tensorflow",
+    fold: Callable[[FCN], Any] | None = None,
 ) -> Evaluation:
     """Score a trained network on the evaluation split, or read the scores if they are there.
 
@@ -259,7 +266,8 @@ def evaluate_fcn(
         dataset: opened.
         folder: of the trained network; gets metrics.json and evaluation.npz, with the ending of
             `scored_as` and the engine's name where it is another.
-        engine: what computes, one of `engines.ENGINES`.
+        engine: the name of what computes.
+        fold: turns the network into what is scored; None scores the network itself.
 
     Returns:
         The confusion matrices, one an image.
@@ -287,8 +295,9 @@ def evaluate_fcn(
         batches = eval_batches(store, config.train.eval_batch_size)  # each image is looked at once
         label = f"{meta['name']} on {config.data.eval_split}"
         with store.reporting():
-            predict = predictor(settled(network, engine))
-            found = evaluate(predict, batches, names, dataset.labels.num_classes, label)
+            predict, count = predictor(fold(network) if fold else network), len(meta["classes"])
+            reduce = distributed.summed
+            found = evaluate(predict, batches, names, count, label, reduce=reduce)
         summary = {"network": meta["name"], **about, "classes": list(dataset.labels.classes)}
         if not distributed.rank():
             files.write_json(metrics, summary | found.scores.to_dict())
@@ -302,7 +311,12 @@ def insert_ending(path: Path, ending: str) -> Path:
 
 
 def train_chain(
-    config: Config, dataset: Dataset, out: Path, resume: bool = False, control: bool = False
+    config: Config,
+    dataset: Dataset,
+    out: Path,
+    resume: bool = False,
+    control: bool = False,
+    fold: Callable[[FCN], Any] | None = None,
 ) -> dict[str, Evaluation]:
     """Train and score every network of a configuration.
 
@@ -312,6 +326,7 @@ def train_chain(
         out: run folder; networks go to its `models`.
         resume: continue an interrupted run; what is done is not done again.
         control: train and score `longer_job` as well.
+        fold: as of `evaluate_fcn`.
 
     Returns:
         {name of the network: scores on the evaluation split}.
@@ -319,6 +334,6 @@ def train_chain(
     jobs = chain(config, out / "models")
     jobs += [longer_job(config, out / "models")] if control else []
     return {
-        job.name: evaluate_fcn(config, dataset, train_fcn(config, dataset, job, resume))
+        job.name: evaluate_fcn(config, dataset, train_fcn(config, dataset, job, resume), fold=fold)
         for job in jobs
     }

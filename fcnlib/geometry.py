@@ -67,7 +67,7 @@ def fields(table: Table, size: int, padding: str, axis: int = 0) -> dict[str, Fi
 def _through(field: Field, layer: Layer, padding: str, axis: int) -> Field:
     match layer:
         case Conv() | Pool():
-            return _window(field, layer, padding if layer.trims else "SAME", axis)
+            return _window(field, layer, padding if layer.valid else "SAME", axis)
         case Fork():
             return _join([_through(field, part, padding, axis) for part in layer.layers])
         case Mixed():

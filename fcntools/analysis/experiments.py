@@ -11,7 +11,7 @@ import numpy as np
 from fcnlib import metrics
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import Dataset
-from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor, settled
+from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor
 from fcnlib.experiment import load_fcn
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
@@ -20,6 +20,7 @@ from fcnlib.network import FCN
 from fcnlib.runtime import files
 from fcnlib.runtime.compat import tf
 from fcntools.analysis import boundaries
+from fcntools.inference.engines import fold
 
 Answer = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
@@ -38,7 +39,7 @@ def answers(
         (truth uint8 [H, W] with 255 void, prediction uint8 [H, W]), every image once; where sizes
         are mixed not in the order of the split.
     """
-    predict = predictor(settled(load_fcn(folder)[0]))
+    predict = predictor(fold(load_fcn(folder)[0]))
     store = _store(config, dataset)
     with store.reporting():
         for _, truth, predicted in predictions(
@@ -64,7 +65,7 @@ def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
         int64 [images, C + 1, C + 1], rows truth, void last, in the order of the split.
     """
     count = dataset.labels.num_classes
-    predict = predictor(settled(load_fcn(folder)[0]), void_class=True)
+    predict = predictor(fold(load_fcn(folder)[0]), outputs=count + 1)
     store = _store(config, dataset)
 
     def labelled(batch):
@@ -165,7 +166,7 @@ def weigh_skips(
         {name: the confusion matrices of the evaluation split}.
     """
     images = tf.TensorSpec([None, None, None, 3])
-    numbers, engine = tf.TensorSpec([len(network.strides)]), settled(network)
+    numbers, engine = tf.TensorSpec([len(network.strides)]), fold(network)
 
     @tf.function(autograph=False, input_signature=[images, numbers])
     def predict(images, factors):

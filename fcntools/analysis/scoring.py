@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from fcnlib.backbone import preprocess, unpreprocess
 from fcnlib.builders import load_alike, require_classes
 from fcnlib.config import Config
 from fcnlib.datasets import Record, read_image
-from fcnlib.evaluation import predictions, predictor, settled
+from fcnlib.evaluation import predictions, predictor
 from fcnlib.experiment import insert_ending, scored_as
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
@@ -21,7 +22,8 @@ from fcnlib.labels import LabelSet
 from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
-from fcntools.analysis import protocols
+from fcntools.analysis import protocols, variants  # noqa: F401  (loads networks of 2017)
+from fcntools.inference.engines import fold
 from fcntools.inference.segmenter import Segmenter
 from fcntools.synthetic import prepare
 
@@ -67,11 +69,11 @@ class Reading:
         networks, meta = load_alike(folder, *self.others, stride=self.stride)
         require_classes(folder, meta, labels)
         if not self.flip and self.scales == (1.0,) and not self.others:
-            return predictor(settled(networks[0]))
+            return predictor(fold(networks[0]))
         segmenter = Segmenter(*networks, flip=self.flip, scales=self.scales)
 
         def predict(images: tf.Tensor) -> tf.Tensor:
-            pixels = tf.cast(tf.round((images + 1) * 127.5), tf.uint8).numpy()
+            pixels = unpreprocess(images).numpy()
             return tf.constant(np.stack([segmenter.label(image) for image in pixels]))
 
         return predict
@@ -136,5 +138,5 @@ def _benchmark(
 
 def _only_answer(board: protocols.Board, predict: Callable, chosen: list[Record]) -> None:
     for record in chosen:
-        image = read_image(record.image_path)[None].astype(np.float32) / 127.5 - 1
+        image = preprocess(read_image(record.image_path)[None])
         board.add(record.name, None, predict(tf.constant(image)).numpy()[0])

@@ -23,9 +23,10 @@ from fcnlib.experiment import evaluate_fcn, train_fcn
 from fcnlib.jobs import Job, end_to_end, head_only
 from fcnlib.runtime import files
 from fcnlib.training import CHECKPOINT
-from fcntools.analysis import ablation
+from fcntools.analysis import ablation, variants  # noqa: F401  (builds networks of 2017)
 from fcntools.analysis.diagnosis import mean_iou_2017
 from fcntools.analysis.experiments import void_matrices
+from fcntools.inference.engines import fold
 
 BATCH_2017 = 10  # images its evaluation looked at
 SETTINGS_2017 = {
@@ -169,7 +170,7 @@ def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]
         folder = train_fcn(own, dataset, job)
         record = files.read_json(folder / "record.json")
         seconds += record["training_seconds"]
-    scores = evaluate_fcn(own, dataset, folder).scores
+    scores = evaluate_fcn(own, dataset, folder, fold=fold).scores
     matrices = void_matrices(own, dataset, folder)
     log = pd.read_csv(folder / "log.csv")
     return {

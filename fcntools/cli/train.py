@@ -75,11 +75,13 @@ def train(
     from fcnlib import experiment
     from fcnlib.runtime.distributed import first_only, joined, rank
     from fcntools import synthetic
+    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+    from fcntools.inference.engines import fold
 
     with joined(workers, config.train.batch_size), locked(folder, rank() == 0):
         first_only(lambda: synthetic.prepare(config))
         dataset = synthetic.prepare(config)
-        found = experiment.train_chain(config, dataset, folder, resume, control)
+        found = experiment.train_chain(config, dataset, folder, resume, control, fold)
     for name, evaluation in found.items() if rank() == 0 else ():
         _echo_scores(name, evaluation.scores)
 
@@ -124,13 +126,21 @@ def evaluate(places: tuple[Path, ...], settings: tuple[str, ...], engine: str) -
     folders = [folder for place in places for folder in trained(place.resolve())]
     from fcnlib import experiment
     from fcntools import synthetic
+    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+    from fcntools.inference.engines import fold
 
     for folder in folders:
         record = read_json(folder / "record.json")
         if not isinstance(record, dict) or "config" not in record:
             raise InputError(f"{folder}: lacks record.json, which names settings and data set")
         config = Config().replace(**record["config"]).replace(**overrides)
-        evaluation = experiment.evaluate_fcn(config, synthetic.prepare(config), folder, engine)
+        evaluation = experiment.evaluate_fcn(
+            config,
+            synthetic.prepare(config),
+            folder,
+            engine,
+            lambda network: fold(network, engine),
+        )
         _echo_scores(str(short(folder)), evaluation.scores)
 
 

@@ -38,7 +38,7 @@ class Engine:
             raise InputError(f"no engine {name!r}; there are {', '.join(ENGINES)}")
         self.network, self.num_classes = network, network.num_classes
         self._folded = Folded(network)
-        self._outputs = network.num_classes + network.void_class
+        self._outputs = network.outputs
         self._foreign = None if name == "tensorflow" else _session(name, self._folded)
 
     def fused(self, images: tf.Tensor) -> tf.Tensor:
@@ -68,6 +68,20 @@ class Engine:
 
     def _ask(self, images: np.ndarray) -> np.ndarray:
         return self._foreign((images + np.float32(1)) * np.float32(BYTES_TO_UNIT))
+
+
+def fold(network: FCN, engine: str = "tensorflow"):
+    """Fold a trained network for scoring, so that all reported metrics come of the same rounding.
+
+    Args:
+        network: with its final weights.
+        engine: what computes, one of `ENGINES`.
+
+    Returns:
+        What `evaluation.predictor` takes: an engine, or the network itself where it cannot be
+        folded (that of 2017).
+    """
+    return Engine(network, engine) if isinstance(network, FCN) else network
 
 
 def _session(name: str, folded: Folded) -> Callable[[np.ndarray], np.ndarray]:
