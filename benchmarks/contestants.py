@@ -249,7 +249,7 @@ def operations() -> dict[str, float]:
     Twice the multiply-adds of its convolutions; ours pads to keep the sample points of all strides,
     the published classifier does not and computes on smaller maps.
     """
-    from fcnlib import evaluation
+    from fcntools.analysis import systems
     from fcntools.analysis.variants import Decoder2017
 
     _, slim, _ = slim_network(False)
@@ -261,8 +261,7 @@ def operations() -> dict[str, float]:
         "2017": (decoder, EVEN_SIDE),
     }
     return {
-        name: 2e-9 * evaluation.operations(network, side)
-        for name, (network, side) in networks.items()
+        name: 2e-9 * systems.operations(network, side) for name, (network, side) in networks.items()
     }
 
 

@@ -17,21 +17,14 @@ import numpy as np
 
 from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
 from fcnlib.runtime.compat import slim, tf
-from fcnlib.slim import SlimModule, float32_variables
+from fcnlib.slim import SlimModule
 
 BATCH_NORM_EPSILON = 1e-3
 BYTES_TO_UNIT = 127.5  # pixels 0..255 are images in [-1, 1], times this, plus this
 
 
 def preprocess(images):
-    """Scale pixels to what a network takes: uint8 0..255 -> float32 in [-1, 1].
-
-    Args:
-        images: any shape, NumPy array or tensor.
-
-    Returns:
-        float32, the same shape and kind.
-    """
+    """Scale pixels to what a network takes: uint8 0..255 -> float32 in [-1, 1], array or tensor."""
     if tf.is_tensor(images):
         return tf.cast(images, tf.float32) / BYTES_TO_UNIT - 1.0
     return np.asarray(images, np.float32) / np.float32(BYTES_TO_UNIT) - 1
@@ -116,7 +109,7 @@ def _layers(spec: Backbone, batch_norm: bool | None, training: bool, decay: floa
         "updates_collections": None,  # update in place; slim's other route needs tf_keras
         "fused": True,
     }
-    names = tf.compat.v1.variable_scope(spec.scope, custom_getter=float32_variables)
+    names = tf.compat.v1.variable_scope(spec.scope, custom_getter=_float32_variables)
     arguments = slim.arg_scope(
         [slim.conv2d],
         weights_initializer=slim.variance_scaling_initializer(),
@@ -125,6 +118,14 @@ def _layers(spec: Backbone, batch_norm: bool | None, training: bool, decay: floa
     )
     with names, arguments:
         yield
+
+
+def _float32_variables(getter, *arguments, **options) -> tf.Tensor:
+    """Keep the variables of 16-bit layers in float32 and give the layer a cast of them."""
+    wanted = tf.as_dtype(options.get("dtype") or tf.float32)
+    if wanted.size >= tf.float32.size:
+        return getter(*arguments, **options)
+    return tf.cast(getter(*arguments, **{**options, "dtype": tf.float32}), wanted)
 
 
 def _batch_norm(net: tf.Tensor, **settings) -> tf.Tensor:
@@ -170,13 +171,7 @@ class Classifier(SlimModule):
     """
 
     def __init__(self, num_classes: int, *, dropout: float = 0.2, **settings):
-        """Describe the classifier.
-
-        Args:
-            num_classes: outputs.
-            dropout: share of the pooled features dropped while training.
-            **settings: of `features`, all but `images`, `training` and dropout.
-        """
+        """Describe it; `dropout` is of the pooled features, `settings` are of `features`."""
         self.num_classes = num_classes
         spec = BACKBONES[settings.get("backbone", "inception_v3")]
 
@@ -207,9 +202,9 @@ class Classifier(SlimModule):
         """
         return self._template(images, training, dropout_seed)
 
-    def __call__(self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)) -> tf.Tensor:
-        """Return the logits, float32 [N, num_classes], of images float32 [N, H, W, 3]."""
-        return tf.reduce_mean(self.score_map(images, training, dropout_seed), axis=[1, 2])
+    def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
+        """Return the logits, [N, num_classes]; arguments as in `score_map`."""
+        return tf.reduce_mean(self.score_map(images, **mode), axis=[1, 2])
 
 
 def stateless_dropout(

@@ -68,6 +68,10 @@ def _conv(tail: str, depth: int, **more) -> Conv:
     return Conv(**{"name": f"Conv2d_{tail}", "depth": depth, "kernel": (rows, columns), **more})
 
 
+def _convs(tails: str, *depths: int) -> tuple[Conv, ...]:
+    return tuple(_conv(tail, depth) for tail, depth in zip(tails.split(), depths, strict=True))
+
+
 _REDUCE = {"stride": 2, "valid": True}
 _MAX = (Pool("MaxPool_1a_3x3", **_REDUCE),)
 
@@ -80,26 +84,20 @@ def _mixed_5(name: str, pooled: int, odd_names: bool = False) -> Mixed:
     five = (_conv("0a_1x1", 48), _conv("0b_5x5", 64))
     if odd_names:
         five = (_conv("0b_1x1", 48), _conv("0c_5x5", 64, name="Conv_1_0c_5x5"))
-    three = (_conv("0a_1x1", 64), _conv("0b_3x3", 96), _conv("0c_3x3", 96))
+    three = _convs("0a_1x1 0b_3x3 0c_3x3", 64, 96, 96)
     return Mixed(name, ((_conv("0a_1x1", 64),), five, three, _average(pooled)))
 
 
 def _mixed_6(name: str, depth: int) -> Mixed:
-    seven = (_conv("0a_1x1", depth), _conv("0b_1x7", depth), _conv("0c_7x1", 192))
-    twice = (
-        *(_conv(tail, depth) for tail in ("0a_1x1", "0b_7x1", "0c_1x7", "0d_7x1")),
-        _conv("0e_1x7", 192),
-    )
+    seven = _convs("0a_1x1 0b_1x7 0c_7x1", depth, depth, 192)
+    twice = _convs("0a_1x1 0b_7x1 0c_1x7 0d_7x1 0e_1x7", *[depth] * 4, 192)
     return Mixed(name, ((_conv("0a_1x1", 192),), seven, twice, _average(192)))
 
 
 def _mixed_7(name: str, second: str) -> Mixed:
     wide = (_conv("0a_1x1", 384), Fork((_conv("0b_1x3", 384), _conv(second, 384))))
-    deep = (
-        _conv("0a_1x1", 448),
-        _conv("0b_3x3", 384),
-        Fork((_conv("0c_1x3", 384), _conv("0d_3x1", 384))),
-    )
+    ends = Fork((_conv("0c_1x3", 384), _conv("0d_3x1", 384)))
+    deep = (_conv("0a_1x1", 448), _conv("0b_3x3", 384), ends)
     return Mixed(name, ((_conv("0a_1x1", 320),), wide, deep, _average(192)))
 
 
@@ -118,11 +116,7 @@ INCEPTION_V3: Table = (
         "Mixed_6a",
         (
             (_conv("1a_1x1", 384, kernel=(3, 3), **_REDUCE),),
-            (
-                _conv("0a_1x1", 64),
-                _conv("0b_3x3", 96),
-                _conv("1a_1x1", 96, kernel=(3, 3), **_REDUCE),
-            ),
+            (*_convs("0a_1x1 0b_3x3", 64, 96), _conv("1a_1x1", 96, kernel=(3, 3), **_REDUCE)),
             _MAX,
         ),
     ),
@@ -134,12 +128,7 @@ INCEPTION_V3: Table = (
         "Mixed_7a",
         (
             (_conv("0a_1x1", 192), _conv("1a_3x3", 320, **_REDUCE)),
-            (
-                _conv("0a_1x1", 192),
-                _conv("0b_1x7", 192),
-                _conv("0c_7x1", 192),
-                _conv("1a_3x3", 192, **_REDUCE),
-            ),
+            (*_convs("0a_1x1 0b_1x7 0c_7x1", 192, 192, 192), _conv("1a_3x3", 192, **_REDUCE)),
             _MAX,
         ),
     ),
@@ -150,10 +139,8 @@ INCEPTION_V3: Table = (
 
 def _vgg_stage(number: int, depth: int, layers: int) -> tuple[Conv | Pool, ...]:
     names = (f"conv{number}/conv{number}_{i + 1}" for i in range(layers))
-    return (
-        *(Conv(name, depth, (3, 3)) for name in names),
-        Pool(f"pool{number}", (2, 2), stride=2, valid=True),
-    )
+    convs = (Conv(name, depth, (3, 3)) for name in names)
+    return *convs, Pool(f"pool{number}", (2, 2), stride=2, valid=True)
 
 
 VGG_16: Table = (

@@ -71,8 +71,8 @@ def seed(config: Config) -> None:
 def head_settings(config: Config) -> dict[str, Any]:
     """Return the arguments of `FCN` that a configuration decides, those of `features` aside."""
     given = config.network
-    learned, scales = given.upsampling == "learned", given.skip_scales
-    return {"learned": learned, "dropout": given.dropout, "skip_scales": scales}
+    scales = {"skip_scales": given.skip_scales}
+    return scales | {"learned": given.upsampling == "learned", "dropout": given.dropout}
 
 
 def backbone_settings(config: Config) -> dict[str, Any]:
@@ -89,12 +89,7 @@ def backbone_settings(config: Config) -> dict[str, Any]:
 
 
 def describe_device(precision: str) -> dict[str, str | None]:
-    """Return what computes and in which type, for a run record.
-
-    Returns:
-        {"device": "CPU" or "GPU: NAME", "computed_in": such as "bfloat16"} and, on a GPU, the
-        versions of `compat.gpu_libraries`.
-    """
+    """Return {"device", "computed_in"} for a run record and, on a GPU, its `gpu_libraries`."""
     dtype = compute_dtype(precision, machine()["cpu_flags"]).name
     return {"device": device_name(), "computed_in": dtype} | gpu_libraries()
 
@@ -140,34 +135,13 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
     return network, meta
 
 
-def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], dict[str, Any]]:
-    """Load trained networks of the same classes, to be averaged.
-
-    Args:
-        path: as of `load_fcn`.
-        *others: more of them.
-        stride: as of `load_fcn`, for each.
-
-    Returns:
-        (the networks, the meta of the first checkpoint).
-
-    Raises:
-        InputError: as `load_fcn`, or one has other classes than the first.
-    """
-    (first, meta), *rest = (load_fcn(one, stride) for one in (path, *others))
-    for other, (_, theirs) in zip(others, rest, strict=True):
-        if theirs["classes"] != meta["classes"]:
-            raise InputError(f"{other}: its classes are not those of {path}; no average of both")
-    return [first, *(network for network, _ in rest)], meta
-
-
 def require_classes(path: Path, meta: dict[str, Any], labels: LabelSet) -> None:
     """Refuse a network that was trained for other classes, or for the same in another order.
 
     Args:
         path: of its checkpoint or folder.
         meta: of the checkpoint.
-        labels: of what it shall label.
+        labels: of the images.
 
     Raises:
         InputError: the lists differ; both are named.
@@ -193,12 +167,11 @@ def start_from(network: FCN, path: Path, labels: LabelSet | None = None) -> chec
     Args:
         network: fresh from `build_fcn`.
         path: checkpoint of a classifier or of an FCN.
-        labels: of what the network shall label. Of an FCN of other classes, or of the same in
-            another order, it takes the backbone alone, which standard error says.
+        labels: of the images. Of an FCN of other classes, or of the same in another order, the
+            network takes the backbone alone, which standard error says.
 
     Returns:
-        The account of all variables: new are score and upsampling layers, not used the
-        classifier's.
+        The account of all variables.
 
     Raises:
         InputError: the checkpoint does not fit.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,23 +58,6 @@ def predictor(network, outputs: int = 0):
     return predict
 
 
-def predictions(
-    predict, batches: Iterable[dict[str, tf.Tensor]]
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield every image of a split once, as it arrives, with truth and prediction.
-
-    Args:
-        predict: from `predictor`.
-        batches: from `input_pipeline.eval_batches`.
-
-    Yields:
-        (index, truth uint8 [H, W] with 255 void, prediction uint8 [H, W]).
-    """
-    for batch in batches:
-        predicted = predict(batch["image"]).numpy()
-        yield from zip(batch["index"].numpy(), batch["label"].numpy(), predicted, strict=True)
-
-
 def evaluate(
     predict,
     batches: Iterable[dict[str, tf.Tensor]],
@@ -106,7 +88,8 @@ def evaluate(
         for batch in batches:
             truth, index = np.asarray(batch["label"]), np.asarray(batch["index"])  # [N, H, W], [N]
             predicted = predict(batch["image"]).numpy()  # [N, H, W]
-            matrices[index] = metrics.confusion_matrices(truth, predicted, num_classes)
+            pairs = zip(truth, predicted, strict=True)
+            matrices[index] = [metrics.confusion_matrix(t, p, num_classes) for t, p in pairs]
             np.add.at(seen, index, 1)
             if label:
                 bar.update(len(index))
@@ -118,24 +101,3 @@ def evaluate(
     if not np.all(seen == 1):
         raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
     return Evaluation(matrices, names)
-
-
-def operations(network, size: int) -> int:
-    """Count the multiply-adds of all convolutions in a forward pass on one image.
-
-    Args:
-        network: built.
-        size: pixels a side of the image, on the network's grid.
-
-    Returns:
-        Multiply-adds; half the floating-point operations.
-    """
-    spec = tf.TensorSpec([1, size, size, 3])
-    graph = tf.function(network, autograph=False).get_concrete_function(spec).graph
-    total = 0
-    for op in graph.get_operations():
-        if op.type == "Conv2D":  # every output value takes the kernel of its channel
-            total += math.prod(op.outputs[0].shape[1:3]) * math.prod(op.inputs[1].shape)
-        elif op.type == "Conv2DBackpropInput":  # every input value is spread by its kernel
-            total += math.prod(op.inputs[2].shape[1:3]) * math.prod(op.inputs[1].shape)
-    return total

@@ -56,29 +56,6 @@ def confusion_matrix(
     return matrix.astype(np.int64).reshape(num_classes, num_classes)
 
 
-def confusion_matrices(
-    truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int = 255
-) -> np.ndarray:
-    """Count every image of a batch for itself.
-
-    Args:
-        truth: integers [N, ...], as for `confusion_matrix`.
-        prediction: integers, the shape of truth.
-        num_classes: C.
-        void: the value of pixels that do not count.
-
-    Returns:
-        int64 [N, C, C].
-
-    Raises:
-        ValueError: as `confusion_matrix`.
-        TypeError: as `confusion_matrix`.
-    """
-    pairs = zip(truth, prediction, strict=True)
-    matrices = [confusion_matrix(*pair, num_classes, void) for pair in pairs]
-    return np.array(matrices, np.int64).reshape(-1, num_classes, num_classes)
-
-
 def _check(truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int) -> None:
     if truth.shape != prediction.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {prediction.shape}")
@@ -93,25 +70,18 @@ def _check(truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: in
 class Scores:
     """The four metrics of Long et al. and their parts, all shares in 0..1.
 
-    Attributes:
-        pixel_accuracy: share of the pixels given their true class.
-        mean_accuracy: mean of `accuracy` over the classes that occur in the truth.
-        mean_iou: mean of `iou` over the classes that occur in truth or prediction.
-        frequency_weighted_iou: mean of `iou`, weighted with the true pixels of each class.
-        iou: float64 [C], intersection over union; NaN for a class in neither truth nor prediction.
-        accuracy: float64 [C], share of a class's true pixels found; NaN for one not in the truth.
-        num_absent: how many classes are in neither truth nor prediction.
-        num_pixels: how many pixels counted, void ones not among them.
+    `iou` is NaN for a class in neither truth nor prediction, `accuracy` for one not in the truth;
+    the means leave such classes out.
     """
 
-    pixel_accuracy: float
+    pixel_accuracy: float  # share of the pixels given their true class
     mean_accuracy: float
     mean_iou: float
-    frequency_weighted_iou: float
-    iou: np.ndarray
-    accuracy: np.ndarray
-    num_absent: int
-    num_pixels: int
+    frequency_weighted_iou: float  # `iou` weighted with the true pixels of each class
+    iou: np.ndarray  # float64 [C], intersection over union
+    accuracy: np.ndarray  # float64 [C], share of a class's true pixels found
+    num_absent: int  # classes in neither truth nor prediction
+    num_pixels: int  # void ones not among them
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values under their names, ready for JSON: arrays as lists, NaN as None."""
@@ -129,8 +99,7 @@ def scores(matrix: np.ndarray) -> Scores:
         matrix: counts [C, C], integers >= 0, row = true class, column = predicted class.
 
     Returns:
-        The scores. What has nothing to count is NaN and left out of every mean: a class absent from
-        truth and prediction; a class absent from the truth in mean accuracy; all, without a pixel.
+        The scores; NaN where nothing is counted, which every mean leaves out.
 
     Raises:
         ValueError: the matrix is not square or holds a negative count.
@@ -140,10 +109,8 @@ def scores(matrix: np.ndarray) -> Scores:
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or (matrix < 0).any():
         raise ValueError(f"a confusion matrix is square, counts >= 0; got shape {matrix.shape}")
-    hits = matrix.diagonal()
-    true = matrix.sum(axis=1)
-    union = true + matrix.sum(axis=0) - hits
-    total = int(true.sum())
+    hits, true = matrix.diagonal(), matrix.sum(axis=1)  # n_ii and t_i of the paper, [C]
+    union, total = true + matrix.sum(axis=0) - hits, int(true.sum())
     iou, accuracy = _ratio(hits, union), _ratio(hits, true)
     return Scores(
         pixel_accuracy=float(_ratio(hits.sum(), total)),

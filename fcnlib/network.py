@@ -32,28 +32,11 @@ def strides_down_to(stride: int) -> tuple[int, ...]:
     return tuple(s for s in SKIPS if s >= stride)
 
 
-def score_layer(net: tf.Tensor, outputs: int, scope: str) -> tf.Tensor:
-    """Score every place of a feature map: [N, h, w, channels] -> [N, h, w, outputs].
-
-    The weights start at zero, so that a new skip changes nothing at first (Long et al. 4.2).
-
-    Args:
-        net: float32 [N, h, w, channels].
-        outputs: scores a place.
-        scope: name of the layer.
-
-    Returns:
-        float32 [N, h, w, outputs].
-    """
-    return slim.conv2d(
-        net,
-        outputs,
-        1,
-        activation_fn=None,
-        normalizer_fn=None,
-        weights_initializer=tf.zeros_initializer(),
-        scope=scope,
-    )
+def _score_layer(net: tf.Tensor, outputs: int, scope: str) -> tf.Tensor:
+    # Zero at the start, so that a new skip changes nothing at first (Long et al. 2015, 4.2).
+    plain = {"activation_fn": None, "normalizer_fn": None}
+    zeros = tf.zeros_initializer()
+    return slim.conv2d(net, outputs, 1, weights_initializer=zeros, scope=scope, **plain)
 
 
 def fuse(
@@ -155,7 +138,7 @@ class FCN(SlimModule):
         self, maps: Mapping[int, tf.Tensor]
     ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
         """Build score layers and upsampling kernels on {stride: [N, H/s, W/s, channels]}."""
-        scores = {s: score_layer(m, self.outputs, f"score_{s}") for s, m in maps.items()}
+        scores = {s: _score_layer(m, self.outputs, f"score_{s}") for s, m in maps.items()}
         finer = self.strides[1:] if self.learned else ()
         return scores, {
             s: learned_kernel(self.outputs, 2, f"upscore_{s}", self.centred) for s in finer
@@ -192,12 +175,12 @@ class FCN(SlimModule):
         kernels: Mapping[int, tf.Tensor],
         weights: Mapping[int, float] | None = None,
     ) -> tf.Tensor:
-        """Add up maps as `score_maps` gives them, on this network's grid.
+        """Fuse what `score_maps` gives.
 
         Args:
-            scores: {stride: float32 [N, h, w, C]}.
-            kernels: {stride: upsampling kernel}.
-            weights: {stride: factor on its map}; 1 where absent.
+            scores: as for the function `fuse`.
+            kernels: likewise.
+            weights: likewise.
 
         Returns:
             float32 [N, h, w, C] at the finest stride.
@@ -218,15 +201,7 @@ class FCN(SlimModule):
         return sums
 
     def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
-        """Compute the class scores of every pixel.
-
-        Args:
-            images: float32 [N, H, W, 3] in [-1, 1], any size.
-            **mode: training, frozen, dropout_seed of `score_maps`.
-
-        Returns:
-            Logits, float32 [N, H, W, C].
-        """
+        """Return the logits of every pixel, [N, H, W, C]; arguments as in `score_maps`."""
         height, width = tf.unstack(tf.shape(images)[1:3])
         return self.to_pixels(self.fused(images, **mode), height, width)
 

@@ -49,7 +49,7 @@ class SlimModule(tf.Module):
 
     def named_variables(self) -> dict[str, tf.Variable]:
         """Return all variables, moving averages included, by their checkpoint name."""
-        return {_without_prefix(v.name): v for v in self._template.variables}
+        return {v.name.split("/", 1)[1].split(":")[0]: v for v in self._template.variables}
 
     def trainable(self, *, backbone: bool, head: bool) -> dict[str, tf.Variable]:
         """Return {name: variable} of those to train: of the backbone, of all other layers, both."""
@@ -61,21 +61,17 @@ class SlimModule(tf.Module):
 
 @contextlib.contextmanager
 def initialized_from(arrays: Mapping[str, np.ndarray], source: str) -> Iterator[None]:
-    """Initialize networks whose first call is in this block from arrays.
+    """Initialize networks whose first call is in this block from {name: array}.
 
     A variable that the arrays lack is refused before it takes memory, so a small file that names a
-    giant network is no danger.
-
-    Args:
-        arrays: {name: array}.
-        source: what to call the arrays in an error.
+    giant network is no danger; `source` names the arrays in an error.
 
     Raises:
         InputError: a variable is missing, of another shape or not finite.
     """
 
     def create(make: Callable[..., tf.Variable], **given: Any) -> tf.Variable:
-        name = _without_prefix(given["name"])
+        name = given["name"].split("/", 1)[1]
         have = {name: arrays[name]} if name in arrays else {}
         checkpoints.account(have, {name: given["shape"]}, source=source)
         return make(**given | {"initial_value": tf.constant(arrays[name], given["dtype"])})
@@ -85,10 +81,6 @@ def initialized_from(arrays: Mapping[str, np.ndarray], source: str) -> Iterator[
             yield
     except InputError as error:  # to which a template adds where it was made
         raise InputError(str(error.args[0]).splitlines()[0]) from None
-
-
-def _without_prefix(name: str) -> str:
-    return name.split("/", 1)[1].split(":")[0]
 
 
 def is_backbone(name: str) -> bool:
@@ -107,13 +99,7 @@ def classifier_scopes(spec: Backbone) -> tuple[str, ...]:
 def compute_dtype(precision: str, cpu_flags: Collection[str] = ()) -> tf.DType:
     """Return the type that convolutions compute in: float32, bfloat16 or float16.
 
-    Args:
-        precision: the name of one of them, or "auto" for the best that the first GPU, or else the
-            CPU, multiplies fast.
-        cpu_flags: instruction sets of the CPU, such as "amx_bf16".
-
-    Returns:
-        The type.
+    "auto" is the best that the first GPU, or else a CPU of these instruction sets, multiplies fast.
     """
     if precision != "auto":
         return tf.as_dtype(precision)
@@ -130,22 +116,3 @@ def _fast_dtype(capability: Sequence[int] | None, flags: Collection[str]) -> tf.
     if tuple(capability) >= _AMPERE:
         return tf.bfloat16
     return tf.float16 if tuple(capability) >= _VOLTA else tf.float32
-
-
-def float32_variables(getter, *arguments, **options) -> tf.Tensor:
-    """Keep the variables of 16-bit layers in float32 and give the layer a cast of them.
-
-    A custom getter for `tf.compat.v1.variable_scope`; the gradient passes through the cast.
-
-    Args:
-        getter: makes or finds the variable.
-        *arguments: of the getter.
-        **options: of the getter; `dtype` is what the layer wants.
-
-    Returns:
-        The variable, or its value in the wanted type.
-    """
-    wanted = tf.as_dtype(options.get("dtype") or tf.float32)
-    if wanted.size >= tf.float32.size:
-        return getter(*arguments, **options)
-    return tf.cast(getter(*arguments, **{**options, "dtype": tf.float32}), wanted)

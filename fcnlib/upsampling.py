@@ -20,13 +20,9 @@ from fcnlib.runtime.compat import slim, tf
 
 
 def bilinear_kernel(size: int) -> np.ndarray:
-    """Return the kernel of bilinear interpolation, the outer product of two triangles.
+    """Return the kernel of bilinear interpolation, float32 [size, size]; 2f - 1 or 2f taps a side.
 
-    Args:
-        size: taps a side; 2f - 1 or 2f for upsampling by f.
-
-    Returns:
-        float32 [size, size]; its peak is 1 where the size is odd.
+    It is the outer product of two triangles; its peak is 1 where the size is odd.
     """
     factor = (size + 1) // 2
     centre = factor - 1 if size % 2 else factor - 0.5
@@ -43,7 +39,7 @@ def diagonal_kernel(channels: int, factor: int, centred: bool = False) -> np.nda
         centred: for values in the middles of cells.
 
     Returns:
-        float32 [k, k, C, C], k = 2f - 1 or 2f: the bilinear kernel where the classes agree, else 0.
+        float32 [k, k, C, C], k = 2f - 1 or 2f; 0 where the classes differ.
     """
     kernel = bilinear_kernel(2 * factor - (not centred))
     return kernel[:, :, None, None] * np.eye(channels, dtype=np.float32)
@@ -73,8 +69,7 @@ def learned_kernel(channels: int, factor: int, scope: str, centred: bool = False
 def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor:
     """Interpolate score maps bilinearly so that coarse values keep their place.
 
-    The numbers of `transposed` with the fixed kernel (a test holds them together), at a cost that
-    does not grow with the square of the classes.
+    The numbers of `transposed` with the fixed kernel, at a cost linear in the classes.
 
     Args:
         scores: float [N, h, w, C].
@@ -119,11 +114,7 @@ def _fine_size(scores: tf.Tensor, factor: int, centred: bool) -> tf.Tensor:
 
 
 def pad_to_grid(images: tf.Tensor, centred: bool = False) -> tf.Tensor:
-    """Pad images right and bottom with mid-grey (0) to the grid of the backbone.
-
-    Args:
-        images: float32 [N, H, W, C] in [-1, 1].
-        centred: the backbone's units look at the middles of cells.
+    """Pad images [N, H, W, C] right and bottom with mid-grey (0) to the grid of the backbone.
 
     Returns:
         float32 [N, H', W', C] with H' = geometry.grid_size(H, centred), W' likewise.

@@ -11,7 +11,7 @@ import numpy as np
 from fcnlib import metrics
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import Dataset
-from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor
+from fcnlib.evaluation import Evaluation, evaluate, predictor
 from fcnlib.experiment import load_fcn
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
@@ -23,6 +23,23 @@ from fcntools.analysis import boundaries
 from fcntools.inference.engines import fold
 
 Answer = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
+
+
+def predictions(
+    predict, batches: Iterable[dict[str, tf.Tensor]]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield every image of a split once, as it arrives, with truth and prediction.
+
+    Args:
+        predict: from `predictor`.
+        batches: from `input_pipeline.eval_batches`.
+
+    Yields:
+        (index, truth uint8 [H, W] with 255 void, prediction uint8 [H, W]).
+    """
+    for batch in batches:
+        predicted = predict(batch["image"]).numpy()
+        yield from zip(batch["index"].numpy(), batch["label"].numpy(), predicted, strict=True)
 
 
 def answers(

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from fcnlib.backbone import preprocess, unpreprocess
-from fcnlib.builders import load_alike, require_classes
+from fcnlib.builders import require_classes
 from fcnlib.config import Config
 from fcnlib.datasets import Record, read_image
-from fcnlib.evaluation import predictions, predictor
+from fcnlib.evaluation import predictor
 from fcnlib.experiment import insert_ending, scored_as
 from fcnlib.image_store import ImageStore
 from fcnlib.input_pipeline import eval_batches
@@ -23,7 +23,8 @@ from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
 from fcntools.analysis import protocols, variants  # noqa: F401  (loads networks of 2017)
-from fcntools.inference.engines import fold
+from fcntools.analysis.experiments import predictions
+from fcntools.inference.engines import fold, load_alike
 from fcntools.inference.segmenter import Segmenter
 from fcntools.synthetic import prepare
 

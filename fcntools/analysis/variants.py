@@ -48,10 +48,10 @@ class VariantFCN(FCN):
         raw_inputs: bool = False,
         **settings,
     ):
-        """Describe the network; its variables appear with the first call.
+        """Describe the network.
 
         Args:
-            num_classes: classes C, background included, void not.
+            num_classes: C.
             stride: of the finest map fused.
             fusion: "score" as in the paper, or "feature": features are upsampled to the channels
                 of the next finer map by a learned kernel and added, and the sum alone is scored.
@@ -110,10 +110,7 @@ def _projection(coarse: int, fine: int, scope: str, centred: bool) -> tf.Variabl
 
 
 class Decoder2017(SlimModule):
-    """Inception-v3 without padding and the decoder of 2017, for images of any size.
-
-    The decoder closes only on multiples of 32 pixels; images are padded to them with mid-grey.
-    """
+    """Inception-v3 without padding and the decoder of 2017, which closes on multiples of 32."""
 
     private: tuple[str, ...] = ()
 
@@ -127,15 +124,15 @@ class Decoder2017(SlimModule):
         backbone: str = "inception_v3",
         **settings,
     ):
-        """Describe the network; its variables appear with the first call.
+        """Describe the network.
 
         Args:
-            num_classes: classes C, background included, void not.
+            num_classes: C.
             stride: of the finest map added: 32 (none), 16 or 8; the decoder is always the same.
-            void_class: score void as one more class, as it did.
-            raw_inputs: feed pixels 0..255, as it did.
+            void_class: score void as one more class.
+            raw_inputs: feed pixels 0..255.
             backbone: a name of `blocks.BACKBONES`.
-            **settings: of `features`, all but `images`, `training` and padding.
+            **settings: of `features`.
 
         Raises:
             ValueError: it had no skip of this stride.
@@ -162,16 +159,16 @@ class Decoder2017(SlimModule):
     def __call__(
         self, images: tf.Tensor, training: bool = False, frozen: bool = False, dropout_seed=None
     ) -> tf.Tensor:
-        """Compute the class scores of every pixel.
+        """Return the logits of every pixel, as `FCN` does.
 
         Args:
-            images: float32 [N, H, W, 3] in [-1, 1], any size.
+            images: float32 [N, H, W, 3] in [-1, 1], any size; padded with mid-grey.
             training: normalize by the batch, where it has batch norm.
-            frozen: while training, keep batch norm on its moving averages.
+            frozen: keep batch norm on its moving averages.
             dropout_seed: not used; its dropout lay on a branch that the decoder does not take.
 
         Returns:
-            Logits, float32 [N, H, W, C + 1], or C without the void class.
+            float32 [N, H, W, C + 1], or C without the void class.
         """
         height, width = tf.unstack(tf.shape(images)[1:3])
         target = [tf.maximum(-(-n // GRID) * GRID, LEAST_SIDE) for n in (height, width)]
@@ -185,23 +182,15 @@ class Decoder2017(SlimModule):
 
 
 def _up(net: tf.Tensor, channels: int, kernel: int, stride: int, scope: str) -> tf.Tensor:
-    return slim.conv2d_transpose(
-        net,
-        channels,
-        kernel,
-        stride,
-        "VALID",
-        activation_fn=None,
-        weights_initializer=slim.xavier_initializer(),
-        scope=scope,
-    )
+    plain = {"activation_fn": None, "weights_initializer": slim.xavier_initializer()}
+    return slim.conv2d_transpose(net, channels, kernel, stride, "VALID", scope=scope, **plain)
 
 
 def build_variant(config: Config, num_classes: int, stride: int, **settings) -> SlimModule:
-    """Build what a configuration asks for beside the paper's network; for `builders.BUILDERS`.
+    """Build what `fusion`, `inputs` and `void` ask for.
 
     Args:
-        config: gives fusion, inputs, void and what `FCN` takes.
+        config: gives these settings.
         num_classes: C.
         stride: of the finest skip.
         **settings: of `features`.

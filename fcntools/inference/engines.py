@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fcnlib.backbone import BYTES_TO_UNIT
+from fcnlib.builders import load_fcn
 from fcnlib.errors import InputError, extra
 from fcnlib.network import FCN
 from fcnlib.runtime.compat import tf
@@ -92,3 +95,24 @@ def _session(name: str, folded: Folded) -> Callable[[np.ndarray], np.ndarray]:
     core = extra("openvino").Core()
     compiled = core.compile_model(core.read_model(model, b""), "CPU")
     return lambda pixels: compiled({PIXELS: pixels})[SCORES]
+
+
+def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], dict[str, Any]]:
+    """Load trained networks of the same classes, to be averaged.
+
+    Args:
+        path: as of `load_fcn`.
+        *others: more of them.
+        stride: as of `load_fcn`, for each.
+
+    Returns:
+        (the networks, the meta of the first checkpoint).
+
+    Raises:
+        InputError: as `load_fcn`, or one has other classes than the first.
+    """
+    (first, meta), *rest = (load_fcn(one, stride) for one in (path, *others))
+    for other, (_, theirs) in zip(others, rest, strict=True):
+        if theirs["classes"] != meta["classes"]:
+            raise InputError(f"{other}: its classes are not those of {path}; no average of both")
+    return [first, *(network for network, _ in rest)], meta
