@@ -159,21 +159,17 @@ VGG_16: Table = (
 class Backbone:
     """A table and what a network built on it must know.
 
-    `scope` begins the names of all variables; `logits` is the classifier's last layer; `skips`
-    gives the last end point of each stride, the most that was computed at that resolution.
-    `batch_norm` is off where the published network has biases instead. `centred` says that the
-    units of stride s look at the middles of cells of s pixels, at (s - 1) / 2 + i s, as even
-    windows make them; else they look at the pixels i s themselves. `mean` (RGB, 0..255) is
-    subtracted from the pixels; None scales them to [-1, 1].
+    With `centred` the units of stride s look at the middles of cells of s pixels, at
+    (s - 1) / 2 + i s, as even windows make them; else they look at the pixels i s themselves.
     """
 
-    scope: str
+    scope: str  # begins the names of all variables
     table: Table
-    logits: str
-    skips: Mapping[int, str]
-    batch_norm: bool = True
+    logits: str  # the classifier's last layer
+    skips: Mapping[int, str]  # {stride: its last end point, the most computed at that resolution}
+    batch_norm: bool = True  # off where the published network has biases instead
     centred: bool = False
-    mean: tuple[float, float, float] | None = None
+    mean: tuple[float, float, float] | None = None  # RGB to subtract; None scales to [-1, 1]
 
 
 BACKBONES = {

@@ -69,7 +69,7 @@ def seed(config: Config) -> None:
 
 
 def head_settings(config: Config) -> dict[str, Any]:
-    """Return the arguments of `FCN` that a configuration decides, those of `features` aside."""
+    """Return the arguments of `FCN` itself that a configuration decides."""
     given = config.network
     scales = {"skip_scales": given.skip_scales}
     return scales | {"learned": given.upsampling == "learned", "dropout": given.dropout}
@@ -103,7 +103,7 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
         **changes: settings to read it with, such as precision.
 
     Returns:
-        (network with its weights, the checkpoint's meta: settings, classes, stride).
+        (network with its weights, meta of the checkpoint).
 
     Raises:
         InputError: no checkpoint there, or not one of an FCN; or it has no score map of the stride.

@@ -14,13 +14,10 @@ from fcnlib.runtime.compat import tf
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The confusion matrices of a split, one an image, from which every figure follows.
+    """The confusion matrices of a split, one an image, from which every figure follows."""
 
-    `matrices` is int64 [images, C, C], rows truth; `names` the images in the same order.
-    """
-
-    matrices: np.ndarray
-    names: tuple[str, ...]
+    matrices: np.ndarray  # int64 [images, C, C], rows truth
+    names: tuple[str, ...]  # of the images, in the same order
 
     @property
     def matrix(self) -> np.ndarray:

@@ -22,9 +22,8 @@ GRID = 32  # pixels: the stride of the coarsest end point
 class Field:
     """How one axis of an end point lies on the image, in pixels.
 
-    Unit i looks at pixels around `start + i * stride`, at `reach` pixels to either side of it at
-    most (`receptive_field` = 2 * reach + 1); there are `size` units. Parts beyond the image are
-    padding.
+    Unit i of `size` looks at pixels around `start + i * stride`, at `reach` pixels to either side
+    of it at most. Parts beyond the image are padding.
     """
 
     size: int

@@ -71,16 +71,9 @@ def fuse(
 
 
 class FCN(SlimModule):
-    """A network that gives every pixel of an image of any size a score for every class.
+    """A network that gives every pixel of an image of any size a score for every class."""
 
-    Attributes:
-        spec: the backbone, of `blocks.BACKBONES`.
-        outputs: scores a pixel, `num_classes` of them.
-        strides: of the maps it fuses, coarse to fine; `stride` is the last of them.
-        private: name prefixes of layers that no other network can take over.
-    """
-
-    private: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()  # name prefixes of layers that no other network can take over
 
     def __init__(
         self,
@@ -113,7 +106,7 @@ class FCN(SlimModule):
         self.backbone, self.spec = backbone, BACKBONES[backbone]
         self.centred, self.skips = self.spec.centred, self.spec.skips
         self.strides, self.stride = strides_down_to(stride), stride
-        self.num_classes = self.outputs = num_classes
+        self.num_classes = self.outputs = num_classes  # scores a pixel
         self.learned, self.dtype = learned, settings.get("dtype", tf.float32)
         self.skip_scales = dict(zip(self.strides[1:], skip_scales, strict=False))
 
