@@ -46,12 +46,12 @@ def diagonal_kernel(channels: int, factor: int, centred: bool = False) -> np.nda
 
 
 def learned_kernel(channels: int, factor: int, scope: str, centred: bool = False) -> tf.Variable:
-    """Create the kernel of a learned upsampling, `diagonal_kernel` at the start.
+    """Create the variable `scope/weights` for `transposed`, `diagonal_kernel` at the start.
 
     Args:
-        channels: classes C.
+        channels: as of `diagonal_kernel`, like factor and centred.
         factor: upsampling factor f.
-        scope: name of the layer; the variable is `scope/weights`.
+        scope: name of the layer.
         centred: for values in the middles of cells.
 
     Returns:
@@ -87,7 +87,7 @@ def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor
 
 
 def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
-    """Upsample by a transposed convolution, fixed or learned.
+    """Upsample by a transposed convolution, fixed or learned, to the size that `upsample` gives.
 
     Args:
         scores: float32 [N, h, w, C in].
@@ -95,7 +95,7 @@ def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
         factor: stride of the transposed convolution.
 
     Returns:
-        float32 [N, h', w', C out], the size as `upsample` gives it.
+        float32 [N, h', w', C out].
     """
     centred = kernel.shape[0] % 2 == 0
     height, width = tf.unstack(_fine_size(scores, factor, centred))
