@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 from scipy.stats import ttest_ind_from_stats
 
+from fcnlib.builders import describe_device
 from fcnlib.config import ROOT
-from fcnlib.precision import compute_dtype
 from fcnlib.runtime import files
 
 SEEDS, PRECISIONS = (1, 2, 3), ("auto", "float32")
@@ -81,7 +81,7 @@ def main() -> None:
     machine, versions = record["machine"], record["versions"]
     words = f"{machine['cpu']}, {machine['cores']} cores; TensorFlow {versions['tensorflow']}; "
     words += f"code {(record['commit'] or 'no commit')[:12]}."
-    text = page(frame, compute_dtype("auto").name, words)
+    text = page(frame, describe_device("auto")["computed_in"], words)
     files.write_text(PAGE, text)
     print(text)
 

@@ -80,7 +80,7 @@ def train_slim(bfloat16: bool):
 def train_2017():
     """The network of 2017: no batch norm, its decoder of features, Keras' Adam."""
     from fcnlib.runtime.compat import tf
-    from fcntools.analysis.fcn_2017 import Decoder2017
+    from fcntools.analysis.variants import Decoder2017
 
     network = Decoder2017(CLASSES, batch_norm=False, raw_inputs=True)
     x = tf.constant(images(EVEN_SIDE))
@@ -205,7 +205,7 @@ def forward_slim_openvino():
 
 def forward_2017():
     from fcnlib.runtime.compat import tf
-    from fcntools.analysis.fcn_2017 import Decoder2017
+    from fcntools.analysis.variants import Decoder2017
 
     network = Decoder2017(CLASSES, batch_norm=False, raw_inputs=True)
     x = tf.constant(images(EVEN_SIDE))
@@ -249,8 +249,8 @@ def operations() -> dict[str, float]:
     Twice the multiply-adds of its convolutions; ours pads to keep the sample points of all strides,
     the published classifier does not and computes on smaller maps.
     """
-    from fcnlib import evaluation
-    from fcntools.analysis.fcn_2017 import Decoder2017
+    from fcntools.analysis import systems
+    from fcntools.analysis.variants import Decoder2017
 
     _, slim, _ = slim_network(False)
     decoder = Decoder2017(CLASSES, batch_norm=False, raw_inputs=True)
@@ -261,8 +261,7 @@ def operations() -> dict[str, float]:
         "2017": (decoder, EVEN_SIDE),
     }
     return {
-        name: 2e-9 * evaluation.operations(network, side)
-        for name, (network, side) in networks.items()
+        name: 2e-9 * systems.operations(network, side) for name, (network, side) in networks.items()
     }
 
 

@@ -16,9 +16,9 @@ import pandas as pd
 
 from benchmarks import contestants, small
 from benchmarks.scaling import NETWORKS, efficiency
-from fcnlib import evaluation
 from fcnlib.config import Config
 from fcnlib.runtime import files, run_record
+from fcntools.analysis import systems
 
 MIDDLE = {"side": 225, "batch": 4, "classes": 21, "threads": 2}
 CASES = {
@@ -83,7 +83,7 @@ def work(side: int, batch: int, classes: int, threads: int) -> None:
 
 def operations(side: int) -> float:
     """Count a forward pass's operations an image: twice the multiply-adds of its convolutions."""
-    return 2.0 * evaluation.operations(contestants.ours("float32"), side)
+    return 2.0 * systems.operations(contestants.ours("float32"), side)
 
 
 def measure() -> pd.DataFrame:

@@ -37,7 +37,7 @@ def row(group: str, what: str, value: float, unit: str, ours_times: float | None
 
 def metric() -> list[dict]:
     """Count confusion matrices of 20 label maps of 433 x 433 in every way there is."""
-    from fcnlib.metrics import confusion_matrices
+    from fcnlib.metrics import confusion_matrix
     from fcntools.synthetic.shape_scenes import draw_scene
 
     rng = np.random.default_rng(1)
@@ -45,8 +45,8 @@ def metric() -> list[dict]:
     answer = np.roll(truth, 4, axis=2) % 255  # void, 255, is no answer
     noise = rng.integers(0, CLASSES, [2, *truth.shape]).astype(np.uint8)
     ways = {
-        "ours": lambda: confusion_matrices(truth, answer, CLASSES),
-        "ours on noise": lambda: confusion_matrices(*noise, CLASSES),
+        "ours": lambda: confusion_matrix(truth, answer, CLASSES),
+        "ours on noise": lambda: confusion_matrix(*noise, CLASSES),
         "NumPy bincount": lambda: _bincount(truth, answer),
         "Keras MeanIoU": _keras_metric(truth, answer),
         "scikit-learn": _sklearn_metric(truth, answer),

@@ -16,9 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
-from fcnlib.precision import float32_variables
 from fcnlib.runtime.compat import slim, tf
-from fcnlib.runtime.distributed import rank, size
 from fcnlib.slim import SlimModule
 
 BATCH_NORM_EPSILON = 1e-3
@@ -26,14 +24,7 @@ BYTES_TO_UNIT = 127.5  # pixels 0..255 are images in [-1, 1], times this, plus t
 
 
 def preprocess(images):
-    """Scale pixels to what a network takes: uint8 0..255 -> float32 in [-1, 1].
-
-    Args:
-        images: any shape, NumPy array or tensor.
-
-    Returns:
-        float32, the same shape and kind.
-    """
+    """Scale pixels to what a network takes: uint8 0..255 -> float32 in [-1, 1], array or tensor."""
     if tf.is_tensor(images):
         return tf.cast(images, tf.float32) / BYTES_TO_UNIT - 1.0
     return np.asarray(images, np.float32) / np.float32(BYTES_TO_UNIT) - 1
@@ -53,17 +44,16 @@ def features(
     *,
     training: bool,
     frozen: bool = False,
-    backbone: str = "inception_v3",
+    backbone: str | Backbone = "inception_v3",
     padding: str = "VALID",
     depth_multiplier: float = 1.0,
     min_depth: int = 16,
     batch_norm: bool | None = None,
     batch_norm_decay: float = 0.9997,
-    raw_inputs: bool = False,
     dtype: tf.DType = tf.float32,
     dropout: float = 0.0,
     dropout_seed=(0, 0),
-    final_end_point: str = "",
+    shard: tuple[int, int] = (0, 1),
 ) -> dict[str, tf.Tensor]:
     """Build a backbone without its classifier; call it inside a template or a variable scope.
 
@@ -71,56 +61,47 @@ def features(
         images: float32 [N, H, W, 3] in [-1, 1].
         training: drop features, normalize by the batch and update the moving averages.
         frozen: while training, normalize by the moving averages and leave them alone.
-        backbone: a name of `blocks.BACKBONES`.
-        padding: "VALID" as in the classifier, or "SAME"; it concerns only the layers that trim.
+        backbone: a name of `blocks.BACKBONES`, or a description like those.
+        padding: "VALID" as in the classifier, or "SAME"; for the layers marked `valid`.
         depth_multiplier: scales the channels of every layer.
         min_depth: the least number of channels a layer gets.
         batch_norm: after each convolution; False gives biases instead. None: as published.
         batch_norm_decay: of the moving averages.
-        raw_inputs: feed pixels 0..255 instead of what the backbone was made for.
-        dtype: what to compute in; variables and answers are float32 all the same.
+        dtype: what to compute in; variables and end points are float32 all the same.
         dropout: share dropped while training, after the layers that have dropout.
         dropout_seed: two integers.
-        final_end_point: the last block to build; empty for all.
+        shard: as of `stateless_dropout`.
 
     Returns:
         {end point: float32 [N, H / stride, W / stride, channels]} in order of depth.
 
     Raises:
-        ValueError: an unknown padding or end point, or a multiplier that is not positive.
+        ValueError: an unknown padding, or a multiplier that is not positive.
     """
-    made = BACKBONES[backbone]
-    names = [layer.name for layer in made.table]
-    last = final_end_point or names[-1]
-    if padding not in ("VALID", "SAME") or depth_multiplier <= 0 or last not in names:
-        raise ValueError(
-            f"no padding {padding!r}, depth_multiplier {depth_multiplier} or end point {last!r}"
-        )
+    spec = BACKBONES[backbone] if isinstance(backbone, str) else backbone
+    if padding not in ("VALID", "SAME") or depth_multiplier <= 0:
+        raise ValueError(f"no padding {padding!r} or depth_multiplier {depth_multiplier}")
 
     def depth(channels: int) -> int:
         return max(int(channels * depth_multiplier), min_depth)
 
-    net, end_points = tf.cast(_pixels(images, made, raw_inputs), dtype), {}
-    with _layers(made, batch_norm, training and not frozen, batch_norm_decay):
-        for layer in made.table[: names.index(last) + 1]:
-            net = _apply(net, layer, depth, padding)
-            if training and dropout and isinstance(layer, Conv) and layer.drops:
-                net = stateless_dropout(net, dropout, tf.cast(dropout_seed, tf.int32) + 1)
+    if spec.mean is not None:  # VGG was trained on pixels 0..255 less their mean
+        images = (images + 1) * BYTES_TO_UNIT - tf.constant(spec.mean)
+    net, end_points = tf.cast(images, dtype), {}  # [N, H, W, 3]
+    with _layers(spec, batch_norm, training and not frozen, batch_norm_decay):
+        for layer in spec.table:
+            net = _apply(net, layer, depth, padding)  # Mixed_6e: [N, H/16, W/16, 768]
+            if training and dropout and isinstance(layer, Conv) and layer.dropout:
+                seed = tf.cast(dropout_seed, tf.int32) + 1  # not the head's draw again
+                net = stateless_dropout(net, dropout, seed, shard=shard)
             end_points[layer.name] = tf.cast(net, tf.float32)
     return end_points
 
 
-def _pixels(images: tf.Tensor, made: Backbone, raw: bool) -> tf.Tensor:
-    if not raw and not made.mean:
-        return images
-    pixels = (images + 1) * BYTES_TO_UNIT
-    return pixels if raw else pixels - tf.constant(made.mean)
-
-
 @contextlib.contextmanager
-def _layers(made: Backbone, batch_norm: bool | None, training: bool, decay: float):
+def _layers(spec: Backbone, batch_norm: bool | None, training: bool, decay: float):
     """Open the scopes of all convolutions; leaving out the second is how 2017 lost its norm."""
-    normalized = made.batch_norm if batch_norm is None else batch_norm
+    normalized = spec.batch_norm if batch_norm is None else batch_norm
     normalizer = {
         "is_training": training,
         "decay": decay,
@@ -128,7 +109,7 @@ def _layers(made: Backbone, batch_norm: bool | None, training: bool, decay: floa
         "updates_collections": None,  # update in place; slim's other route needs tf_keras
         "fused": True,
     }
-    names = tf.compat.v1.variable_scope(made.scope, custom_getter=float32_variables)
+    names = tf.compat.v1.variable_scope(spec.scope, custom_getter=_float32_variables)
     arguments = slim.arg_scope(
         [slim.conv2d],
         weights_initializer=slim.variance_scaling_initializer(),
@@ -139,12 +120,17 @@ def _layers(made: Backbone, batch_norm: bool | None, training: bool, decay: floa
         yield
 
 
-def _batch_norm(net: tf.Tensor, **settings) -> tf.Tensor:
-    """Normalize, in float32 where the CPU's 16-bit routine would be the slow one.
+def _float32_variables(getter, *arguments, **options) -> tf.Tensor:
+    """Keep the variables of 16-bit layers in float32 and give the layer a cast of them."""
+    wanted = tf.as_dtype(options.get("dtype") or tf.float32)
+    if wanted.size >= tf.float32.size:
+        return getter(*arguments, **options)
+    return tf.cast(getter(*arguments, **{**options, "dtype": tf.float32}), wanted)
 
-    oneDNN has a fast one for whole groups of 16 channels alone; for others it takes several times
-    as long as both casts and float32 together, which made a thin network slower in 16 bits.
-    """
+
+def _batch_norm(net: tf.Tensor, **settings) -> tf.Tensor:
+    # oneDNN's 16-bit routine is fast for whole groups of 16 channels only; for others both casts
+    # and float32 together take a fraction of its time.
     if net.dtype.size >= 4 or net.shape[-1] % 16 == 0:
         return slim.batch_norm(net, **settings)
     return tf.cast(slim.batch_norm(tf.cast(net, tf.float32), **settings), net.dtype)
@@ -153,13 +139,13 @@ def _batch_norm(net: tf.Tensor, **settings) -> tf.Tensor:
 def _apply(net: tf.Tensor, layer: Layer, depth: Callable[[int], int], padding: str) -> tf.Tensor:
     match layer:
         case Conv():
-            pad = padding if layer.trims else "SAME"
+            pad = padding if layer.valid else "SAME"
             return slim.conv2d(
                 net, depth(layer.depth), layer.kernel, layer.stride, pad, scope=layer.name
-            )
+            )  # [N, h/stride, w/stride, depth]
         case Pool():
             pool = slim.avg_pool2d if layer.average else slim.max_pool2d
-            pad = padding if layer.trims else "SAME"
+            pad = padding if layer.valid else "SAME"
             return pool(net, layer.kernel, layer.stride, pad, scope=layer.name)
         case Fork():
             return tf.concat([_apply(net, part, depth, padding) for part in layer.layers], axis=3)
@@ -172,38 +158,32 @@ def _apply(net: tf.Tensor, layer: Layer, depth: Callable[[int], int], padding: s
                         for part in branch:
                             out = _apply(out, part, depth, padding)
                         outputs.append(out)
-            return tf.concat(outputs, axis=3)
+            return tf.concat(outputs, axis=3)  # [N, h, w, sum of the branches' depths]
 
 
 class Classifier(SlimModule):
     """A backbone with its 1 x 1 convolution of logits, pooled or as a map.
 
     The average pool and the 1 x 1 convolution commute, so the mean of the dense map is the
-    classifier's answer: the whole of "convolutionalizing" this network is to leave the pool out.
+    classifier's output: the whole of "convolutionalizing" this network is to leave the pool out.
 
     Source: Long et al. 2015, section 4.1 ("the final average pooling layer" dropped).
     """
 
     def __init__(self, num_classes: int, *, dropout: float = 0.2, **settings):
-        """Describe the classifier.
-
-        Args:
-            num_classes: outputs.
-            dropout: share of the pooled features dropped while training.
-            **settings: of `features`, all but `images`, `training` and dropout.
-        """
+        """Describe it; `dropout` is of the pooled features, `settings` are of `features`."""
         self.num_classes = num_classes
-        made = BACKBONES[settings.get("backbone", "inception_v3")]
+        spec = BACKBONES[settings.get("backbone", "inception_v3")]
 
         def build(images, training, dropout_seed):
             drop = {"dropout": dropout, "dropout_seed": dropout_seed}
-            net = features(images, training=training, **drop, **settings)[made.skips[32]]
+            net = features(images, training=training, **drop, **settings)[spec.skips[32]]
             if training and dropout:
                 # One mask an image, as if drawn after the pool.
                 net = stateless_dropout(net, dropout, dropout_seed, per_image=True)
             return slim.conv2d(
-                net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope=made.logits
-            )
+                net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope=spec.logits
+            )  # [N, h, w, num_classes]
 
         super().__init__(build)
 
@@ -222,28 +202,32 @@ class Classifier(SlimModule):
         """
         return self._template(images, training, dropout_seed)
 
-    def __call__(self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)) -> tf.Tensor:
-        """Return the logits, float32 [N, num_classes], of images float32 [N, H, W, 3]."""
-        return tf.reduce_mean(self.score_map(images, training, dropout_seed), axis=[1, 2])
+    def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
+        """Return the logits, [N, num_classes]; arguments as in `score_map`."""
+        return tf.reduce_mean(self.score_map(images, **mode), axis=[1, 2])
 
 
-def stateless_dropout(net: tf.Tensor, rate: float, seed, per_image: bool = False) -> tf.Tensor:
-    """Drop a share of the channels' values, the same ones for the same seed.
+def stateless_dropout(
+    net: tf.Tensor, rate: float, seed, per_image: bool = False, shard: tuple[int, int] = (0, 1)
+) -> tf.Tensor:
+    """Drop a share of the features, the same ones for the same seed.
 
     Args:
         net: float32 [N, h, w, C].
         rate: share dropped, in [0, 1); the rest is scaled up by 1 / (1 - rate).
-        seed: two integers, such as (run seed, step); a resumed run draws what it would have drawn.
+        seed: two integers, such as (run seed, step), so that a resumed run draws the same.
         per_image: one mask for all places of an image.
+        shard: (rank, size) of the process that computes these N of N * size images.
 
     Returns:
         float32 [N, h, w, C].
     """
+    rank, size = shard
     images, *rest = tf.unstack(tf.shape(net))
     rest = [1, 1, rest[-1]] if per_image else rest
-    # For the whole batch: an image loses the same, whichever worker it is given to.
-    drawn = tf.random.stateless_uniform([images * size(), *rest], tf.cast(seed, tf.int32))
-    keep = drawn[images * rank() : images * (rank() + 1)] >= rate
+    # Drawn for the whole batch: an image loses the same, whichever process computes it.
+    drawn = tf.random.stateless_uniform([images * size, *rest], tf.cast(seed, tf.int32))
+    keep = drawn[images * rank : images * (rank + 1)] >= rate  # [N, h, w, C]
     return net * tf.cast(keep, net.dtype) / (1.0 - rate)
 
 

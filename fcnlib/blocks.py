@@ -20,26 +20,26 @@ from dataclasses import dataclass
 class Conv:
     """A convolution with batch norm (or biases) and ReLU.
 
-    `trims` says that the classifier gives this layer no padding (VALID); all others keep their
-    size. `drops` says that dropout follows while training.
+    `valid` says that the classifier gives this layer no padding (VALID); all others keep their
+    size. `dropout` says that dropout follows while training.
     """
 
     name: str
     depth: int
     kernel: tuple[int, int]
     stride: int = 1
-    trims: bool = False
-    drops: bool = False
+    valid: bool = False
+    dropout: bool = False
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A max or average pooling; `trims` as in `Conv`."""
+    """A max or average pooling; `valid` as in `Conv`."""
 
     name: str
     kernel: tuple[int, int] = (3, 3)
     stride: int = 1
-    trims: bool = False
+    valid: bool = False
     average: bool = False
 
 
@@ -68,7 +68,11 @@ def _conv(tail: str, depth: int, **more) -> Conv:
     return Conv(**{"name": f"Conv2d_{tail}", "depth": depth, "kernel": (rows, columns), **more})
 
 
-_REDUCE = {"stride": 2, "trims": True}
+def _convs(tails: str, *depths: int) -> tuple[Conv, ...]:
+    return tuple(_conv(tail, depth) for tail, depth in zip(tails.split(), depths, strict=True))
+
+
+_REDUCE = {"stride": 2, "valid": True}
 _MAX = (Pool("MaxPool_1a_3x3", **_REDUCE),)
 
 
@@ -80,36 +84,30 @@ def _mixed_5(name: str, pooled: int, odd_names: bool = False) -> Mixed:
     five = (_conv("0a_1x1", 48), _conv("0b_5x5", 64))
     if odd_names:
         five = (_conv("0b_1x1", 48), _conv("0c_5x5", 64, name="Conv_1_0c_5x5"))
-    three = (_conv("0a_1x1", 64), _conv("0b_3x3", 96), _conv("0c_3x3", 96))
+    three = _convs("0a_1x1 0b_3x3 0c_3x3", 64, 96, 96)
     return Mixed(name, ((_conv("0a_1x1", 64),), five, three, _average(pooled)))
 
 
 def _mixed_6(name: str, depth: int) -> Mixed:
-    seven = (_conv("0a_1x1", depth), _conv("0b_1x7", depth), _conv("0c_7x1", 192))
-    twice = (
-        *(_conv(tail, depth) for tail in ("0a_1x1", "0b_7x1", "0c_1x7", "0d_7x1")),
-        _conv("0e_1x7", 192),
-    )
+    seven = _convs("0a_1x1 0b_1x7 0c_7x1", depth, depth, 192)
+    twice = _convs("0a_1x1 0b_7x1 0c_1x7 0d_7x1 0e_1x7", *[depth] * 4, 192)
     return Mixed(name, ((_conv("0a_1x1", 192),), seven, twice, _average(192)))
 
 
 def _mixed_7(name: str, second: str) -> Mixed:
     wide = (_conv("0a_1x1", 384), Fork((_conv("0b_1x3", 384), _conv(second, 384))))
-    deep = (
-        _conv("0a_1x1", 448),
-        _conv("0b_3x3", 384),
-        Fork((_conv("0c_1x3", 384), _conv("0d_3x1", 384))),
-    )
+    ends = Fork((_conv("0c_1x3", 384), _conv("0d_3x1", 384)))
+    deep = (_conv("0a_1x1", 448), _conv("0b_3x3", 384), ends)
     return Mixed(name, ((_conv("0a_1x1", 320),), wide, deep, _average(192)))
 
 
 INCEPTION_V3: Table = (
     _conv("1a_3x3", 32, **_REDUCE),
-    _conv("2a_3x3", 32, trims=True),
+    _conv("2a_3x3", 32, valid=True),
     _conv("2b_3x3", 64),
     Pool("MaxPool_3a_3x3", **_REDUCE),
     _conv("3b_1x1", 80),
-    _conv("4a_3x3", 192, trims=True),
+    _conv("4a_3x3", 192, valid=True),
     Pool("MaxPool_5a_3x3", **_REDUCE),
     _mixed_5("Mixed_5b", 32),
     _mixed_5("Mixed_5c", 64, odd_names=True),
@@ -118,11 +116,7 @@ INCEPTION_V3: Table = (
         "Mixed_6a",
         (
             (_conv("1a_1x1", 384, kernel=(3, 3), **_REDUCE),),
-            (
-                _conv("0a_1x1", 64),
-                _conv("0b_3x3", 96),
-                _conv("1a_1x1", 96, kernel=(3, 3), **_REDUCE),
-            ),
+            (*_convs("0a_1x1 0b_3x3", 64, 96), _conv("1a_1x1", 96, kernel=(3, 3), **_REDUCE)),
             _MAX,
         ),
     ),
@@ -134,12 +128,7 @@ INCEPTION_V3: Table = (
         "Mixed_7a",
         (
             (_conv("0a_1x1", 192), _conv("1a_3x3", 320, **_REDUCE)),
-            (
-                _conv("0a_1x1", 192),
-                _conv("0b_1x7", 192),
-                _conv("0c_7x1", 192),
-                _conv("1a_3x3", 192, **_REDUCE),
-            ),
+            (*_convs("0a_1x1 0b_1x7 0c_7x1", 192, 192, 192), _conv("1a_3x3", 192, **_REDUCE)),
             _MAX,
         ),
     ),
@@ -150,10 +139,8 @@ INCEPTION_V3: Table = (
 
 def _vgg_stage(number: int, depth: int, layers: int) -> tuple[Conv | Pool, ...]:
     names = (f"conv{number}/conv{number}_{i + 1}" for i in range(layers))
-    return (
-        *(Conv(name, depth, (3, 3)) for name in names),
-        Pool(f"pool{number}", (2, 2), stride=2, trims=True),
-    )
+    convs = (Conv(name, depth, (3, 3)) for name in names)
+    return *convs, Pool(f"pool{number}", (2, 2), stride=2, valid=True)
 
 
 VGG_16: Table = (
@@ -163,7 +150,7 @@ VGG_16: Table = (
     *_vgg_stage(4, 512, 3),
     *_vgg_stage(5, 512, 3),
     # Fully connected layers in the paper: on 7 x 7 features a matrix is a 7 x 7 convolution.
-    Conv("fc6", 4096, (7, 7), trims=True, drops=True),
+    Conv("fc6", 4096, (7, 7), valid=True, dropout=True),
     Conv("fc7", 4096, (1, 1)),
 )
 
@@ -172,21 +159,17 @@ VGG_16: Table = (
 class Backbone:
     """A table and what a network built on it must know.
 
-    `scope` begins the names of all variables; `logits` is the classifier's last layer; `skips`
-    gives the last end point of each stride, the most that was computed at that resolution.
-    `batch_norm` is off where the published network has biases instead. `centred` says that the
-    units of stride s look at the middles of cells of s pixels, at (s - 1) / 2 + i s, as even
-    windows make them; else they look at the pixels i s themselves. `mean` (RGB, 0..255) is
-    subtracted from the pixels; None scales them to [-1, 1].
+    With `centred` the units of stride s look at the middles of cells of s pixels, at
+    (s - 1) / 2 + i s, as even windows make them; else they look at the pixels i s themselves.
     """
 
-    scope: str
+    scope: str  # begins the names of all variables
     table: Table
-    logits: str
-    skips: Mapping[int, str]
-    batch_norm: bool = True
+    logits: str  # the classifier's last layer
+    skips: Mapping[int, str]  # {stride: its last end point, the most computed at that resolution}
+    batch_norm: bool = True  # off where the published network has biases instead
     centred: bool = False
-    mean: tuple[float, float, float] | None = None
+    mean: tuple[float, float, float] | None = None  # RGB to subtract; None scales to [-1, 1]
 
 
 BACKBONES = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +13,47 @@ from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
 from fcnlib.network import FCN, SKIPS
-from fcnlib.precision import compute_dtype
-from fcnlib.runtime.compat import tf
-from fcnlib.slim import classifier_scopes, initialized_from
+from fcnlib.runtime.compat import device_name, gpu_libraries, tf
+from fcnlib.runtime.run_record import machine
+from fcnlib.slim import SlimModule, classifier_scopes, compute_dtype, initialized_from
 from fcnlib.training import CHECKPOINT
-from fcntools.analysis.fcn_2017 import Decoder2017
 
 _NAMED = 24  # classes named in an error
 
 
-def build_fcn(config: Config, num_classes: int, stride: int) -> FCN | Decoder2017:
+def _paper(config: Config, num_classes: int, stride: int, **settings) -> FCN:
+    return FCN(num_classes, stride, **head_settings(config), **settings)
+
+
+# The paper's network; `fcntools.analysis.variants` adds what else the settings can ask for.
+BUILDERS: dict[str, Callable[..., SlimModule]] = {"paper": _paper}
+
+
+def build_fcn(
+    config: Config, num_classes: int, stride: int, shard: tuple[int, int] = (0, 1)
+) -> FCN:
     """Build the network of a configuration, its variables created.
 
     Args:
-        config: gives backbone, width, fusion, upsampling, dropout and batch-norm decay.
+        config: gives backbone, width, upsampling, dropout and batch-norm decay.
         num_classes: C, background included.
         stride: of the finest skip.
+        shard: (rank, size) of this process among those that share a batch.
 
     Returns:
         The network with freshly drawn backbone and zero score layers.
 
     Raises:
-        InputError: there is no network of this stride.
+        InputError: there is no network of this stride, or no builder of this variant.
     """
     given = config.network
-    settings = backbone_settings(config) | {"void_class": given.void == "class"}
+    plain = given.fusion == "score" and given.inputs != "raw" and given.void != "class"
+    kind = "paper" if plain else "variant"
+    if kind not in BUILDERS:
+        raise InputError("fusion, inputs, void: such networks need `fcntools.analysis.variants`")
+    settings = backbone_settings(config) | {"shard": shard}
     try:
-        if given.fusion == "2017":
-            network: FCN | Decoder2017 = Decoder2017(num_classes, stride, **settings)
-        else:
-            network = FCN(
-                num_classes,
-                stride,
-                fusion=given.fusion,
-                learned=given.upsampling == "learned",
-                dropout=given.dropout,
-                skip_scales=given.skip_scales,
-                **settings,
-            )
+        network = BUILDERS[kind](config, num_classes, stride, **settings)
     except ValueError as error:
         raise InputError(f"chain = {','.join(map(str, given.chain))}: {error}") from None
     seed(config)
@@ -65,19 +68,30 @@ def seed(config: Config) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+def head_settings(config: Config) -> dict[str, Any]:
+    """Return the arguments of `FCN` itself that a configuration decides."""
+    given = config.network
+    scales = {"skip_scales": given.skip_scales}
+    return scales | {"learned": given.upsampling == "learned", "dropout": given.dropout}
+
+
 def backbone_settings(config: Config) -> dict[str, Any]:
     """Return the arguments of `backbone.features` that a configuration decides."""
     given = config.network
-    batch_norm = {"own": None, "batch_norm": True, "none": False}[given.normalization]
     return {
         "backbone": given.backbone,
         "depth_multiplier": given.depth_multiplier,
         "min_depth": given.min_depth,
-        "batch_norm": batch_norm,
+        "batch_norm": {"batch_norm": True, "none": False}.get(given.normalization),
         "batch_norm_decay": config.train.batch_norm_decay,
-        "raw_inputs": given.inputs == "raw",
-        "dtype": compute_dtype(config.train.precision),
+        "dtype": compute_dtype(config.train.precision, machine()["cpu_flags"]),
     }
+
+
+def describe_device(precision: str) -> dict[str, str | None]:
+    """Return {"device", "computed_in"} for a run record and, on a GPU, its `gpu_libraries`."""
+    dtype = compute_dtype(precision, machine()["cpu_flags"]).name
+    return {"device": device_name(), "computed_in": dtype} | gpu_libraries()
 
 
 def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str, Any]]:
@@ -89,7 +103,7 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
         **changes: settings to read it with, such as precision.
 
     Returns:
-        (network with its weights, what the checkpoint says of itself: settings, classes, stride).
+        (network with its weights, meta of the checkpoint).
 
     Raises:
         InputError: no checkpoint there, or not one of an FCN; or it has no score map of the stride.
@@ -121,34 +135,13 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
     return network, meta
 
 
-def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], dict[str, Any]]:
-    """Rebuild trained networks of the same classes, to be averaged.
-
-    Args:
-        path: as of `load_fcn`.
-        *others: more of them.
-        stride: as of `load_fcn`, for each.
-
-    Returns:
-        (the networks, what the first checkpoint says of itself).
-
-    Raises:
-        InputError: as `load_fcn`, or one has other classes than the first.
-    """
-    (first, meta), *more = (load_fcn(one, stride) for one in (path, *others))
-    for other, (_, said) in zip(others, more, strict=True):
-        if said["classes"] != meta["classes"]:
-            raise InputError(f"{other}: its classes are not those of {path}; no average of both")
-    return [first, *(network for network, _ in more)], meta
-
-
 def require_classes(path: Path, meta: dict[str, Any], labels: LabelSet) -> None:
     """Refuse a network that was trained for other classes, or for the same in another order.
 
     Args:
         path: of its checkpoint or folder.
-        meta: what the checkpoint says of itself.
-        labels: of what it shall label.
+        meta: of the checkpoint.
+        labels: of the images.
 
     Raises:
         InputError: the lists differ; both are named.
@@ -166,22 +159,19 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def start_from(
-    network: FCN | Decoder2017, path: Path, labels: LabelSet | None = None
-) -> checkpoints.Transfer:
+def start_from(network: FCN, path: Path, labels: LabelSet | None = None) -> checkpoints.Transfer:
     """Give a network the weights of a coarser one, or of a classifier.
 
     A network without batch norm takes the kernels alone, as the one of 2017 did without a word.
 
     Args:
-        network: a network fresh from `build_fcn`.
+        network: fresh from `build_fcn`.
         path: checkpoint of a classifier or of an FCN.
-        labels: of what the network shall label. Of an FCN of other classes, or of the same in
-            another order, it takes the backbone alone, which standard error says.
+        labels: of the images. Of an FCN of other classes, or of the same in another order, the
+            network takes the backbone alone, which standard error says.
 
     Returns:
-        The account of all variables: new are score and upsampling layers, not used the
-        classifier's.
+        The account of all variables.
 
     Raises:
         InputError: the checkpoint does not fit.
@@ -196,13 +186,12 @@ def start_from(
             file=sys.stderr,
         )
         arrays = {name: value for name, value in arrays.items() if not name.startswith("FCN/")}
-    may_skip = [s for made in BACKBONES.values() for s in classifier_scopes(made)] + ["optimizer/"]
+    may_skip = [scope for spec in BACKBONES.values() for scope in classifier_scopes(spec)]
+    may_skip += ["optimizer/", *network.private]
     may_miss = ["FCN/"]
     if not any("/BatchNorm/" in name for name in variables):
         may_skip += [name for name in arrays if "/BatchNorm/" in name]
         may_miss += [name for name in variables if name.endswith("/biases")]
-    if any(name.startswith("FCN/upfeature") for name in variables):
-        may_skip += ["FCN/score_"]  # only the finest map is scored, so each network has its own
     return checkpoints.transplant(
         arrays, variables, may_miss=may_miss, may_skip=may_skip, source=str(path)
     )

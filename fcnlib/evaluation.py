@@ -1,31 +1,23 @@
-"""Run a network over a split, every image once at its native size, and count."""
+"""Score a predictor on a split: every image once at its native size, counted."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fcnlib import metrics
-from fcnlib.network import FCN
 from fcnlib.runtime import progress
 from fcnlib.runtime.compat import tf
-from fcnlib.runtime.distributed import summed
-from fcntools.analysis.fcn_2017 import Decoder2017
-from fcntools.inference.engines import Engine
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The confusion matrices of a split, one an image, from which every figure follows.
+    """The confusion matrices of a split, one an image, from which every figure follows."""
 
-    `matrices` is int64 [images, C, C], rows truth; `names` the images in the same order.
-    """
-
-    matrices: np.ndarray
-    names: tuple[str, ...]
+    matrices: np.ndarray  # int64 [images, C, C], rows truth
+    names: tuple[str, ...]  # of the images, in the same order
 
     @property
     def matrix(self) -> np.ndarray:
@@ -38,65 +30,29 @@ class Evaluation:
         return metrics.scores(self.matrix)
 
     def ranked(self) -> list[int]:
-        """Return the indices of the images, best mean IoU of their own first.
-
-        Images without a labelled pixel are left out.
-        """
+        """Return the indices of the images with labels, best mean IoU of their own first."""
         means = np.array([metrics.scores(matrix).mean_iou for matrix in self.matrices])
         return [int(i) for i in np.argsort(-means, kind="stable") if np.isfinite(means[i])]
 
 
-def settled(network: FCN | Decoder2017, engine: str = "tensorflow") -> Engine | Decoder2017:
-    """Return what scores a trained network: an engine, but for a network of 2017, which has none.
-
-    All that is said of a trained network goes through here, so that all of it is of the same labels
-    to the last pixel: an engine rounds in another place than the network.
-
-    Args:
-        network: with its final weights.
-        engine: what computes, one of `engines.ENGINES`.
-
-    Returns:
-        What `predictor` takes.
-    """
-    return network if isinstance(network, Decoder2017) else Engine(network, engine)
-
-
-def predictor(network: FCN | Engine | Decoder2017, void_class: bool = False):
+def predictor(network, outputs: int = 0):
     """Compile a network's prediction for images of any size.
 
     Args:
-        network: a network that has been called once.
-        void_class: let one that was trained so answer "void", as C. No benchmark knows that answer,
-            so else it is the best of the C classes.
+        network: maps images to logits; `num_classes` says how many are classes. Built.
+        outputs: how many of the logits to choose among, where not `num_classes`.
 
     Returns:
         A function of images float32 [N, H, W, 3] in [-1, 1] to classes uint8 [N, H, W].
     """
+    count = outputs or network.num_classes
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 3])])
     def predict(images):
-        scores = network(images)[..., : None if void_class else network.num_classes]
-        return tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
+        logits = network(images)[..., :count]  # [N, H, W, C]
+        return tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
 
     return predict
-
-
-def predictions(
-    predict, batches: Iterable[dict[str, tf.Tensor]]
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield every image of a split once, as it arrives, with truth and prediction.
-
-    Args:
-        predict: from `predictor`.
-        batches: from `input_pipeline.eval_batches`.
-
-    Yields:
-        (index, truth uint8 [H, W] with 255 void, prediction uint8 [H, W]).
-    """
-    for batch in batches:
-        predicted = predict(batch["image"]).numpy()
-        yield from zip(batch["index"].numpy(), batch["label"].numpy(), predicted, strict=True)
 
 
 def evaluate(
@@ -105,15 +61,17 @@ def evaluate(
     names: tuple[str, ...],
     num_classes: int,
     label: str | None = None,
+    reduce: Callable[[Sequence], Sequence] | None = None,
 ) -> Evaluation:
-    """Count a split; several workers count their share of it and get the whole.
+    """Count a split.
 
     Args:
-        predict: from `predictor`.
-        batches: every image of the split once.
+        predict: from `predictor`, or any function of images to classes.
+        batches: every image of the split once; of this process's share with `reduce`.
         names: of the images, by index.
         num_classes: C.
         label: shows a progress bar of this name.
+        reduce: sums a list of arrays over the processes that share the split.
 
     Returns:
         The matrices in the order of `names`.
@@ -125,37 +83,18 @@ def evaluate(
     seen = np.zeros(len(names), int)
     with progress.bar(len(names) if label else 0, label or "", "image") as bar:
         for batch in batches:
-            truth, index = np.asarray(batch["label"]), np.asarray(batch["index"])
-            predicted = predict(batch["image"]).numpy()
-            matrices[index] = metrics.confusion_matrices(truth, predicted, num_classes)
+            truth, index = np.asarray(batch["label"]), np.asarray(batch["index"])  # [N, H, W], [N]
+            predicted = predict(batch["image"]).numpy()  # [N, H, W]
+            pairs = zip(truth, predicted, strict=True)
+            matrices[index] = [metrics.confusion_matrix(t, p, num_classes) for t, p in pairs]
             np.add.at(seen, index, 1)
             if label:
                 bar.update(len(index))
-        mine = seen.sum()
-        matrices, seen = map(np.asarray, summed([matrices, seen]))
-        if label:
-            bar.update(int(seen.sum() - mine))
+        if reduce:
+            here = seen.sum()
+            matrices, seen = map(np.asarray, reduce([matrices, seen]))
+            if label:
+                bar.update(int(seen.sum() - here))
     if not np.all(seen == 1):
         raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
     return Evaluation(matrices, names)
-
-
-def operations(network: FCN | Decoder2017, size: int) -> int:
-    """Count the multiply-adds of all convolutions for one answer.
-
-    Args:
-        network: built.
-        size: pixels a side of the image, on the network's grid.
-
-    Returns:
-        Multiply-adds of a forward pass on one image; half the floating-point operations.
-    """
-    spec = tf.TensorSpec([1, size, size, 3])
-    graph = tf.function(network, autograph=False).get_concrete_function(spec).graph
-    total = 0
-    for op in graph.get_operations():
-        if op.type == "Conv2D":  # every output value takes the kernel of its channel
-            total += math.prod(op.outputs[0].shape[1:3]) * math.prod(op.inputs[1].shape)
-        elif op.type == "Conv2DBackpropInput":  # every input value is spread by its kernel
-            total += math.prod(op.inputs[2].shape[1:3]) * math.prod(op.inputs[1].shape)
-    return total

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fcnlib import checkpoints, datasets, losses
-from fcnlib.builders import build_fcn, load_fcn, require_classes, start_from
+from fcnlib.builders import build_fcn, describe_device, load_fcn, require_classes, start_from
 from fcnlib.config import Config, current_names
 from fcnlib.datasets.identity import by_content, run_digests, split_digest, split_name
 from fcnlib.datasets.records import Dataset, Record
@@ -20,7 +20,6 @@ from fcnlib.errors import InputError
 from fcnlib.evaluation import Evaluation, evaluate, predictor
 from fcnlib.input_pipeline import CACHE_BYTES, ImageStore, eval_batches, train_batches
 from fcnlib.optimizer import Stage
-from fcnlib.precision import describe
 from fcnlib.runtime import distributed, files, run_record
 from fcnlib.runtime.files import locked
 from fcnlib.training import CHECKPOINT, Trainer
@@ -156,7 +155,9 @@ def _train(
     config: Config, dataset: Dataset, job: Job, resume: bool, stores: Sequence[ImageStore]
 ) -> Path:
     started, digests = run_record.start(), run_digests(config, dataset)
-    network, train = build_fcn(config, dataset.labels.num_classes, job.stride), config.train
+    rank, size = distributed.rank(), distributed.size()
+    network = build_fcn(config, dataset.labels.num_classes, job.stride, (rank, size))
+    train = config.train
     if job.start is not None:
         if not job.start.exists():
             raise InputError(
@@ -164,7 +165,6 @@ def _train(
                 "pretrained/, or start from random numbers with --set initial="
             )
         start_from(network, job.start, dataset.labels)
-    rank, size = distributed.rank(), distributed.size()
 
     def batches(first: int, steps: int):
         _check_labels(*stores)
@@ -189,7 +189,7 @@ def _train(
     if not rank and (trained or not (job.folder / "record.json").exists()):
         extra = {"training_seconds": trainer.spent, "data": digests}
         extra |= {"stages": [stage.name for stage in job.stages], "workers": size}
-        device = describe(train.precision)
+        device = describe_device(train.precision)
         record = run_record.capture(config, started=started, device=device, extra=extra)
         files.write_json(job.folder / "record.json", record)
     return job.folder
@@ -234,8 +234,9 @@ def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -
 def _evaluate(predict, store: ImageStore, batch_size: int, label: str | None = None) -> Evaluation:
     """Score a predictor on the images of a store, shared by all processes."""
     batches = eval_batches(store, batch_size, distributed.rank(), distributed.size())
+    count, reduce = store.labels.num_classes, distributed.summed
     with store.reporting():
-        return evaluate(predict, batches, store.names, store.labels.num_classes, label)
+        return evaluate(predict, batches, store.names, count, label, reduce=reduce)
 
 
 def evaluate_fcn(

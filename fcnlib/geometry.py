@@ -9,6 +9,7 @@ https://arxiv.org/abs/1603.07285, sections 2 and 3.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -21,9 +22,8 @@ GRID = 32  # pixels: the stride of the coarsest end point
 class Field:
     """How one axis of an end point lies on the image, in pixels.
 
-    Unit i looks at pixels around `start + i * stride`, at `reach` pixels to either side of it at
-    most (`receptive_field` = 2 * reach + 1); there are `size` units. Parts beyond the image are
-    padding.
+    Unit i of `size` looks at pixels around `start + i * stride`, at `reach` pixels to either side
+    of it at most. Parts beyond the image are padding.
     """
 
     size: int
@@ -67,16 +67,12 @@ def fields(table: Table, size: int, padding: str, axis: int = 0) -> dict[str, Fi
 def _through(field: Field, layer: Layer, padding: str, axis: int) -> Field:
     match layer:
         case Conv() | Pool():
-            return _window(field, layer, padding if layer.trims else "SAME", axis)
+            return _window(field, layer, padding if layer.valid else "SAME", axis)
         case Fork():
             return _join([_through(field, part, padding, axis) for part in layer.layers])
         case Mixed():
-            ends = []
-            for branch in layer.branches:
-                end = field
-                for part in branch:
-                    end = _through(end, part, padding, axis)
-                ends.append(end)
+            step = functools.partial(_through, padding=padding, axis=axis)
+            ends = [functools.reduce(step, branch, field) for branch in layer.branches]
             return _join(ends, layer.name)
 
 
@@ -86,8 +82,7 @@ def _window(field: Field, layer: Conv | Pool, padding: str, axis: int) -> Field:
         size = math.ceil(field.size / stride)
         before = max((size - 1) * stride + kernel - field.size, 0) // 2
     else:
-        size = (field.size - kernel) // stride + 1
-        before = 0
+        size, before = (field.size - kernel) // stride + 1, 0
     if size < 1:
         raise ValueError(f"{layer.name}: an image this small leaves no unit with padding {padding}")
     centre = (kernel - 1) / 2
@@ -113,12 +108,8 @@ def grid_size(size: int, centred: bool = False) -> int:
     last. On sizes 32 k even windows pad nothing: a unit of stride s looks at the middle of its cell
     of s pixels.
 
-    Args:
-        size: pixels, at least 1.
-        centred: the backbone has even windows (`blocks.Backbone.centred`).
-
     Returns:
-        The padded size in pixels, at least 33, or 32 if centred.
+        The padded size in pixels, at least 33, or 32 if centred (`blocks.Backbone.centred`).
     """
     odd = 0 if centred else 1
     return max(math.ceil((size - odd) / GRID), 1) * GRID + odd

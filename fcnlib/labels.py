@@ -30,21 +30,13 @@ def voc_palette(count: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class LabelSet:
-    """Classes of a data set, their colours, and the meaning of the values in its mask files.
-
-    Attributes:
-        name: the name of the set.
-        classes: class names; the place in the tuple is the class index.
-        palette: RGB of each class, uint8 [C, 3].
-        lut: int16 [256], from a value in a file to a class index 0..C-1, VOID, or -1 (refused).
-        colours: {0xRRGGBB: class index or VOID} where the mask files are pictures in these colours;
-            None where they store indices.
-    """
+    """Classes of a data set, their colours, and the meaning of the values in its mask files."""
 
     name: str
-    classes: tuple[str, ...]
-    palette: np.ndarray
-    lut: np.ndarray
+    classes: tuple[str, ...]  # the place in the tuple is the class index
+    palette: np.ndarray  # RGB of each class, uint8 [C, 3]
+    lut: np.ndarray  # int16 [256]: a value in a file -> class index 0..C-1, VOID, or -1 (refused)
+    # {0xRRGGBB: class index or VOID} where masks are pictures; None where they store indices
     colours: Mapping[int, int] | None = None
 
     @property

@@ -141,13 +141,11 @@ def objective(
 
     def loss(net, batch, stage, step):
         labels = batch["label"]
-        if net.void_class:
+        if net.outputs > net.num_classes:
             labels = tf.cast(labels, tf.int32)
             labels = tf.where(labels == VOID, net.num_classes, labels)
         mode = {"training": True, "frozen": stage.frozen}
         mode["dropout_seed"] = tf.stack([config.seed, step])
-        if config.coarse_loss and getattr(net, "fusion", None) != "score":
-            raise InputError("coarse_loss needs score maps: set fusion=score, or coarse_loss=0")
         if config.coarse_loss:
             coarse = net.sums(batch["image"], **mode)
             logits = net.to_pixels(coarse.pop(net.stride), *labels.shape[1:])

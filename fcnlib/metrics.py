@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-_CACHED = 2**16  # pixels at a time: their cells, 8 bytes each, stay in a core's cache
 _LONG = 8  # pixels of a run, on average, from which on it pays to count runs
 
 
@@ -19,7 +18,7 @@ def confusion_matrix(
     Matrices of several images add up to the matrix of all of them.
 
     Args:
-        truth: integers, any shape, 0..C-1 or void; uint8 is fastest, and regions faster than noise.
+        truth: integers, any shape, 0..C-1 or void.
         prediction: integers, the shape of truth, 0..C-1; where truth is void, anything.
         num_classes: C.
         void: the value of pixels that do not count; none of 0..C-1.
@@ -32,47 +31,32 @@ def confusion_matrix(
         TypeError: an array does not hold integers.
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
-    _check_arrays(truth, prediction, num_classes, void)
+    _check(truth, prediction, num_classes, void)
     truth, prediction = truth.ravel(), prediction.ravel()
-    ends = _ends_of_runs(truth, prediction)
-    if np.count_nonzero(ends) <= truth.size / _LONG:
-        last = np.flatnonzero(ends)
-        often = np.diff(last, prepend=-1)
-        return _count(truth[last], prediction[last], num_classes, void, often)
-    if truth.dtype == prediction.dtype == np.uint8 and num_classes <= 256:
-        return _count_bytes(truth, prediction, num_classes, void)
-    return _count(truth, prediction, num_classes, void)
+    # Regions are far fewer than pixels: count each run of one pair of classes once, times its
+    # length. float64, in which bincount adds weights, holds every number of pixels.
+    change = (truth[1:] != truth[:-1]) | (prediction[1:] != prediction[:-1])
+    length = None
+    if np.count_nonzero(change) < truth.size / _LONG:
+        last = np.append(np.flatnonzero(change), truth.size - 1)
+        truth, prediction, length = truth[last], prediction[last], np.diff(last, prepend=-1)
+    counted = truth != void
+    truth, prediction = truth[counted], prediction[counted]
+    for name, values in (("truth", truth), ("prediction", prediction)):
+        wrong = (values < 0) | (values >= num_classes)
+        if wrong.any():
+            also = f" and not void ({void})" if name == "truth" else " where truth is not void"
+            raise ValueError(
+                f"{name} holds {values[wrong][0]}, which is no class (0..{num_classes - 1}){also}"
+            )
+    cells = truth.astype(np.int64) * num_classes + prediction.astype(
+        np.int64
+    )  # one number a pair of classes
+    matrix = np.bincount(cells, length if length is None else length[counted], num_classes**2)
+    return matrix.astype(np.int64).reshape(num_classes, num_classes)
 
 
-def confusion_matrices(
-    truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int = 255
-) -> np.ndarray:
-    """Count every image of a batch for itself.
-
-    One after the other: threads would wait for each other's lock on the interpreter most of the
-    time, which takes longer than counting on one core.
-
-    Args:
-        truth: integers [N, ...], as for `confusion_matrix`.
-        prediction: integers, the shape of truth.
-        num_classes: C.
-        void: the value of pixels that do not count.
-
-    Returns:
-        int64 [N, C, C].
-
-    Raises:
-        ValueError: as `confusion_matrix`.
-        TypeError: as `confusion_matrix`.
-    """
-    truth, prediction = np.asarray(truth), np.asarray(prediction)
-    _check_arrays(truth, prediction, num_classes, void)
-    pairs = zip(truth, prediction, strict=True)
-    found = [confusion_matrix(*pair, num_classes, void) for pair in pairs]
-    return np.array(found, np.int64).reshape(len(found), num_classes, num_classes)
-
-
-def _check_arrays(truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int) -> None:
+def _check(truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int) -> None:
     if truth.shape != prediction.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {prediction.shape}")
     for name, array in (("truth", truth), ("prediction", prediction)):
@@ -82,93 +66,30 @@ def _check_arrays(truth: np.ndarray, prediction: np.ndarray, num_classes: int, v
         raise ValueError(f"void = {void} must lie outside the classes 0..{num_classes - 1}")
 
 
-def _ends_of_runs(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Mark where one pair of classes ends along the rows: regions are far fewer than pixels."""
-    ends = np.ones(truth.size, bool)
-    np.not_equal(truth[1:], truth[:-1], out=ends[:-1])
-    ends[:-1] |= prediction[1:] != prediction[:-1]
-    return ends
-
-
-def _count(
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    num_classes: int,
-    void: int,
-    often: np.ndarray | None = None,
-) -> np.ndarray:
-    """Count pairs, each as often as it is said to occur."""
-    counted = truth != void
-    truth, prediction = truth[counted], prediction[counted]
-    for name, values in (("truth", truth), ("prediction", prediction)):
-        wrong = (values < 0) | (values >= num_classes)
-        if wrong.any():
-            raise ValueError(_complaint(name, values[wrong][0], num_classes, void))
-    cells = truth.astype(np.int64) * num_classes + prediction.astype(np.int64)
-    weights = None if often is None else often[counted]  # float64 holds every number of pixels
-    matrix = np.bincount(cells, weights, num_classes**2).astype(np.int64)
-    return matrix.reshape(num_classes, num_classes)
-
-
-def _count_bytes(
-    truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int
-) -> np.ndarray:
-    # Bytes are quick to compare and to multiply, all else is not: so void is not selected away but
-    # moved into the first cell and taken off it, and what remains to do a pixel is one count.
-    matrix = np.zeros(num_classes**2, np.int64)
-    for start in range(0, truth.size, _CACHED):
-        true, said = truth[start : start + _CACHED], prediction[start : start + _CACHED]
-        counted = true != void
-        true, said = true * counted, said * counted
-        for name, values in (("truth", true), ("prediction", said)):
-            if values.max() >= num_classes:
-                raise ValueError(_complaint(name, values.max(), num_classes, void))
-        cells = true.astype(np.uint16) * num_classes + said
-        matrix += np.bincount(cells, minlength=num_classes**2)
-        matrix[0] -= counted.size - np.count_nonzero(counted)
-    return matrix.reshape(num_classes, num_classes)
-
-
-def _complaint(name: str, value: int, num_classes: int, void: int) -> str:
-    also = f" and not void ({void})" if name == "truth" else " where truth is not void"
-    return f"{name} holds {value}, which is no class (0..{num_classes - 1}){also}"
-
-
 @dataclass(frozen=True, eq=False)
 class Scores:
     """The four metrics of Long et al. and their parts, all shares in 0..1.
 
-    Attributes:
-        pixel_accuracy: share of the pixels given their true class.
-        mean_accuracy: mean of `accuracy` over the classes that occur in the truth.
-        mean_iou: mean of `iou` over the classes that occur in truth or prediction.
-        frequency_weighted_iou: mean of `iou`, weighted with the true pixels of each class.
-        iou: float64 [C], intersection over union; NaN for a class in neither truth nor prediction.
-        accuracy: float64 [C], share of a class's true pixels found; NaN for one not in the truth.
-        num_absent: how many classes are in neither truth nor prediction.
-        num_pixels: how many pixels counted, void ones not among them.
+    `iou` is NaN for a class in neither truth nor prediction, `accuracy` for one not in the truth;
+    the means leave such classes out.
     """
 
-    pixel_accuracy: float
+    pixel_accuracy: float  # share of the pixels given their true class
     mean_accuracy: float
     mean_iou: float
-    frequency_weighted_iou: float
-    iou: np.ndarray
-    accuracy: np.ndarray
-    num_absent: int
-    num_pixels: int
+    frequency_weighted_iou: float  # `iou` weighted with the true pixels of each class
+    iou: np.ndarray  # float64 [C], intersection over union
+    accuracy: np.ndarray  # float64 [C], share of a class's true pixels found
+    num_absent: int  # classes in neither truth nor prediction
+    num_pixels: int  # void ones not among them
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values under their names, ready for JSON: arrays as lists, NaN as None."""
-        values = {}
-        for name, value in vars(self).items():
-            if isinstance(value, int):
-                values[name] = value
-            elif isinstance(value, float):
-                values[name] = _or_none(value)
-            else:
-                values[name] = [_or_none(v) for v in value.tolist()]
-        return values
+        values = {n: v.tolist() if hasattr(v, "tolist") else v for n, v in vars(self).items()}
+        return {
+            name: [_or_none(v) for v in value] if isinstance(value, list) else _or_none(value)
+            for name, value in values.items()
+        }
 
 
 def scores(matrix: np.ndarray) -> Scores:
@@ -178,8 +99,7 @@ def scores(matrix: np.ndarray) -> Scores:
         matrix: counts [C, C], integers >= 0, row = true class, column = predicted class.
 
     Returns:
-        The scores. What has nothing to count is NaN and left out of every mean: a class absent from
-        truth and prediction; a class absent from the truth in mean accuracy; all, without a pixel.
+        The scores; NaN where nothing is counted, which every mean leaves out.
 
     Raises:
         ValueError: the matrix is not square or holds a negative count.
@@ -189,10 +109,8 @@ def scores(matrix: np.ndarray) -> Scores:
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or (matrix < 0).any():
         raise ValueError(f"a confusion matrix is square, counts >= 0; got shape {matrix.shape}")
-    hits = matrix.diagonal()
-    true = matrix.sum(axis=1)
-    union = true + matrix.sum(axis=0) - hits
-    total = int(true.sum())
+    hits, true = matrix.diagonal(), matrix.sum(axis=1)  # n_ii and t_i of the paper, [C]
+    union, total = true + matrix.sum(axis=0) - hits, int(true.sum())
     iou, accuracy = _ratio(hits, union), _ratio(hits, true)
     return Scores(
         pixel_accuracy=float(_ratio(hits.sum(), total)),
@@ -217,4 +135,4 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else value
+    return None if value != value else value  # NaN alone differs from itself

@@ -14,22 +14,15 @@ from collections.abc import Mapping, Sequence
 
 from fcnlib.backbone import features, stateless_dropout
 from fcnlib.blocks import BACKBONES
-from fcnlib.fusion import feature_fusion, fuse, sums
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import SlimModule
-from fcnlib.upsampling import learned_kernel, pad_to_grid, upsample
+from fcnlib.upsampling import learned_kernel, pad_to_grid, transposed, upsample
 
 SKIPS = BACKBONES["inception_v3"].skips
 
 
 def strides_down_to(stride: int) -> tuple[int, ...]:
-    """Return the strides of the maps that a network fuses, coarse to fine.
-
-    Args:
-        stride: the network's own stride, one of `SKIPS`.
-
-    Returns:
-        Such as (32, 16, 8) for 8.
+    """Return the strides that a network fuses, coarse to fine: (32, 16, 8) for 8.
 
     Raises:
         ValueError: no skip has this stride.
@@ -39,19 +32,59 @@ def strides_down_to(stride: int) -> tuple[int, ...]:
     return tuple(s for s in SKIPS if s >= stride)
 
 
+def _score_layer(net: tf.Tensor, outputs: int, scope: str) -> tf.Tensor:
+    # Zero at the start, so that a new skip changes nothing at first (Long et al. 2015, 4.2).
+    plain = {"activation_fn": None, "normalizer_fn": None}
+    zeros = tf.zeros_initializer()
+    return slim.conv2d(net, outputs, 1, weights_initializer=zeros, scope=scope, **plain)
+
+
+def fuse(
+    scores: Mapping[int, tf.Tensor],
+    kernels: Mapping[int, tf.Tensor],
+    weights: Mapping[int, float] | None = None,
+    centred: bool = False,
+) -> tf.Tensor:
+    """Add up score maps, coarse to fine, upsampling by two on the way.
+
+    Args:
+        scores: {stride: float32 [N, h, w, C]}, strides halving, sizes on the backbone's grid.
+        kernels: {stride reached: kernel of `transposed` [k, k, C, C]}; absent means fixed bilinear.
+        weights: {stride: factor on its score map}; 1 where absent.
+        centred: which grid it is, where a kernel is absent.
+
+    Returns:
+        float32 [N, h, w, C] at the finest of the strides.
+    """
+    fused = None
+    for stride in sorted(scores, reverse=True):
+        score = scores[stride]  # [N, H/stride, W/stride, C]
+        if weights and stride in weights:
+            score = score * weights[stride]
+        if fused is None:
+            fused = score
+        elif kernels.get(stride) is None:
+            fused = upsample(fused, 2, centred) + score
+        else:
+            fused = transposed(fused, kernels[stride], 2) + score
+    return fused
+
+
 class FCN(SlimModule):
     """A network that gives every pixel of an image of any size a score for every class."""
+
+    private: tuple[str, ...] = ()  # name prefixes of layers that no other network can take over
 
     def __init__(
         self,
         num_classes: int,
         stride: int,
         *,
-        fusion: str = "score",
+        backbone: str = "inception_v3",
         learned: bool = True,
         dropout: float = 0.1,
         skip_scales: Sequence[float] = (),
-        void_class: bool = False,
+        shard: tuple[int, int] = (0, 1),
         **settings,
     ):
         """Describe the network; its variables appear with the first call.
@@ -59,48 +92,50 @@ class FCN(SlimModule):
         Args:
             num_classes: classes C, background included, void not.
             stride: of the finest map fused: 32, 16, 8 or 4.
-            fusion: what is added up, "score" maps or "feature" maps.
-            learned: the upsampling between skips is trained (bilinear at the start); between
-                features it always is.
+            backbone: a name of `blocks.BACKBONES`.
+            learned: the upsampling between skips is trained (bilinear at the start).
             dropout: share of the coarsest features dropped while training.
             skip_scales: factors on the features of the skips from stride 16 on; the reference has
                 0.01 and 0.0001 to train FCN-8s at once on VGG's unnormalized features.
-            void_class: score void as one more class, the mistake of 2017; its scores come last.
-            **settings: of `features`: backbone, depth_multiplier, min_depth, batch_norm and so on.
+            shard: (rank, size) of this process, of `stateless_dropout`.
+            **settings: of `features`: depth_multiplier, min_depth, batch_norm, dtype and so on.
 
         Raises:
             ValueError: no skip has this stride.
         """
-        self.backbone = settings.get("backbone", "inception_v3")
-        made = BACKBONES[self.backbone]
-        self.strides = strides_down_to(stride)
-        self.stride, self.num_classes, self.void_class = stride, num_classes, void_class
-        self.skips, self.centred = made.skips, made.centred
-        self.raw_inputs, self.fusion = settings.get("raw_inputs", False), fusion
-        self.dtype = settings.get("dtype", tf.float32)
-        outputs = num_classes + void_class
-        self.skip_scales = scale = dict(zip(self.strides[1:], skip_scales, strict=False))
+        self.backbone, self.spec = backbone, BACKBONES[backbone]
+        self.centred, self.skips = self.spec.centred, self.spec.skips
+        self.strides, self.stride = strides_down_to(stride), stride
+        self.num_classes = self.outputs = num_classes  # scores a pixel
+        self.learned, self.dtype = learned, settings.get("dtype", tf.float32)
+        self.skip_scales = dict(zip(self.strides[1:], skip_scales, strict=False))
 
-        def build(images, training, frozen, dropout_seed, unscored=False):
-            drop = {"dropout": dropout, "dropout_seed": dropout_seed}
+        def build(images, training, frozen, dropout_seed, scored=True):
+            # images: [N, H, W, 3] on the grid
+            drop = {"dropout": dropout, "dropout_seed": dropout_seed, "shard": shard}
             mode = {"training": training, "frozen": frozen, "padding": "SAME"}
-            end_points = features(images, **mode, **drop, **settings)
-            maps = {s: end_points[self.skips[s]] for s in self.strides}  # [N, H / s, W / s, ...]
+            end_points = features(images, backbone=self.spec, **mode, **drop, **settings)
+            maps = {s: end_points[self.skips[s]] for s in self.strides}  # [N, H/s, W/s, channels]
             if training and dropout:
-                maps[32] = stateless_dropout(maps[32], dropout, dropout_seed)
-            maps = {s: scale.get(s, 1.0) * m if s in scale else m for s, m in maps.items()}
-            if unscored:
+                maps[32] = stateless_dropout(maps[32], dropout, dropout_seed, shard=shard)
+            for stride, scale in self.skip_scales.items():
+                maps[stride] = scale * maps[stride]
+            if not scored:
                 return maps
             with tf.compat.v1.variable_scope("FCN"):
-                if fusion == "feature":
-                    return feature_fusion(maps, outputs, self.centred)
-                scores = {s: _score(m, outputs, f"score_{s}") for s, m in maps.items()}
-                finer = self.strides[1:] if learned else ()
-                return scores, {
-                    s: learned_kernel(outputs, 2, f"upscore_{s}", self.centred) for s in finer
-                }
+                return self.head(maps)
 
         super().__init__(build)
+
+    def head(
+        self, maps: Mapping[int, tf.Tensor]
+    ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
+        """Build score layers and upsampling kernels on {stride: [N, H/s, W/s, channels]}."""
+        scores = {s: _score_layer(m, self.outputs, f"score_{s}") for s, m in maps.items()}
+        finer = self.strides[1:] if self.learned else ()
+        return scores, {
+            s: learned_kernel(self.outputs, 2, f"upscore_{s}", self.centred) for s in finer
+        }
 
     def score_maps(
         self,
@@ -110,7 +145,7 @@ class FCN(SlimModule):
         frozen: bool = False,
         dropout_seed: Sequence[int] | tf.Tensor = (0, 0),
     ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
-        """Compute what each skip says, before fusion.
+        """Compute the scores of each skip, before fusion.
 
         Args:
             images: float32 [N, H, W, 3] in [-1, 1], any size; padded to the grid here.
@@ -119,51 +154,47 @@ class FCN(SlimModule):
             dropout_seed: two integers.
 
         Returns:
-            ({stride: float32 [N, h, w, C]}, {stride: upsampling kernel}), what `fuse` takes. With
-            fusion "feature" only the finest map holds scores, the others features.
+            ({stride: float32 [N, h, w, C]}, {stride: upsampling kernel}), what `fuse` takes.
         """
         return self._template(pad_to_grid(images, self.centred), training, frozen, dropout_seed)
 
     def feature_maps(self, images: tf.Tensor) -> dict[int, tf.Tensor]:
-        """Return what a built network scores, as `score_maps`: {stride: [N, h, w, channels]}."""
-        return self._template(pad_to_grid(images, self.centred), False, False, (0, 0), True)
+        """Return what a built network scores: {stride: [N, h, w, channels]} of images as above."""
+        return self._template(pad_to_grid(images, self.centred), False, False, (0, 0), False)
 
     def fuse(
         self,
         scores: Mapping[int, tf.Tensor],
-        kernels: Mapping[int, tf.Tensor | None],
+        kernels: Mapping[int, tf.Tensor],
         weights: Mapping[int, float] | None = None,
     ) -> tf.Tensor:
-        """Add up this network's maps: `fusion.fuse` on its grid.
+        """Fuse what `score_maps` gives.
 
         Args:
-            scores: from `score_maps`.
-            kernels: from `score_maps`.
-            weights: {stride: factor on its map}; 1 where absent.
+            scores: as for the function `fuse`.
+            kernels: likewise.
+            weights: likewise.
 
         Returns:
-            float32 [N, h, w, C] at this network's stride.
+            float32 [N, h, w, C] at the finest stride.
         """
         return fuse(scores, kernels, weights, self.centred)
 
     def fused(self, images: tf.Tensor, **mode) -> tf.Tensor:
-        """Return `fuse` of the `score_maps` of images, of whose arguments `mode` takes the rest."""
+        """Return the fused scores of images; keyword arguments as in `score_maps`."""
         return self.fuse(*self.score_maps(images, **mode))
 
     def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
-        """Return {stride: sum of the score maps down to it} of images; the last is `fused`."""
-        return sums(*self.score_maps(images, **mode), centred=self.centred)
+        """Return {stride: sum of the score maps down to it}, coarse to fine."""
+        scores, kernels = self.score_maps(images, **mode)
+        sums: dict[int, tf.Tensor] = {}
+        for stride, score in scores.items():
+            coarser = {2 * stride: sums[2 * stride]} if sums else {}
+            sums[stride] = self.fuse(coarser | {stride: score}, kernels)
+        return sums
 
     def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
-        """Compute the class scores of every pixel.
-
-        Args:
-            images: float32 [N, H, W, 3] in [-1, 1], any size.
-            **mode: training, frozen, dropout_seed of `score_maps`.
-
-        Returns:
-            Logits, float32 [N, H, W, C]; with a void class [N, H, W, C + 1].
-        """
+        """Return the logits of every pixel, [N, H, W, C]; arguments as in `score_maps`."""
         height, width = tf.unstack(tf.shape(images)[1:3])
         return self.to_pixels(self.fused(images, **mode), height, width)
 
@@ -182,16 +213,3 @@ class FCN(SlimModule):
             Logits, float32 [N, height, width, C].
         """
         return upsample(fused, stride or self.stride, self.centred)[:, :height, :width]
-
-
-def _score(net: tf.Tensor, num_classes: int, scope: str) -> tf.Tensor:
-    """Score layers start at zero, so that a new skip changes nothing at first (Long et al. 4.2)."""
-    return slim.conv2d(
-        net,
-        num_classes,
-        1,
-        activation_fn=None,
-        normalizer_fn=None,
-        weights_initializer=tf.zeros_initializer(),
-        scope=scope,
-    )

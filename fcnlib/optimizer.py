@@ -10,8 +10,8 @@ import numpy as np
 
 from fcnlib import checkpoints
 from fcnlib.config import TrainConfig
-from fcnlib.precision import compute_dtype
 from fcnlib.runtime.compat import tf
+from fcnlib.slim import compute_dtype
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7  # of Adam, as in Keras
 _MOMENTUM = 0.9  # of SGD

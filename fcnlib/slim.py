@@ -1,10 +1,16 @@
-"""A function of slim layers as an object that owns its variables, and whose they are by name."""
+"""tf-slim layers as `tf.Module`s, and the number type that their convolutions compute in.
+
+Variables, batch-norm statistics, scores, loss and optimizer stay in float32 always; with 16 bits
+only images and kernels are cast on their way into a convolution, and so every feature between.
+
+Source: Micikevicius et al., Mixed Precision Training, 2018, https://arxiv.org/abs/1710.03740.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,22 +20,25 @@ from fcnlib.blocks import BACKBONES, Backbone
 from fcnlib.errors import InputError
 from fcnlib.runtime.compat import tf
 
+_FAST_BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # CPU instructions that multiply it
+_AMPERE, _VOLTA = (8, 0), (7, 0)  # compute capability of the first GPUs fast in bfloat16, float16
+
 
 class SlimModule(tf.Module):
-    """A function of slim layers that owns its variables and can be called again.
+    """A function of tf-slim layers as a module that owns its variables.
 
     Wraps `tf.compat.v1.make_template`, which prefixes every variable ("net/", "net_1/"); names
     here are without the prefix, as in a checkpoint.
     """
 
     def __init__(self, build: Callable[..., object]):
-        """Wrap a function that builds slim layers; nothing is created before the first call."""
+        """Wrap a function that builds slim layers; its variables appear with the first call."""
         super().__init__()
         owner = threading.get_ident()
 
         def guarded(*arguments):
-            # A template finds its variables through the thread it was made in; in another it would
-            # make new ones and answer with those, without an error.
+            # A template finds its variables through its thread; in another thread it would
+            # silently create new ones.
             if threading.get_ident() != owner:
                 raise RuntimeError("a network answers only in the thread that built it")
             return build(*arguments)
@@ -40,41 +49,29 @@ class SlimModule(tf.Module):
 
     def named_variables(self) -> dict[str, tf.Variable]:
         """Return all variables, moving averages included, by their checkpoint name."""
-        return {_without_prefix(v.name): v for v in self._template.variables}
+        return {v.name.split("/", 1)[1].split(":")[0]: v for v in self._template.variables}
 
     def trainable(self, *, backbone: bool, head: bool) -> dict[str, tf.Variable]:
-        """Return the variables to train, by name.
-
-        Args:
-            backbone: take those of the backbone, its classifier left out.
-            head: take all others; every trainable variable is in exactly one of the two groups.
-
-        Returns:
-            {name: variable} in the order of creation.
-        """
+        """Return {name: variable} of those to train: of the backbone, of all other layers, both."""
         wanted = {True: backbone, False: head}
-        everything = self.named_variables()
-        ids = {id(v) for v in self._template.trainable_variables}
-        return {n: v for n, v in everything.items() if id(v) in ids and wanted[is_backbone(n)]}
+        trainable = {id(v) for v in self._template.trainable_variables}
+        named = self.named_variables()
+        return {n: v for n, v in named.items() if id(v) in trainable and wanted[is_backbone(n)]}
 
 
 @contextlib.contextmanager
 def initialized_from(arrays: Mapping[str, np.ndarray], source: str) -> Iterator[None]:
-    """Let the networks whose first call is in this block take their variables from arrays.
+    """Initialize networks whose first call is in this block from {name: array}.
 
     A variable that the arrays lack is refused before it takes memory, so a small file that names a
-    giant network is no danger.
-
-    Args:
-        arrays: {name: array}.
-        source: what to call the arrays in an error.
+    giant network is no danger; `source` names the arrays in an error.
 
     Raises:
         InputError: a variable is missing, of another shape or not finite.
     """
 
     def create(make: Callable[..., tf.Variable], **given: Any) -> tf.Variable:
-        name = _without_prefix(given["name"])
+        name = given["name"].split("/", 1)[1]
         have = {name: arrays[name]} if name in arrays else {}
         checkpoints.account(have, {name: given["shape"]}, source=source)
         return make(**given | {"initial_value": tf.constant(arrays[name], given["dtype"])})
@@ -86,18 +83,36 @@ def initialized_from(arrays: Mapping[str, np.ndarray], source: str) -> Iterator[
         raise InputError(str(error.args[0]).splitlines()[0]) from None
 
 
-def _without_prefix(name: str) -> str:
-    return name.split("/", 1)[1].split(":")[0]
-
-
 def is_backbone(name: str) -> bool:
     """Return whether a variable of this name belongs to a backbone rather than to a head."""
     return any(
-        name.startswith(f"{made.scope}/") and not name.startswith(classifier_scopes(made))
-        for made in BACKBONES.values()
+        name.startswith(f"{spec.scope}/") and not name.startswith(classifier_scopes(spec))
+        for spec in BACKBONES.values()
     )
 
 
-def classifier_scopes(made: Backbone) -> tuple[str, ...]:
+def classifier_scopes(spec: Backbone) -> tuple[str, ...]:
     """Return the name prefixes of a backbone's classifier layers, which no FCN has."""
-    return made.logits, f"{made.scope}/AuxLogits"
+    return spec.logits, f"{spec.scope}/AuxLogits"
+
+
+def compute_dtype(precision: str, cpu_flags: Collection[str] = ()) -> tf.DType:
+    """Return the type that convolutions compute in: float32, bfloat16 or float16.
+
+    "auto" is the best that the first GPU, or else a CPU of these instruction sets, multiplies fast.
+    """
+    if precision != "auto":
+        return tf.as_dtype(precision)
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return _fast_dtype(None, cpu_flags)
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return _fast_dtype(details.get("compute_capability", (0, 0)), ())
+
+
+def _fast_dtype(capability: Sequence[int] | None, flags: Collection[str]) -> tf.DType:
+    if capability is None:
+        return tf.bfloat16 if _FAST_BFLOAT16 & set(flags) else tf.float32
+    if tuple(capability) >= _AMPERE:
+        return tf.bfloat16
+    return tf.float16 if tuple(capability) >= _VOLTA else tf.float32

@@ -20,66 +20,14 @@ from fcnlib.runtime.compat import slim, tf
 
 
 def bilinear_kernel(size: int) -> np.ndarray:
-    """Compute the kernel of bilinear interpolation.
+    """Return the kernel of bilinear interpolation, float32 [size, size]; 2f - 1 or 2f taps a side.
 
-    Args:
-        size: taps a side; 2f - 1 or 2f for upsampling by f.
-
-    Returns:
-        float32 [size, size], the outer product of two triangles with peak 1 (odd size).
+    It is the outer product of two triangles; its peak is 1 where the size is odd.
     """
     factor = (size + 1) // 2
     centre = factor - 1 if size % 2 else factor - 0.5
-    ramp = 1 - np.abs(np.arange(size) - centre) / factor
+    ramp = 1 - np.abs(np.arange(size) - centre) / factor  # 0.5, 1, 0.5 for factor 2
     return np.outer(ramp, ramp).astype(np.float32)
-
-
-def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor:
-    """Interpolate score maps bilinearly so that coarse values keep their place.
-
-    The same numbers as `transposed` with the fixed kernel (a test holds them together), at a cost
-    that does not grow with the square of the classes.
-
-    Args:
-        scores: float [N, h, w, C].
-        factor: pixels between coarse values.
-        centred: coarse values belong to the middles of cells.
-
-    Returns:
-        float32 [N, (h - 1) * factor + 1, (w - 1) * factor + 1, C], or [N, h * factor, w * factor,
-        C] if centred.
-    """
-    size = _fine(scores, factor, centred)
-    return tf.raw_ops.ResizeBilinear(
-        images=scores, size=size, align_corners=not centred, half_pixel_centers=centred
-    )
-
-
-def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
-    """Upsample by a transposed convolution, fixed or learned.
-
-    Args:
-        scores: float32 [N, h, w, C].
-        kernel: float32 [k, k, C out, C in]; k = 2 * factor - 1, or 2 * factor for centred values.
-        factor: stride of the transposed convolution.
-
-    Returns:
-        float32 [N, h', w', C out], the size as `upsample` gives it.
-    """
-    centred = kernel.shape[0] % 2 == 0
-    size = _fine(scores, factor, centred)
-    if centred:  # one value repeated all around, so that the border has neighbours to weigh
-        scores = tf.pad(scores, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    cut = 3 * factor // 2 if centred else 0
-    shape = tf.stack([tf.shape(scores)[0], size[0] + 2 * cut, size[1] + 2 * cut, kernel.shape[2]])
-    padding = "VALID" if centred else "SAME"
-    fine = tf.nn.conv2d_transpose(scores, kernel, shape, strides=factor, padding=padding)
-    return fine[:, cut : cut + size[0], cut : cut + size[1]] if centred else fine
-
-
-def _fine(scores: tf.Tensor, factor: int, centred: bool) -> tf.Tensor:
-    size = tf.shape(scores)[1:3]
-    return size * factor if centred else (size - 1) * factor + 1
 
 
 def diagonal_kernel(channels: int, factor: int, centred: bool = False) -> np.ndarray:
@@ -91,64 +39,82 @@ def diagonal_kernel(channels: int, factor: int, centred: bool = False) -> np.nda
         centred: for values in the middles of cells.
 
     Returns:
-        float32 [k, k, C, C], k = 2f - 1 or 2f: the bilinear kernel where the classes agree, else 0.
+        float32 [k, k, C, C], k = 2f - 1 or 2f; 0 where the classes differ.
     """
     kernel = bilinear_kernel(2 * factor - (not centred))
     return kernel[:, :, None, None] * np.eye(channels, dtype=np.float32)
 
 
 def learned_kernel(channels: int, factor: int, scope: str, centred: bool = False) -> tf.Variable:
-    """Create the kernel of a learned upsampling, bilinear at the start; call it in a template.
+    """Create the variable `scope/weights` for `transposed`, `diagonal_kernel` at the start.
 
     Args:
-        channels: classes C.
+        channels: as of `diagonal_kernel`, like factor and centred.
         factor: upsampling factor f.
-        scope: name of the layer; the variable is `scope/weights`.
+        scope: name of the layer.
         centred: for values in the middles of cells.
 
     Returns:
-        The variable, float32 [k, k, C, C] as `diagonal_kernel`, for `transposed`.
+        The variable, float32 [k, k, C, C].
     """
     start = diagonal_kernel(channels, factor, centred)
-    with tf.compat.v1.variable_scope(scope):
-        return slim.model_variable("weights", start.shape, initializer=_constant(start))
-
-
-def learned_projection(
-    coarse: int, fine: int, factor: int, scope: str, centred: bool = False
-) -> tf.Variable:
-    """Create the kernel that upsamples features and changes their number; call it in a template.
-
-    Args:
-        coarse: channels that go in.
-        fine: channels that come out.
-        factor: upsampling factor f.
-        scope: name of the layer; the variable is `scope/weights`.
-        centred: for values in the middles of cells.
-
-    Returns:
-        The variable, float32 [k, k, fine, coarse]; at the start a random 1 x 1 convolution that
-        keeps the variance, upsampled bilinearly.
-    """
-    ramp = bilinear_kernel(2 * factor - (not centred))
 
     def initialize(shape, dtype=None, partition_info=None):
-        return ramp[:, :, None, None] * tf.random.normal([1, 1, *shape[2:]], stddev=coarse**-0.5)
+        return tf.constant(start, dtype)
 
     with tf.compat.v1.variable_scope(scope):
-        return slim.model_variable("weights", [*ramp.shape, fine, coarse], initializer=initialize)
+        return slim.model_variable("weights", start.shape, initializer=initialize)
 
 
-def _constant(value: np.ndarray):
-    return lambda shape, dtype=None, partition_info=None: tf.constant(value, dtype)
+def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor:
+    """Interpolate score maps bilinearly so that coarse values keep their place.
+
+    The numbers of `transposed` with the fixed kernel, at a cost linear in the classes.
+
+    Args:
+        scores: float [N, h, w, C].
+        factor: pixels between coarse values.
+        centred: coarse values belong to the middles of cells.
+
+    Returns:
+        float32 [N, (h - 1) * factor + 1, (w - 1) * factor + 1, C], or [N, h * factor, w * factor,
+        C] if centred.
+    """
+    size = _fine_size(scores, factor, centred)
+    return tf.raw_ops.ResizeBilinear(
+        images=scores, size=size, align_corners=not centred, half_pixel_centers=centred
+    )
+
+
+def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
+    """Upsample by a transposed convolution, fixed or learned, to the size that `upsample` gives.
+
+    Args:
+        scores: float32 [N, h, w, C in].
+        kernel: float32 [k, k, C out, C in]; k = 2 * factor - 1, or 2 * factor for centred values.
+        factor: stride of the transposed convolution.
+
+    Returns:
+        float32 [N, h', w', C out].
+    """
+    centred = kernel.shape[0] % 2 == 0
+    height, width = tf.unstack(_fine_size(scores, factor, centred))
+    if centred:  # repeat the border, so that its values have neighbours to weigh: [N, h+2, w+2, C]
+        scores = tf.pad(scores, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    cut = 3 * factor // 2 if centred else 0
+    shape = [tf.shape(scores)[0], height + 2 * cut, width + 2 * cut, kernel.shape[2]]
+    padding = "VALID" if centred else "SAME"
+    fine = tf.nn.conv2d_transpose(scores, kernel, shape, strides=factor, padding=padding)
+    return fine[:, cut : cut + height, cut : cut + width] if centred else fine
+
+
+def _fine_size(scores: tf.Tensor, factor: int, centred: bool) -> tf.Tensor:
+    size = tf.shape(scores)[1:3]
+    return size * factor if centred else (size - 1) * factor + 1
 
 
 def pad_to_grid(images: tf.Tensor, centred: bool = False) -> tf.Tensor:
-    """Pad images right and bottom with mid-grey to the grid of the backbone.
-
-    Args:
-        images: float32 [N, H, W, C] in [-1, 1].
-        centred: the backbone's units look at the middles of cells.
+    """Pad images [N, H, W, C] right and bottom with mid-grey (0) to the grid of the backbone.
 
     Returns:
         float32 [N, H', W', C] with H' = geometry.grid_size(H, centred), W' likewise.
@@ -160,5 +126,5 @@ def pad_to_grid(images: tf.Tensor, centred: bool = False) -> tf.Tensor:
         return images
     size = tf.shape(images)[1:3]
     target = tf.maximum(-(-(size - odd) // GRID), 1) * GRID + odd
-    (bottom, right) = tf.unstack(target - size)
+    bottom, right = tf.unstack(target - size)
     return tf.pad(images, [[0, 0], [0, bottom], [0, right], [0, 0]])

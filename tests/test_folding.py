@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from fcnlib.errors import InputError
-from fcnlib.network import FCN
 from fcnlib.runtime.compat import tf
-from fcntools.analysis.fcn_2017 import Decoder2017
+from fcntools.analysis.variants import Decoder2017, VariantFCN
 from fcntools.inference.engines import Engine
 from fcntools.inference.export import FORMATS, export
 from fcntools.inference.folding import Folded, folded
@@ -19,7 +18,7 @@ THIN = {"depth_multiplier": 0.1, "min_depth": 4}
 
 def trained(num_classes=5, stride=8, **settings):
     """Return a network in which every variable matters, as none does at the start."""
-    network = FCN(num_classes, stride, **{**THIN, **settings})
+    network = VariantFCN(num_classes, stride, **{**THIN, **settings})
     network(tf.zeros([1, 33, 33, 3]))
     rng = np.random.default_rng(1)
     for name, variable in network.named_variables().items():

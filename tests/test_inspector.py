@@ -13,8 +13,8 @@ from PIL import Image
 
 from fcnlib.datasets import open_dataset
 from fcnlib.errors import InputError
-from fcnlib.fusion import fuse
 from fcnlib.labels import SHAPES
+from fcnlib.network import fuse
 from fcnlib.runtime.compat import tf
 from fcntools.inspector import figure as inspector_panel
 from fcntools.inspector import what_if

@@ -19,6 +19,7 @@ from fcnlib.network import FCN
 from fcnlib.optimizer import Stage
 from fcnlib.runtime.compat import tf
 from fcnlib.upsampling import upsample
+from fcntools.analysis.variants import VariantFCN
 
 LOGITS = np.log(np.array([[[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]]], np.float32))  # [1, 1, 2, 3]
 
@@ -171,7 +172,7 @@ def test_median_frequency_by_hand():
 
 
 def coarse_network(**settings):
-    network = FCN(3, 8, depth_multiplier=0.05, min_depth=4, dropout=0.0, **settings)
+    network = VariantFCN(3, 8, depth_multiplier=0.05, min_depth=4, dropout=0.0, **settings)
     network(tf.zeros([1, 33, 33, 3]))
     noise = np.random.default_rng(4)
     for name, variable in network.named_variables().items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from fcnlib.metrics import confusion_matrices, confusion_matrix, scores
+from fcnlib.metrics import confusion_matrix, scores
 
 #      predicted  0  1  2
 HAND = np.array([[3, 1, 0], [2, 2, 0], [0, 1, 1]])
@@ -41,9 +41,8 @@ def test_hand_worked_scores():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.uint16])
 @pytest.mark.parametrize("num_classes", [2, 9, 21, 254])
-@pytest.mark.parametrize("shape", [(3, 40, 50), (3, 200, 300)])  # one piece of _CACHED, and three
-def test_counts_equal_those_of_sklearn(dtype, num_classes, shape):
-    truth, prediction = random_pair(num_classes, shape, dtype=dtype)
+def test_counts_equal_those_of_sklearn(dtype, num_classes):
+    truth, prediction = random_pair(num_classes, dtype=dtype)
     counted = truth != 255
     oracle = sklearn_metrics.confusion_matrix(
         truth[counted], prediction[counted], labels=np.arange(num_classes)
@@ -221,16 +220,3 @@ def test_the_dictionary_is_strict_json():
         "num_absent",
         "num_pixels",
     ]
-
-
-def test_a_batch_is_counted_image_by_image():
-    rng = np.random.default_rng(5)
-    truth = rng.integers(0, 4, [5, 6, 7]).astype(np.uint8)
-    truth[rng.random(truth.shape) < 0.2] = 255
-    answer = rng.integers(0, 4, truth.shape).astype(np.uint8)
-    found = confusion_matrices(truth, answer, 4)
-    for one, true, said in zip(found, truth, answer, strict=True):
-        np.testing.assert_array_equal(one, confusion_matrix(true, said, 4))
-    assert confusion_matrices(truth[:0], answer[:0], 4).shape == (0, 4, 4)
-    with pytest.raises(ValueError, match="prediction holds 9"):
-        confusion_matrices(np.zeros([2, 3], int), np.array([[0, 0, 0], [0, 9, 0]]), 4)

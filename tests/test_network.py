@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from fcnlib.blocks import INCEPTION_V3
-from fcnlib.fusion import fuse
 from fcnlib.geometry import fields
-from fcnlib.network import FCN, SKIPS, strides_down_to
+from fcnlib.network import FCN, SKIPS, fuse, strides_down_to
 from fcnlib.runtime.compat import tf
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4}

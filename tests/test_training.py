@@ -12,6 +12,7 @@ from fcnlib.backbone import stateless_dropout
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.losses import pixel_cross_entropy
+from fcnlib.runtime import distributed
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import SlimModule
 from fcnlib.training import CHECKPOINT, PREVIOUS, Stage, Trainer, learning_rate
@@ -30,7 +31,8 @@ def network():
                 images, 8, 3, normalizer_fn=slim.batch_norm, normalizer_params=norm, scope="Conv"
             )
         if training:
-            net = stateless_dropout(net, 0.2, seed)
+            shard = distributed.rank(), distributed.size()
+            net = stateless_dropout(net, 0.2, seed, shard=shard)
         zeros = tf.zeros_initializer()
         with tf.compat.v1.variable_scope("FCN"):
             return slim.conv2d(

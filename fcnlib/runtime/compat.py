@@ -14,13 +14,12 @@ import ctypes
 import logging
 import os
 import re
+import shutil
 import subprocess
 import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-
-from fcnlib.runtime.run_record import nvidia_driver
 
 
 @contextlib.contextmanager
@@ -30,8 +29,9 @@ def _sieved() -> Iterator[None]:
     Its errors stay, but for the one that a machine without a GPU always gets. The reader is a
     process of its own, so that a crash's last words come through.
     """
+    driver = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi")
     noise = "^WARNING: All log messages before absl|^[IW][0-9]{4} "
-    if not nvidia_driver() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+    if not driver or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         noise += "|failed call to cuInit"
     command, alone = ["grep", "-aEv", noise], {"start_new_session": True}  # Ctrl-C is not for it
     try:

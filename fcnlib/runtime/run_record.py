@@ -22,7 +22,13 @@ from typing import Any
 from fcnlib.config import ROOT, Config, is_path
 
 COMMAND_VARIABLE = "FCNLIB_COMMAND"
-DEVICE = ("device", "computed_in", "driver", "cuda", "cudnn")  # what `precision.describe` tells
+DEVICE = (
+    "device",
+    "computed_in",
+    "driver",
+    "cuda",
+    "cudnn",
+)  # of `describe_device`
 # TensorFlow's own; where they are set they decide the speed and the last bits.
 INTRA, INTER = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 _PACKAGES = (
@@ -62,7 +68,7 @@ def capture(
     Args:
         config: its settings.
         started: from `start`, taken when the run began.
-        device: what it computed on, from `precision.describe`.
+        device: what it computed on, from `builders.describe_device`.
         seed: the seed that made the numbers; the configuration's where None.
         extra: further keys, which win over the ones below.
 

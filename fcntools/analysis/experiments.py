@@ -13,7 +13,7 @@ from fcnlib import metrics
 from fcnlib.builders import load_fcn
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import Dataset
-from fcnlib.evaluation import Evaluation, evaluate, predictions, predictor, settled
+from fcnlib.evaluation import Evaluation, evaluate, predictor
 from fcnlib.input_pipeline import ImageStore, eval_batches
 from fcnlib.labels import VOID
 from fcnlib.network import FCN
@@ -22,6 +22,23 @@ from fcnlib.runtime.compat import tf
 from fcntools.analysis import boundaries
 
 Pair = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
+
+
+def predictions(
+    predict, batches: Iterable[dict[str, tf.Tensor]]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield every image of a split once, as it arrives, with truth and prediction.
+
+    Args:
+        predict: from `predictor`.
+        batches: from `input_pipeline.eval_batches`.
+
+    Yields:
+        (index, truth uint8 [H, W] with 255 void, prediction uint8 [H, W]).
+    """
+    for batch in batches:
+        predicted = predict(batch["image"]).numpy()
+        yield from zip(batch["index"].numpy(), batch["label"].numpy(), predicted, strict=True)
 
 
 def answers(config: Config, dataset: Dataset, folder: Path) -> Iterator[Pair]:
@@ -36,7 +53,7 @@ def answers(config: Config, dataset: Dataset, folder: Path) -> Iterator[Pair]:
         (truth uint8 [H, W] with 255 void, prediction uint8 [H, W]), every image once; where sizes
         are mixed not in the order of the split.
     """
-    predict = predictor(settled(load_fcn(folder)[0]))
+    predict = predictor(load_fcn(folder)[0])
     store = _store(config, dataset)
     with store.reporting():
         batches = eval_batches(store, config.train.eval_batch_size)
@@ -61,7 +78,7 @@ def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
         int64 [images, C + 1, C + 1], rows truth, void last, in the order of the split.
     """
     count = dataset.labels.num_classes
-    predict = predictor(settled(load_fcn(folder)[0]), void_class=True)
+    predict = predictor(load_fcn(folder)[0], outputs=count + 1)
     store = _store(config, dataset)
 
     def labelled(batch):
@@ -146,13 +163,13 @@ def weigh_skips(
         {name: the confusion matrices of the evaluation split}.
     """
     images = tf.TensorSpec([None, None, None, 3])
-    numbers, engine = tf.TensorSpec([len(network.strides)]), settled(network)
+    numbers = tf.TensorSpec([len(network.strides)])
 
     @tf.function(autograph=False, input_signature=[images, numbers])
     def predict(images, factors):
         height, width = tf.unstack(tf.shape(images)[1:3])
         fused = network.fuse(
-            *engine.score_maps(images),
+            *network.score_maps(images),
             dict(zip(network.strides, tf.unstack(factors), strict=True)),
         )
         return tf.cast(tf.argmax(network.to_pixels(fused, height, width), axis=-1), tf.uint8)

@@ -7,6 +7,7 @@ backbone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +29,11 @@ from fcnlib.experiment import (
     train_fcn,
 )
 from fcnlib.runtime import files
+from fcnlib.runtime.compat import tf
 from fcnlib.training import CHECKPOINT
-from fcntools.analysis import ablation
+from fcntools.analysis import ablation, variants  # noqa: F401  (builds networks of 2017)
 from fcntools.analysis.diagnosis import mean_iou_2017
 from fcntools.analysis.experiments import void_matrices
-from fcntools.inference.folding import fold
 
 BATCH_2017 = 10  # images its evaluation looked at
 SETTINGS_2017 = {
@@ -267,3 +268,24 @@ def chance(systems: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
         for rows in (systems, others)
     )
     return ttest_ind_from_stats(mean, spread, seeds, *other, equal_var=False).pvalue
+
+
+def operations(network, size: int) -> int:
+    """Count the multiply-adds of all convolutions in a forward pass on one image.
+
+    Args:
+        network: built.
+        size: pixels a side of the image, on the network's grid.
+
+    Returns:
+        Multiply-adds; half the floating-point operations.
+    """
+    spec = tf.TensorSpec([1, size, size, 3])
+    graph = tf.function(network, autograph=False).get_concrete_function(spec).graph
+    total = 0
+    for op in graph.get_operations():
+        if op.type == "Conv2D":  # every output value takes the kernel of its channel
+            total += math.prod(op.outputs[0].shape[1:3]) * math.prod(op.inputs[1].shape)
+        elif op.type == "Conv2DBackpropInput":  # every input value is spread by its kernel
+            total += math.prod(op.inputs[2].shape[1:3]) * math.prod(op.inputs[1].shape)
+    return total

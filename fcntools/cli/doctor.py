@@ -35,8 +35,8 @@ print(json.dumps([tf.__version__, TESTED_TENSORFLOW, gpus, device_name()]))
 # Everything that a training needs, once: a network's variables, gradients, an optimizer's state.
 _STEP = """
 import json, pathlib, tempfile
-from fcnlib import losses, precision
-from fcnlib.builders import build_fcn
+from fcnlib import losses
+from fcnlib.builders import build_fcn, describe_device
 from fcnlib.runtime.compat import tf
 from fcnlib.config import Config
 from fcnlib.training import Stage, Trainer
@@ -49,7 +49,7 @@ with tempfile.TemporaryDirectory() as folder:
         network, [Stage("all", 1, 1e-3)], batches, losses.objective(config.train, None),
         config.train, pathlib.Path(folder), meta={},
     ).run("step")
-print(json.dumps(precision.describe(config.train.precision)))
+print(json.dumps(describe_device(config.train.precision)))
 """
 _KERNEL = """
 import json
@@ -174,7 +174,7 @@ def check_step(answer: Any, complaint: str) -> Check:
     """Check that a network can be trained on the device that TensorFlow chooses.
 
     Args:
-        answer: what `precision.describe` says after a step of training; None where it failed.
+        answer: what `builders.describe_device` says after a step of training; None where it failed.
         complaint: what the attempt wrote to standard error.
 
     Returns:

@@ -50,7 +50,8 @@ def predict(
     images = files.find_images(places)
     names = files.choose_names(images, out)
     checkpoint, *others = map(network, (checkpoint, *others))
-    from fcnlib.builders import load_alike
+    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+    from fcntools.inference.engines import load_alike
     from fcntools.inference.segmenter import Segmenter
 
     networks, meta = load_alike(checkpoint, *others)

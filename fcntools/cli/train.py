@@ -76,12 +76,12 @@ def train(
     from fcnlib import experiment
     from fcnlib.runtime.distributed import first_only, joined, rank
     from fcntools import synthetic
-    from fcntools.inference.folding import fold
+    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
 
     with joined(workers, config.train.batch_size), locked(folder, rank() == 0):
         first_only(lambda: synthetic.prepare(config))
         dataset = synthetic.prepare(config)
-        found = experiment.train_chain(config, dataset, folder, resume, control, fold)
+        found = experiment.train_chain(config, dataset, folder, resume, control)
     for name, evaluation in found.items() if rank() == 0 else ():
         _echo_scores(name, evaluation.scores)
 
@@ -126,18 +126,17 @@ def evaluate(places: tuple[Path, ...], settings: tuple[str, ...], engine: str) -
     folders = [folder for place in places for folder in trained(place.resolve())]
     from fcnlib import experiment
     from fcntools import synthetic
-    from fcntools.inference.engines import Engine
-    from fcntools.inference.folding import fold
+    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+    from fcntools.inference.engines import fold
 
-    if engine != "tensorflow":
-        fold = functools.partial(Engine, name=engine)
+    other = None if engine == "tensorflow" else functools.partial(fold, name=engine)
     for folder in folders:
         record = read_json(folder / "record.json")
         if not isinstance(record, dict) or "config" not in record:
             raise InputError(f"{folder}: lacks record.json, which names settings and data set")
         config = Config().replace(**record["config"]).replace(**overrides)
         dataset = synthetic.prepare(config)
-        evaluation = experiment.evaluate_fcn(config, dataset, folder, fold, engine)
+        evaluation = experiment.evaluate_fcn(config, dataset, folder, other, engine)
         _echo_scores(str(short(folder)), evaluation.scores)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fcnlib.backbone import BYTES_TO_UNIT
+from fcnlib.builders import load_fcn
 from fcnlib.errors import InputError, extra
 from fcnlib.network import FCN
 from fcnlib.runtime.compat import tf
@@ -38,7 +41,7 @@ class Engine:
             raise InputError(f"no engine {name!r}; there are {', '.join(ENGINES)}")
         self.network, self.num_classes = network, network.num_classes
         self._folded = Folded(network)
-        self._outputs = network.num_classes + network.void_class
+        self._outputs = network.outputs
         self._foreign = None if name == "tensorflow" else _session(name, self._folded)
 
     def fused(self, images: tf.Tensor) -> tf.Tensor:
@@ -70,6 +73,20 @@ class Engine:
         return self._foreign((images + np.float32(1)) * np.float32(BYTES_TO_UNIT))
 
 
+def fold(network: FCN, engine: str = "tensorflow"):
+    """Fold a trained network for scoring, so that all reported metrics come of the same rounding.
+
+    Args:
+        network: with its final weights.
+        engine: what computes, one of `ENGINES`.
+
+    Returns:
+        What `evaluation.predictor` takes: an engine, or the network itself where it cannot be
+        folded (that of 2017).
+    """
+    return Engine(network, engine) if isinstance(network, FCN) else network
+
+
 def _session(name: str, folded: Folded) -> Callable[[np.ndarray], np.ndarray]:
     model = onnx_model(folded, labels=False).SerializeToString()
     if name == "onnxruntime":
@@ -78,3 +95,24 @@ def _session(name: str, folded: Folded) -> Callable[[np.ndarray], np.ndarray]:
     core = extra("openvino").Core()
     compiled = core.compile_model(core.read_model(model, b""), "CPU")
     return lambda pixels: compiled({PIXELS: pixels})[SCORES]
+
+
+def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], dict[str, Any]]:
+    """Load trained networks of the same classes, to be averaged.
+
+    Args:
+        path: as of `load_fcn`.
+        *others: more of them.
+        stride: as of `load_fcn`, for each.
+
+    Returns:
+        (the networks, the meta of the first checkpoint).
+
+    Raises:
+        InputError: as `load_fcn`, or one has other classes than the first.
+    """
+    (first, meta), *rest = (load_fcn(one, stride) for one in (path, *others))
+    for other, (_, theirs) in zip(others, rest, strict=True):
+        if theirs["classes"] != meta["classes"]:
+            raise InputError(f"{other}: its classes are not those of {path}; no average of both")
+    return [first, *(network for network, _ in rest)], meta

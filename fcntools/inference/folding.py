@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fcnlib.backbone import BATCH_NORM_EPSILON, BYTES_TO_UNIT
-from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
+from fcnlib.blocks import Backbone, Conv, Fork, Layer, Mixed, Pool
 from fcnlib.errors import InputError
 from fcnlib.network import FCN
 from fcnlib.runtime.compat import tf
@@ -69,7 +69,7 @@ class Folded:
         self.network = network
         self._arrays = {n: v.numpy() for n, v in network.named_variables().items()}
         self.ops: list[Op] = []
-        made = BACKBONES[network.backbone]
+        made = network.spec
         net, ends = self._pixels(made), {}
         wanted = [made.skips[stride] for stride in network.strides]
         for layer in made.table:
@@ -104,10 +104,9 @@ class Folded:
         return maps
 
     def _pixels(self, made: Backbone) -> str:
-        if not self.network.raw_inputs and not made.mean:
+        if made.mean is None:
             return INPUT
-        mean = np.zeros(3) if self.network.raw_inputs else np.array(made.mean)
-        factor, shift = np.float32(BYTES_TO_UNIT), np.float32(BYTES_TO_UNIT - mean)
+        factor, shift = np.float32(BYTES_TO_UNIT), np.float32(BYTES_TO_UNIT - np.array(made.mean))
         return self._add("scale", "inputs", [INPUT], kernel=factor, bias=shift)
 
     def _layer(self, net: str, layer: Layer, scope: str) -> str:
@@ -173,7 +172,7 @@ class Folded:
         # The kernels that a network fuses with do not depend on the image.
         _, kernels = self.network.score_maps(tf.zeros([1, 33, 33, 3]))
         self._kernels, self._scored = kernels, {}
-        fused, outputs = None, self.network.num_classes + self.network.void_class
+        fused, outputs = None, self.network.outputs
         for stride, net in maps.items():
             layer, factor = (
                 f"FCN/score_{stride}",

@@ -1,6 +1,6 @@
 """Look into a trained network: run it once on an image, then fuse its score maps again and again.
 
-A slider that weighs a skip needs no network: the score maps of one run are kept, and `fusion.fuse`
+A slider that weighs a skip needs no network: the score maps of one run are kept, and `network.fuse`
 adds them up with other weights in milliseconds.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fcnlib import geometry
+from fcnlib.backbone import preprocess
 from fcnlib.blocks import BACKBONES
-from fcnlib.fusion import fuse
 from fcnlib.labels import VOID, LabelSet
-from fcnlib.network import FCN
+from fcnlib.network import FCN, fuse
 from fcnlib.runtime.compat import tf
 from fcnlib.upsampling import upsample
 
@@ -71,7 +71,7 @@ def read(network: FCN, image: np.ndarray, truth: np.ndarray | None = None) -> Re
     Returns:
         Everything that fusing again needs.
     """
-    scores, kernels = network.score_maps(tf.constant(image, tf.float32)[None] / 127.5 - 1.0)
+    scores, kernels = network.score_maps(preprocess(tf.constant(image)[None]))
     parts = {s: network.fuse(scores, kernels, {t: float(t == s) for t in scores}) for s in scores}
     return Reading(
         image,

@@ -12,14 +12,13 @@ import numpy as np
 from fcnlib import checkpoints
 from fcnlib.augmentation import augment_object, centre_object
 from fcnlib.backbone import Classifier
-from fcnlib.builders import backbone_settings, seed
+from fcnlib.builders import backbone_settings, describe_device, seed
 from fcnlib.config import Config
 from fcnlib.datasets.image_io import read_image
 from fcnlib.datasets.records import files_in
 from fcnlib.errors import InputError
 from fcnlib.input_pipeline import order, prefetched
 from fcnlib.labels import SHAPES
-from fcnlib.precision import describe
 from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
@@ -29,7 +28,7 @@ from fcntools.synthetic import shapes
 
 # What a classifier's checkpoint says of its backbone, so that it can be built again.
 _WIDTH = ("backbone", "depth_multiplier", "min_depth")
-_SHAPE = (*_WIDTH, "batch_norm", "raw_inputs")
+_SHAPE = (*_WIDTH, "batch_norm")
 # What else decides its training, besides all of `PretrainConfig` and `ShapesConfig`.
 _LEARNING = ("seed", "optimizer", "schedule", "warmup_steps", "weight_decay", "weight_average")
 _LEARNING += ("batch_norm_decay", "precision")
@@ -124,6 +123,7 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
 
     accuracy = _accuracy(classifier, root / "objects/val", settings.pretrain_crop)
     width = {k: v for k, v in backbone_settings(config).items() if k in _SHAPE}
+    width["raw_inputs"] = False  # which older checkpoints say, too
     meta = {"kind": "classifier", "classes": list(classes), **width}
     flat, parts = config.to_dict(), (settings, config.shapes)
     wanted = (*_LEARNING, *(key for part in parts for key in vars(part)))
@@ -144,7 +144,7 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     arrays = {name: v.numpy() for name, v in classifier.named_variables().items()}
     checkpoints.save(out, arrays, meta | {"accuracy": extra["accuracy"]}, half=True)
     record = run_record.capture(
-        config, started=started, device=describe(config.train.precision), extra=extra
+        config, started=started, device=describe_device(config.train.precision), extra=extra
     )
     files.write_json(out.with_suffix(".json"), record)
     return record

@@ -19,10 +19,11 @@ from IPython.display import HTML, Image, Markdown, display
 from matplotlib.figure import Figure
 
 from fcnlib import config as settings
+from fcnlib.builders import describe_device
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
-from fcnlib.precision import describe
 from fcnlib.runtime import files, run_record
+from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
 from fcntools.figures.style import save_figure
 from fcntools.synthetic import prepare
 
@@ -145,7 +146,7 @@ class Lesson:
 
     def close(self, **results: Any) -> None:
         """Print versions, device, seed and wall time; keep them with the lesson's `results`."""
-        device = describe(self.config.train.precision)
+        device = describe_device(self.config.train.precision)
         record = run_record.capture(
             self.config, started=self._started, device=device, extra={"results": results}
         )

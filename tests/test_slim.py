@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fcnlib import precision
+from fcnlib import slim
 from fcnlib.config import TrainConfig
 from fcnlib.network import FCN
 from fcnlib.optimizer import Optimizer, Stage
@@ -25,12 +25,12 @@ THIN = {"depth_multiplier": 0.1, "min_depth": 4}
     ],
 )
 def test_a_device_gets_the_type_it_is_fast_with(capability, flags, chosen):
-    assert precision._choice(capability, flags) == chosen
+    assert slim._fast_dtype(capability, flags) == chosen
 
 
 def test_a_type_asked_for_is_given():
-    assert precision.compute_dtype("float16") == tf.float16
-    assert precision.compute_dtype("float32") == tf.float32
+    assert slim.compute_dtype("float16") == tf.float16
+    assert slim.compute_dtype("float32") == tf.float32
 
 
 @pytest.fixture(scope="module")
