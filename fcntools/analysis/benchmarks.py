@@ -28,11 +28,11 @@ from PIL import Image
 
 from fcnlib import metrics
 from fcnlib.backbone import preprocess, unpreprocess
-from fcnlib.builders import load_alike, require_classes
+from fcnlib.builders import require_classes
 from fcnlib.config import Config
 from fcnlib.datasets import read_image
 from fcnlib.errors import InputError
-from fcnlib.evaluation import predictions, predictor, settled
+from fcnlib.evaluation import predictor
 from fcnlib.experiment import scored_as
 from fcnlib.input_pipeline import ImageStore, eval_batches
 from fcnlib.datasets.voc import VOC
@@ -189,7 +189,7 @@ class TestTimeAugmentation:
         networks, meta = load_alike(folder, *self.others, stride=self.stride)
         require_classes(folder, meta, labels)
         if not self.flip and self.scales == (1.0,) and not self.others:
-            return predictor(settled(networks[0]))
+            return predictor(networks[0])
         segmenter = Segmenter(*networks, flip=self.flip, scales=self.scales)
 
         def predict(images: tf.Tensor) -> tf.Tensor:

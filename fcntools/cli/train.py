@@ -129,7 +129,7 @@ def evaluate(places: tuple[Path, ...], settings: tuple[str, ...], engine: str) -
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference.engines import fold
 
-    other = None if engine == "tensorflow" else functools.partial(fold, name=engine)
+    other = None if engine == "tensorflow" else functools.partial(fold, engine=engine)
     for folder in folders:
         record = read_json(folder / "record.json")
         if not isinstance(record, dict) or "config" not in record:

@@ -248,29 +248,3 @@ def _do(op: Op, nets: list[tf.Tensor], centred: bool) -> tf.Tensor:
         case "resize":
             return upsample(net, 2, centred)
     raise ValueError(f"no operation {op.kind!r}")
-
-
-class FoldedNetwork:
-    """A network with batch norm folded into its kernels: the same scores, sooner.
-
-    Attributes:
-        network: what it was made from.
-        num_classes: of that.
-    """
-
-    def __init__(self, network: FCN):
-        """Fold a built and trained network."""
-        self.network, self.num_classes = network, network.num_classes
-        self._folded = Folded(network)
-
-    def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Return the logits, float32 [N, H, W, C], of images float32 [N, H, W, 3] in [-1, 1]."""
-        height, width = tf.unstack(tf.shape(images)[1:3])
-        on_grid = pad_to_grid(images, self.network.centred)
-        fused = self._folded.run(on_grid, self.network.dtype)
-        return self.network.to_pixels(fused, height, width)
-
-
-def fold(network):
-    """Return what scores images as the network does; the network of 2017 itself."""
-    return FoldedNetwork(network) if isinstance(network, FCN) else network
