@@ -163,9 +163,10 @@ def forward_ours(precision: str):
 
 def forward_engine(engine: str):
     """Labels from the exported model."""
+    from fcntools.inference.onnx_file import PIXELS, onnx_model
+
     from fcntools.inference.engines import extra
     from fcntools.inference.folding import Folded
-    from fcntools.inference.onnx_file import PIXELS, onnx_model
 
     model = onnx_model(Folded(ours("float32"))).SerializeToString()
     return run_onnx(extra(engine), model, PIXELS, (images(GRID_SIDE) + 1) * np.float32(127.5))

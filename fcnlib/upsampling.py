@@ -125,6 +125,6 @@ def pad_to_grid(images: tf.Tensor, centred: bool = False) -> tf.Tensor:
     if known and height % GRID == width % GRID == odd and min(height, width) >= GRID + odd:
         return images
     size = tf.shape(images)[1:3]
-    target = tf.maximum(-(-(size - odd) // GRID), 1) * GRID + odd
+    target = tf.maximum((size - odd + GRID - 1) // GRID, 1) * GRID + odd
     bottom, right = tf.unstack(target - size)
     return tf.pad(images, [[0, 0], [0, bottom], [0, right], [0, 0]])

@@ -9,8 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from test_smoothing import exact, scene
 
-from fcntools.inference.crf import CRF, SEED, refine
-from fcntools.inference.smoothing import by_place, by_place_and_colour
+from fcntools.inference.crf import CRF, SEED, bilateral_filter, gaussian_filter, refine
 
 RANDOM = np.random.default_rng(5)
 
@@ -27,8 +26,8 @@ def brute(probabilities, image, crf):
     evidence = np.log(np.clip(probabilities, crf.floor, 1)).reshape(-1, count)
     pairs = []
     for weight, weights in (
-        (crf.place_weight, exact(height, width, crf.place_sigma)),
-        (crf.pair_weight, exact(height, width, crf.pair_sigma, image, crf.colour_sigma)),
+        (crf.compat_gaussian, exact(height, width, crf.sxy_gaussian)),
+        (crf.compat_bilateral, exact(height, width, crf.sxy_bilateral, image, crf.srgb)),
     ):
         root = np.sqrt(weights.sum(axis=1))
         pairs.append(weight * weights / root / root[:, None])
@@ -60,14 +59,19 @@ def test_a_round_on_a_photograph_is_what_all_pairs_say():
         refine(given, image, dataclasses.replace(SEED, iterations=n)).reshape(-1, 4) for n in (1, 2)
     )
     place = np.indices(size).reshape(2, -1).T
-    both = np.column_stack([place / SEED.pair_sigma, image.reshape(-1, 3) / SEED.colour_sigma])
+    both = np.column_stack([place / SEED.sxy_bilateral, image.reshape(-1, 3) / SEED.srgb])
     drawn = np.log(given).reshape(-1, 4)[some]
     for weight, features, apply, error in (
-        (SEED.place_weight, place / SEED.place_sigma, by_place(*size, SEED.place_sigma), 1e-5),
         (
-            SEED.pair_weight,
+            SEED.compat_gaussian,
+            place / SEED.sxy_gaussian,
+            gaussian_filter(*size, SEED.sxy_gaussian),
+            1e-5,
+        ),
+        (
+            SEED.compat_bilateral,
             both,
-            by_place_and_colour(image, SEED.pair_sigma, SEED.colour_sigma),
+            bilateral_filter(image, SEED.sxy_bilateral, SEED.srgb),
             0.02,
         ),
     ):
@@ -82,15 +86,15 @@ def test_a_round_on_a_photograph_is_what_all_pairs_say():
     assert np.mean(second[some].argmax(axis=1) == wanted.argmax(axis=1)) > 0.94
 
 
-def test_ties_by_place_alone_are_exact():
-    crf = CRF(place_sigma=3.0, pair_weight=0.0)
+def test_ties_gaussian_filter_alone_are_exact():
+    crf = CRF(sxy_gaussian=3.0, compat_bilateral=0.0)
     image, given = scene(20, 25), guesses(20, 25, 3)
     np.testing.assert_allclose(refine(given, image, crf), brute(given, image, crf), atol=1e-4)
 
 
 def test_without_ties_nothing_changes():
     given = guesses(9, 11, 3, sure=0.5)
-    found = refine(given, scene(9, 11), CRF(place_weight=0.0, pair_weight=0.0))
+    found = refine(given, scene(9, 11), CRF(compat_gaussian=0.0, compat_bilateral=0.0))
     np.testing.assert_allclose(found, given, rtol=1e-5)
 
 

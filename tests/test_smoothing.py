@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fcntools.inference import smoothing
-from fcntools.inference.smoothing import by_place, by_place_and_colour
+from fcntools.inference import crf as smoothing
+from fcntools.inference.crf import bilateral_filter, gaussian_filter
 
 RANDOM = np.random.default_rng(3)
 
@@ -30,18 +30,18 @@ def scene(height, width):
 
 
 @pytest.mark.parametrize(("height", "width", "sigma"), [(9, 14, 10.0), (24, 31, 3.0), (1, 7, 2.0)])
-def test_by_place_is_the_sum_over_all_pairs(height, width, sigma):
+def test_gaussian_filter_is_the_sum_over_all_pairs(height, width, sigma):
     values = RANDOM.random((height * width, 4)).astype(np.float32)
     wanted = exact(height, width, sigma) @ values
-    np.testing.assert_allclose(by_place(height, width, sigma)(values), wanted, rtol=2e-5)
+    np.testing.assert_allclose(gaussian_filter(height, width, sigma)(values), wanted, rtol=2e-5)
 
 
 @pytest.mark.parametrize("reach", [50.0, 12.0])
-def test_by_place_and_colour_is_nearly_the_sum_over_all_pairs(reach):
+def test_bilateral_filter_is_nearly_the_sum_over_all_pairs(reach):
     image = scene(40, 50)
     values = RANDOM.random((2000, 3)).astype(np.float32)
     weights = exact(40, 50, reach, image, 20.0)
-    apply = by_place_and_colour(image, reach, 20.0)
+    apply = bilateral_filter(image, reach, 20.0)
     found = apply(values) / apply(np.ones((2000, 1), np.float32))
     wanted = weights @ values / weights.sum(axis=1, keepdims=True)
     spread = np.std(wanted)  # of means around a half: what an edge makes of them
@@ -55,22 +55,22 @@ def test_an_edge_stops_it():
     image[:, 15:] = 200
     values = np.repeat([[1.0]], 600, axis=0).astype(np.float32).reshape(20, 30)
     values[:, 15:] = 0
-    found = by_place_and_colour(image, 50.0, 20.0)(values.reshape(-1, 1)).reshape(20, 30)
+    found = bilateral_filter(image, 50.0, 20.0)(values.reshape(-1, 1)).reshape(20, 30)
     assert found[:, 15:].max() < 1e-3 * found[:, :15].min()
 
 
-def test_an_image_of_one_colour_is_filtered_by_place_alone():
+def test_an_image_of_one_colour_is_filtered_gaussian_filter_alone():
     image = np.full((12, 15, 3), 77, np.uint8)
     values = RANDOM.random((180, 2)).astype(np.float32)
     wanted = exact(12, 15, 6.0) @ values
-    apply = by_place_and_colour(image, 6.0, 20.0)
+    apply = bilateral_filter(image, 6.0, 20.0)
     wanted /= exact(12, 15, 6.0).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(apply(values) / apply(np.ones((180, 1), np.float32)), wanted, 0.03)
 
 
 def test_the_weights_are_symmetric():
     image = scene(8, 9)
-    weights = by_place_and_colour(image, 10.0, 20.0)(np.eye(72, dtype=np.float32))
+    weights = bilateral_filter(image, 10.0, 20.0)(np.eye(72, dtype=np.float32))
     np.testing.assert_allclose(weights, weights.T, atol=1e-5)
 
 

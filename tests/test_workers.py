@@ -138,13 +138,12 @@ def test_a_lost_process_ends_the_job_which_resumes_and_scores_to_the_same_counts
         launcher = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
     appears(root / "killed" / CHECKPOINT)
     team = children(launcher.pid)
-    fenced = all(os.readlink(f"/proc/{pid}/ns/net") != own_network() for pid in team)
     os.kill(team[1], signal.SIGKILL)
     assert launcher.wait(5) == 2
     said = "fcnlib: error: worker 1 of 2: was killed by signal 9; --resume goes on"
     assert errors(log) == [said]
     assert not any(Path(f"/proc/{pid}").exists() for pid in team)
-    assert fenced or "listens on every address" in log.read_text()
+    assert "listens on every address" in log.read_text()
     arrays, meta = checkpoints.load(root / "killed" / CHECKPOINT)
     assert 0 < meta["step"] < 26
 
@@ -173,11 +172,6 @@ def children(pid):
     return sorted(told, key=lambda p: b'"index": 1' in told[p])
 
 
-def own_network():
-    return os.readlink("/proc/self/ns/net")
-
-
-@pytest.mark.slow
 def test_on_a_cluster_the_others_stop_by_themselves(root, lost):
     lost.join(240)
     assert lost.exitcode == 2

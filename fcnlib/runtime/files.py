@@ -42,24 +42,17 @@ def _take(lock: Path) -> IO[bytes] | None:
 
 
 @contextlib.contextmanager
-def held(lock: Path, said: str) -> Iterator[None]:
-    """Hold a lock file, which is there for no longer.
-
-    Args:
-        lock: the file; the folder must be there.
-        said: the message where another process, or another place of this one, holds it.
-
-    Yields:
-        Nothing; the lock is given back at the end, also when the process dies.
+def held(lock: Path, message: str) -> Iterator[None]:
+    """Hold a lock file, which is there for no longer, also when the process dies.
 
     Raises:
-        InputError: it is held, or its folder cannot be written.
+        InputError: `message` where another holds it; or its folder cannot be written.
     """
     late = time.monotonic() + _PATIENCE
-    with _telling(lock.parent):
+    with _explained(lock.parent):
         while (file := _take(lock)) is None:
             if time.monotonic() > late:
-                raise InputError(said)
+                raise InputError(message)
             time.sleep(0.05)
     try:
         yield
@@ -76,11 +69,8 @@ def locked(folder: Path, wanted: bool = True) -> Iterator[None]:
     Who holds a run's folder holds the networks in it, for itself and for the kernels it starts.
 
     Args:
-        folder: it is made where it is missing, and gone again where nothing was written.
+        folder: made where it is missing, and removed again where nothing was written.
         wanted: False holds nothing, for a process that works beside the one that does.
-
-    Yields:
-        Nothing; the lock is given back at the end, also when the process dies.
 
     Raises:
         InputError: another process holds it, the run it is in or a network in it; or it cannot be
@@ -91,7 +81,7 @@ def locked(folder: Path, wanted: bool = True) -> Iterator[None]:
         return
     folder = folder.resolve()
     new = [place for place in (folder, *folder.parents) if not place.exists()]
-    with _telling(folder):
+    with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     said = "{}: another run is writing into it; wait, or give another --out (`out` in a notebook)"
     try:
@@ -117,7 +107,7 @@ def locked(folder: Path, wanted: bool = True) -> Iterator[None]:
 def scratch(target: Path) -> Iterator[Path]:
     """Give a place to make a file or folder at, and remove what is left there in the end.
 
-    What killed processes left beside the target is removed, too.
+    What killed processes left beside the target is removed, too: hidden folders with a free lock.
 
     Args:
         target: what it will become; its folder is made where it is missing.
@@ -127,7 +117,14 @@ def scratch(target: Path) -> Iterator[Path]:
     """
     folder = target.absolute().parent
     folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
+    if folder not in _swept:  # once: there may be thousands of files
+        _swept.add(folder)
+        for lock in folder.glob(f"{OURS}*.lock"):
+            with contextlib.suppress(OSError):  # of another user
+                if file := _take(lock):
+                    shutil.rmtree(lock.with_suffix(".partial"), ignore_errors=True)
+                    os.unlink(lock)
+                    file.close()
     own = folder / f"{OURS}{secrets.token_hex(6)}.partial"
     with held(own.with_suffix(".lock"), f"{own}: is another's"):  # before there is anything
         try:
@@ -137,42 +134,23 @@ def scratch(target: Path) -> Iterator[Path]:
             shutil.rmtree(own, ignore_errors=True)
 
 
-def _sweep(folder: Path) -> None:
-    if folder in _swept:  # once: there may be thousands of files
-        return
-    _swept.add(folder)
-    for lock in folder.glob(f"{OURS}*.lock"):
-        with contextlib.suppress(OSError):  # of another user
-            if file := _take(lock):
-                left = lock.with_suffix(".partial")
-                shutil.rmtree(left, ignore_errors=True)
-                if not left.exists():
-                    os.unlink(lock)
-                file.close()
-
-
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a place to write a file at, which takes its path when it is whole.
 
-    Args:
-        path: the file; its folder is made where it is missing. A reader sees the old one or the new
-            one, never a part.
-
-    Yields:
-        Where to write it.
+    A reader of the path sees the old file or the new one, never a part. Its folder is made.
 
     Raises:
         InputError: it cannot be written, or the disk is full; an older file is kept.
     """
     path = Path(path)
-    with _telling(path), scratch(path) as part:
+    with _explained(path), scratch(path) as part:
         yield part
         os.replace(part, path)
 
 
 @contextlib.contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -183,24 +161,15 @@ def _telling(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file as UTF-8, whole or not at all, as `replacing` does.
-
-    Bytes of a file name that are no UTF-8 are escaped, as JSON reads back.
-    """
+    """Write text as UTF-8 by `replacing`; bytes of a file name that are no UTF-8 are escaped."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON as `write_text` does, with NumPy values as numbers and NaN or infinity as null.
-
-    Args:
-        path: the file.
-        value: dictionaries, lists, strings, numbers, NumPy arrays, paths.
-    """
-    write_text(
-        path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    """Write JSON by `replacing`: NumPy values as numbers, NaN and infinity as null."""
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def _plain(value: Any) -> Any:

@@ -31,17 +31,19 @@ from fcnlib.backbone import preprocess, unpreprocess
 from fcnlib.builders import require_classes
 from fcnlib.config import Config
 from fcnlib.datasets import read_image
+from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
 from fcnlib.evaluation import predictor
 from fcnlib.experiment import scored_as
 from fcnlib.input_pipeline import ImageStore, eval_batches
-from fcnlib.datasets.voc import VOC
 from fcnlib.labels import LabelSet
 from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
-from fcntools.analysis import diagnosis
+from fcntools.analysis import diagnosis, variants  # noqa: F401  (loads networks of 2017)
 from fcntools.analysis.boundaries import boundary_f1
+from fcntools.analysis.experiments import predictions
+from fcntools.inference.engines import load_alike
 from fcntools.inference.segmenter import Segmenter
 from fcntools.synthetic import prepare
 

@@ -1,43 +1,58 @@
-"""Sharpen a prediction along the image's edges: a fully connected conditional random field.
+"""Sharpen a prediction along the image's edges: a fully connected conditional random field (CRF).
 
-Every pixel is tied to every other; a tie is stronger the nearer two pixels are, and the nearer
-their colours. Mean field: each pixel's probabilities are drawn towards those of the pixels it is
-tied to, again and again. Nothing is trained, and no label means "unknown": class 0 is a class.
+Every pixel is tied to every other by two pairwise kernels: one of position, one of position and
+colour. Mean field: each pixel's distribution Q is drawn towards those of the pixels it is tied to,
+again and again. Nothing is trained; class 0 is a class, not "unknown".
 
-Source: Krähenbühl and Koltun 2011, https://arxiv.org/abs/1210.5644; the numbers as in
-DeepSegment/FCN-GoogLeNet post_crf.py, the order of operations as in the library it calls, which
-lets a pixel speak for itself, too.
+The kernels are Gaussian filters, each K ~ S G S': spread the pixels' values onto a coarse grid
+(S'), filter there (G), read the grid at the pixels (S). The grid of positions is plain matrix
+products and exact to six digits. That of positions and colours has five axes; a pixel touches its
+32 nearest nodes.
+
+Source: Krähenbühl and Koltun 2011, https://arxiv.org/abs/1210.5644; parameters named as in
+pydensecrf, their values as in DeepSegment/FCN-GoogLeNet post_crf.py, the kernel sum includes the
+pixel itself as there. Filters: Chen, Paris and Durand, "Real-time edge-aware image processing with
+the bilateral grid", 2007; the colours are turned to the image's principal axes, which keeps
+distances and makes the grid small.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
-from fcntools.inference.smoothing import by_place, by_place_and_colour
+Filter = Callable[[np.ndarray], np.ndarray]
+
+_EXACT = 0.6  # grid spacing in sigmas at which the sum over half kernels is exact to 1e-5
+_FINEST = 0.5  # grid spacing in sigmas beyond which the error is no longer that of the grid
+_COARSEST = 1.2  # spacing beyond which the narrowed kernel no longer makes up for the blur
+_CELLS = 500_000  # nodes of the largest grid; 21 classes of them take 42 MB
 
 
 @dataclass(frozen=True)
 class CRF:
-    """How strong the ties are and how far they reach.
+    """Strength and reach of the pairwise terms.
 
     Attributes:
         iterations: of mean field.
-        place_sigma: reach of the ties by place alone, pixels.
-        place_weight: their strength.
-        pair_sigma: reach of the ties by place and colour, pixels.
-        colour_sigma: reach of those in colour, levels of 0..255.
-        pair_weight: their strength.
-        floor: the least probability that the network is believed to mean.
+        sxy_gaussian: standard deviation of the kernel of position alone, pixels.
+        compat_gaussian: its weight.
+        sxy_bilateral: standard deviation in position of the kernel of position and colour, pixels.
+        srgb: its standard deviation in colour, levels of 0..255.
+        compat_bilateral: its weight.
+        floor: lower bound on a probability in the unary term.
     """
 
     iterations: int = 10
-    place_sigma: float = 10.0
-    place_weight: float = 3.0
-    pair_sigma: float = 50.0
-    colour_sigma: float = 20.0
-    pair_weight: float = 10.0
+    sxy_gaussian: float = 10.0
+    compat_gaussian: float = 3.0
+    sxy_bilateral: float = 50.0
+    srgb: float = 20.0
+    compat_bilateral: float = 10.0
     floor: float = 1e-5
 
 
@@ -50,30 +65,149 @@ def refine(probabilities: np.ndarray, image: np.ndarray, crf: CRF = SEED) -> np.
     Args:
         probabilities: float [H, W, C], they add up to 1.
         image: uint8 [H, W, 3].
-        crf: the ties.
+        crf: the pairwise terms.
 
     Returns:
         float32 [H, W, C], they add up to 1.
     """
     height, width, count = probabilities.shape
-    evidence = np.log(np.clip(probabilities, crf.floor, 1.0), dtype=np.float32).reshape(-1, count)
-    ties = [
-        (crf.place_weight, by_place(height, width, crf.place_sigma)),
-        (crf.pair_weight, by_place_and_colour(image, crf.pair_sigma, crf.colour_sigma)),
+    unary = np.log(np.clip(probabilities, crf.floor, 1.0), dtype=np.float32).reshape(-1, count)
+    pairwise = [
+        (crf.compat_gaussian, gaussian_filter(height, width, crf.sxy_gaussian)),
+        (crf.compat_bilateral, bilateral_filter(image, crf.sxy_bilateral, crf.srgb)),
     ]
-    # Divided by the root of both ends' sums, so that the ties stay symmetric.
+    # Divided by the root of both ends' sums, so that the kernels stay symmetric.
     ones = np.ones((height * width, 1), np.float32)
-    ties = [(weight, apply, 1 / np.sqrt(apply(ones))) for weight, apply in ties]
-    belief = _softmax(evidence)
+    pairwise = [(weight, apply, 1 / np.sqrt(apply(ones))) for weight, apply in pairwise]
+    q = _softmax(unary)  # [H * W, C]
     for _ in range(crf.iterations):
-        drawn = evidence
-        for weight, apply, norm in ties:
-            drawn = drawn + weight * norm * apply(norm * belief)
-        belief = _softmax(drawn)
-    return belief.reshape(height, width, count)
+        logits = unary
+        for weight, apply, norm in pairwise:
+            logits = logits + weight * norm * apply(norm * q)
+        q = _softmax(logits)
+    return q.reshape(height, width, count)
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
     odds = np.exp(scores - scores.max(axis=1, keepdims=True))
     odds /= (odds @ np.ones(odds.shape[1], odds.dtype))[:, None]
     return odds
+
+
+def gaussian_filter(height: int, width: int, sigma: float) -> Filter:
+    """Return the filter with the weights exp(-d^2 / (2 sigma^2)), d the distance of two pixels.
+
+    Args:
+        height: of the image, pixels.
+        width: of the image, pixels.
+        sigma: pixels.
+
+    Returns:
+        A function of float32 [H * W, K] that returns, for each pixel, the weighted sum over all
+        pixels, itself included; the weights are not normalized.
+    """
+    down, across = _halves(height, sigma), _halves(width, sigma)
+
+    def apply(values: np.ndarray) -> np.ndarray:
+        coarse = _along_axes(values, (down.T, across.T))
+        return _along_axes(coarse, (down, across))
+
+    return apply
+
+
+def _halves(size: int, sigma: float) -> np.ndarray:
+    """Return A with A A' = exp(-(i - j)^2 / (2 sigma^2)): a Gaussian is that of its halves."""
+    step = _EXACT * sigma
+    nodes = np.arange(-4 * sigma, size - 1 + 4 * sigma + step, step)
+    scale = np.sqrt(step / sigma * np.sqrt(2 / np.pi))
+    gaps = (np.arange(size)[:, None] - nodes) / sigma
+    return (scale * np.exp(-(gaps**2))).astype(np.float32)
+
+
+def _along_axes(values: np.ndarray, kernels: Sequence[np.ndarray]) -> np.ndarray:
+    """Apply a matrix along each axis of a grid: float32 [n * m * ..., K] to [n' * m' * ..., K]."""
+    count, before = values.shape[1], 1
+    for kernel in kernels:
+        # Short runs: a product of few numbers is one that BLAS does not spread over threads, which
+        # would take longer to wait for each other than to compute.
+        run = min(values.size // (before * kernel.shape[1]), count * kernels[-1].shape[1])
+        runs = values.reshape(before, kernel.shape[1], -1, run).swapaxes(1, 2)
+        values = (kernel @ runs).swapaxes(1, 2)
+        before *= kernel.shape[0]
+    return values.reshape(-1, count)
+
+
+def bilateral_filter(image: np.ndarray, sigma: float, srgb: float) -> Filter:
+    """Return the filter with the weights exp(-d^2 / (2 sigma^2) - c^2 / (2 srgb^2)).
+
+    Args:
+        image: uint8 [H, W, 3]; c is the Euclidean distance of two pixels' colours.
+        sigma: pixels.
+        srgb: levels of 0..255.
+
+    Returns:
+        A function as of `gaussian_filter`. Weighted means (sums divided by the sums of ones) err
+        by less than two percent of their size on an image of 500 x 375 pixels; a test bounds it.
+    """
+    features = _features(image, sigma, srgb)
+    step, shape = _grid(features)
+    spread = _interpolation(features / step, shape)
+    kernels = [_kernel(size, step) for size in shape]
+
+    def apply(values: np.ndarray) -> np.ndarray:
+        return spread @ _along_axes(spread.T @ values, kernels)
+
+    return apply
+
+
+def _features(image: np.ndarray, sigma: float, srgb: float) -> np.ndarray:
+    """Return float32 [N, 5] in sigmas from the least of each axis: row, column, three colours."""
+    height, width = image.shape[:2]
+    colours = image.reshape(-1, 3).astype(np.float32)
+    colours -= colours.mean(axis=0)
+    _, axes = np.linalg.eigh(colours.T @ colours)
+    rows, columns = np.indices((height, width), np.float32).reshape(2, -1) / sigma
+    turned = colours @ (axes / srgb).astype(np.float32)
+    features = np.column_stack([rows, columns, turned])
+    return features - features.min(axis=0)
+
+
+def _grid(features: np.ndarray) -> tuple[float, list[int]]:
+    """Choose the finest spacing that the budget of nodes allows, and the nodes of each axis."""
+    reach, step = features.max(axis=0), _FINEST
+    while True:
+        shape = [int(np.ceil(r / step)) + 1 for r in reach]
+        shape = [max(n, 2) for n in shape]  # an axis along which nothing differs has its two, too
+        if np.prod(shape) <= _CELLS or step * 1.05 > _COARSEST:
+            break
+        step *= 1.05
+    return step, shape
+
+
+def _interpolation(places: np.ndarray, shape: list[int]) -> sparse.csr_array:
+    """Return float32 [N, nodes] with the 32 weights of linear interpolation in five dimensions."""
+    count, axes = places.shape
+    low = np.minimum(places.astype(np.int32), np.array(shape, np.int32) - 2)
+    share = (places - low).astype(np.float32)
+    steps = np.cumprod([1, *shape[:0:-1]])[::-1].astype(np.int32)
+    first = low @ steps
+    corners = list(itertools.product((0, 1), repeat=axes))
+    weights = np.ones((count, len(corners)), np.float32)
+    nodes = np.empty((count, len(corners)), np.int32)
+    for number, corner in enumerate(corners):
+        nodes[:, number] = first + np.dot(corner, steps)
+        for axis, upper in enumerate(corner):
+            weights[:, number] *= share[:, axis] if upper else 1 - share[:, axis]
+    ends = np.arange(0, nodes.size + 1, len(corners), dtype=np.int32)
+    size = (count, int(np.prod(shape)))
+    return sparse.csr_array((weights.ravel(), nodes.ravel(), ends), shape=size)
+
+
+def _kernel(size: int, step: float) -> np.ndarray:
+    """Return the Gaussian between the nodes of an axis, narrowed by what interpolation blurs.
+
+    Linear interpolation spreads a value with a variance of step^2 / 6 on average, twice.
+    """
+    variance = 1 - step**2 / 3
+    gaps = (np.arange(size)[:, None] - np.arange(size)) * step
+    return (np.exp(-(gaps**2) / (2 * variance)) / np.sqrt(variance)).astype(np.float32)

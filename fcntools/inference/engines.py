@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from fcnlib.errors import InputError, extra
 from fcnlib.network import FCN
 from fcnlib.runtime.compat import tf
 from fcnlib.upsampling import pad_to_grid
+from fcntools.inference.export import PIXELS, SCORES, function_of, onnx_model, openvino_model
 from fcntools.inference.folding import Folded
-from fcntools.inference.onnx_file import PIXELS, SCORES, onnx_model
 
 ENGINES = ("tensorflow", "openvino", "onnxruntime")
 
@@ -88,12 +89,13 @@ def fold(network: FCN, engine: str = "tensorflow"):
 
 
 def _session(name: str, folded: Folded) -> Callable[[np.ndarray], np.ndarray]:
-    model = onnx_model(folded, labels=False).SerializeToString()
+    function = function_of(folded, labels=False)
     if name == "onnxruntime":
-        session = extra("onnxruntime").InferenceSession(model)
+        session = extra("onnxruntime").InferenceSession(onnx_model(function))
         return lambda pixels: session.run([SCORES], {PIXELS: pixels})[0]
-    core = extra("openvino").Core()
-    compiled = core.compile_model(core.read_model(model, b""), "CPU")
+    with TemporaryDirectory() as folder:
+        model = openvino_model(function, Path(folder) / "saved_model")
+        compiled = extra("openvino").Core().compile_model(model, "CPU")
     return lambda pixels: compiled({PIXELS: pixels})[SCORES]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +20,10 @@ from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import scratch
 from fcnlib.upsampling import pad_to_grid
 from fcntools.inference.folding import Folded
-from fcntools.inference.onnx_file import LABELS, PIXELS, SCORES, onnx_model
 
+PIXELS, SCORES, LABELS = "pixels", "scores", "labels"
 Answer = Callable[[np.ndarray], dict[str, np.ndarray]]
+_OPSET = 18  # of ONNX
 _OUTPUTS = {SCORES, LABELS}
 _INSIDE = {  # all that an export in a folder makes there
     "saved_model": {"saved_model.pb", "fingerprint.pb", "assets", "variables"}
@@ -115,13 +118,16 @@ def _labels(network: FCN, fused: tf.Tensor, shape) -> tf.Tensor:
     return tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
 
 
-def _function(folded: Folded):
+def function_of(folded: Folded, labels: bool = True):
+    """Return a TensorFlow function of PIXELS that gives SCORES and, if wanted, LABELS."""
     network = folded.network
 
     def segment(pixels):
         images = pad_to_grid(pixels / BYTES_TO_UNIT - 1.0, network.centred)
         # The padding hides from TensorFlow Lite that the channels are three.
         fused = folded.run(tf.reshape(images, [*tf.unstack(tf.shape(images)[:3]), 3]))
+        if not labels:
+            return {SCORES: fused}
         shape = tf.unstack(tf.shape(pixels)[1:3])
         return {SCORES: fused, LABELS: _labels(network, fused, shape)}
 
@@ -129,10 +135,41 @@ def _function(folded: Folded):
     return tf.function(segment, [spec], autograph=False)
 
 
-def _write_saved_model(folded: Folded, path: Path) -> None:
+def onnx_model(function) -> bytes:
+    """Convert what `function_of` returns to ONNX, by tf2onnx."""
+    convert = extra("tf2onnx").convert
+    with _quiet("tensorflow"), _quiet("tf2onnx"):
+        model, _ = convert.from_function(function, function.input_signature, opset=_OPSET)
+    return model.SerializeToString()
+
+
+def openvino_model(function, folder: Path):
+    """Convert what `function_of` returns by OpenVINO, by way of a SavedModel in a new folder."""
+    convert = extra("openvino").convert_model
+    _save(function, folder)
+    return convert(folder)
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _save(function, path: Path) -> None:
     module = tf.Module()
-    module.segment = _function(folded)
-    tf.saved_model.save(module, str(path), signatures=module.segment)
+    module.segment = function
+    with _quiet("tensorflow"):
+        tf.saved_model.save(module, str(path), signatures=function)
+
+
+def _write_saved_model(folded: Folded, path: Path) -> None:
+    _save(function_of(folded), path)
 
 
 def _read_saved_model(path: Path) -> Answer:
@@ -142,7 +179,7 @@ def _read_saved_model(path: Path) -> Answer:
 
 
 def _write_onnx(folded: Folded, path: Path) -> None:
-    path.write_bytes(onnx_model(folded).SerializeToString())
+    path.write_bytes(onnx_model(function_of(folded)))
 
 
 def _read_onnx(path: Path) -> Answer:
@@ -152,12 +189,10 @@ def _read_onnx(path: Path) -> Answer:
 
 
 def _write_openvino(folded: Folded, path: Path) -> None:
-    openvino = extra("openvino")
     path.mkdir()
-    _write_onnx(folded, path / "model.onnx")
-    model = openvino.convert_model(path / "model.onnx")
-    openvino.save_model(model, path / "model.xml", compress_to_fp16=False)
-    (path / "model.onnx").unlink()
+    model = openvino_model(function_of(folded), path / "saved_model")
+    extra("openvino").save_model(model, path / "model.xml", compress_to_fp16=False)
+    shutil.rmtree(path / "saved_model")
 
 
 def _read_openvino(path: Path) -> Answer:
@@ -174,7 +209,7 @@ def _read_openvino(path: Path) -> Answer:
 
 
 def _write_tflite(folded: Folded, path: Path) -> None:
-    concrete = _function(folded).get_concrete_function()
+    concrete = function_of(folded).get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
     path.write_bytes(converter.convert())
 

@@ -19,7 +19,7 @@ from fcnlib.blocks import Backbone, Conv, Fork, Layer, Mixed, Pool
 from fcnlib.errors import InputError
 from fcnlib.network import FCN
 from fcnlib.runtime.compat import tf
-from fcnlib.upsampling import pad_to_grid, transposed, upsample
+from fcnlib.upsampling import transposed, upsample
 
 INPUT = "images"
 

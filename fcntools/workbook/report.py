@@ -11,9 +11,9 @@ from urllib.parse import quote
 import PIL.Image
 from jinja2 import Environment, FileSystemLoader
 
-from fcnlib.errors import InputError
 from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.voc import VOC
+from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES, voc_palette
 from fcnlib.runtime.files import read_json, write_text
 from fcnlib.runtime.progress import duration

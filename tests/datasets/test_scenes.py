@@ -9,9 +9,9 @@ from PIL import Image
 
 from fcnlib.config import Config, ScenesConfig
 from fcnlib.datasets import open_dataset, read_mask, read_pair
+from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.scene_parsing import SCENE_PARSING
 from fcnlib.errors import InputError
-from fcnlib.datasets.camvid import CAMVID
 from fcnlib.labels import VOID
 from fcntools.synthetic import generate, prepare, scenes
 from fcntools.synthetic.scene_canvas import NUMBERS, Canvas
