@@ -229,17 +229,3 @@ def stateless_dropout(
     drawn = tf.random.stateless_uniform([images * size, *rest], tf.cast(seed, tf.int32))
     keep = drawn[images * rank : images * (rank + 1)] >= rate  # [N, h, w, C]
     return net * tf.cast(keep, net.dtype) / (1.0 - rate)
-
-
-def preprocess(images):
-    """Return pixels 0..255 as float32 in [-1, 1], for what networks take; NumPy or TensorFlow."""
-    if tf.is_tensor(images):
-        return tf.cast(images, tf.float32) / BYTES_TO_UNIT - 1.0
-    return np.asarray(images, np.float32) / np.float32(BYTES_TO_UNIT) - np.float32(1)
-
-
-def unpreprocess(pixels):
-    """Return what `preprocess` was given: uint8, rounded and clipped to 0..255."""
-    if tf.is_tensor(pixels):
-        return tf.cast(tf.clip_by_value(tf.round((pixels + 1) * BYTES_TO_UNIT), 0, 255), tf.uint8)
-    return np.clip(np.round((pixels + 1) * BYTES_TO_UNIT), 0, 255).astype(np.uint8)

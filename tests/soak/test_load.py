@@ -72,7 +72,7 @@ def test_an_evaluation_takes_no_more_memory_for_more_images(tiny_shapes, tmp_pat
     many = tuple(dataclasses.replace(few[i % len(few)], name=str(i)) for i in range(images))
     dataset = dataclasses.replace(dataset, splits={**dataset.splits, "val": many})
     write_network(tmp_path / "net", dataset.labels.classes, 32)
-    monkeypatch.setattr(experiment, "load_fcn", named(builders.load_fcn))
+    monkeypatch.setattr(experiment, "load_fcn", named(experiment.load_fcn))
     monkeypatch.setattr(experiment, "eval_batches", sampling(experiment.eval_batches, samples))
     found = experiment.evaluate_fcn(SMALLEST, dataset, tmp_path / "net")
     assert len(found.names) == images and found.matrix.sum() > 0
