@@ -210,7 +210,7 @@ def test_all_notebooks_run_headlessly(tmp_path):
     )
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-6000:]
     assert (out / "index.html").stat().st_size > 1000
-    assert list((out / "tables").glob("*.csv"))
+    assert list((out / "tables").glob("*/*.csv"))
     executed = sorted((out / "notebooks").glob("*.ipynb"))
     assert [p.name for p in executed] == [p.name for p in NOTEBOOKS]
     for path in executed:
