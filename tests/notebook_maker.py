@@ -11,13 +11,13 @@ PARAMETERS = 'profile = "quick"\noverrides = {}\nout = ""'
 # Runs the cells in its own process; what it prints and writes looks like papermill's.
 STUB = """
 import contextlib, io, json, sys, traceback
-call = json.loads(sys.argv[1])
-paths = [call[key].replace("{{", "{").replace("}}", "}") for key in ("input_path", "output_path")]
+*paths, values = json.loads(sys.argv[1])
+paths = [path.replace("{{", "{").replace("}}", "}") for path in paths]
 node = json.load(open(paths[0]))
 tagged = [c["metadata"].get("tags") == ["parameters"] for c in node["cells"]]
 about = {"tags": ["injected-parameters"]}
 new = {"cell_type": "code", "id": "new", "metadata": about, "outputs": [], "execution_count": 1}
-new["source"] = "\\n".join(f"{key} = {value!r}" for key, value in call["parameters"].items())
+new["source"] = "\\n".join(f"{key} = {value!r}" for key, value in values.items())
 node["cells"].insert(tagged.index(True) + 1, new)
 names, failed = {}, False
 for number, cell in enumerate(node["cells"], 1):

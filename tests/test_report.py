@@ -40,7 +40,12 @@ def finished(tmp_path):
     for stride, value in ((8, 0.7), (32, 0.5), (16, 0.625)):
         iou = [value] * 8 + [None]
         row = {"network": f"FCN-{stride}s", "split": "val", "images": 5, "mean_iou": value}
-        row |= {"pixel_accuracy": 0.9, "mean_accuracy": 0.8, "frequency_weighted_iou": 0.85}
+        row |= {
+            "classes": SHAPES.classes,
+            "pixel_accuracy": 0.9,
+            "mean_accuracy": 0.8,
+            "frequency_weighted_iou": 0.85,
+        }
         folder = out / "models" / f"fcn-{stride}s"
         files.write_json(folder / "metrics.json", row | {"iou": iou})
     tables = out / "tables" / "00_data"
@@ -160,8 +165,8 @@ def test_half_written_files_do_not_stop_the_page(finished):
 
 def test_classes_need_a_value_each():
     rows = [{"classes": ["a", "b"], "iou": [0.5, 0.25]}, {"classes": None, "iou": [0.75, None]}]
-    assert report.classes(rows, "") == [("a", [0.5, 0.75]), ("b", [0.25, None])]
-    assert report.classes([{"classes": ["a", "b"], "iou": [0.5]}], "") == []
+    assert report.classes(rows) == [("a", [0.5, 0.75]), ("b", [0.25, None])]
+    assert report.classes([{"classes": ["a", "b"], "iou": [0.5]}]) == []
 
 
 def test_a_page_needs_no_network(tmp_path):

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import nbformat
-from jinja2 import DictLoader
+from jinja2 import FileSystemLoader
 from nbconvert import HTMLExporter
 
 from fcnlib.runtime.files import write_text
@@ -15,27 +15,6 @@ from fcnlib.runtime.files import write_text
 _UNREADABLE = (OSError, ValueError, nbformat.ValidationError)
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _HEADING = re.compile(r"^#\s+(.+)$", re.MULTILINE)
-# nbconvert's own page waits for require.js, MathJax and mermaid from other people's servers.
-_TEMPLATE = """
-{%- extends 'lab/index.html.j2' -%}
-{% block html_head_js %}{% endblock %}
-{% block html_head_js_mathjax %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}
-{% block jupyter_widgets %}{% endblock %}
-{% block extra_css %}<style>
-body.jp-Notebook { max-width: 62rem; margin: 0 auto; padding: 1rem; }
-.back { font: 14px system-ui, sans-serif; padding: .5rem 0 1rem; }
-.back a { color: #2f6f8f; text-decoration: underline; }
-.jp-RenderedImage img { height: auto; }
-@media (max-width: 45rem) {
-  .jp-InputPrompt, .jp-OutputPrompt { display: none; }
-  body.jp-Notebook { padding: .5rem; }
-}
-</style>{% endblock %}
-{% block body_header %}{{ super() }}
-<nav class="back"><a href="../index.html">The whole run</a></nav>
-{% endblock %}
-"""
 
 
 def heading(path: Path) -> str:
@@ -66,7 +45,7 @@ def write_page(path: Path) -> Path | None:
         if output.get("data", {}).pop(_WIDGET, None):
             output["data"]["text/plain"] = "A widget: open this notebook in JupyterLab to use it."
     exporter = HTMLExporter(
-        extra_loaders=[DictLoader({"page.html.j2": _TEMPLATE})],
+        extra_loaders=[FileSystemLoader(Path(__file__).resolve().parent)],
         template_file="page.html.j2",
         embed_images=True,
         exclude_anchor_links=True,

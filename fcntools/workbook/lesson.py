@@ -46,22 +46,12 @@ class Lesson:
     """
 
     def __init__(self, name: str, profile: str, overrides: dict[str, Any] | str, out: str):
-        """Open the lesson.
-
-        Args:
-            name: of the notebook.
-            profile: a saved profile.
-            overrides: {setting: value} that win over the profile, or the same as text in YAML.
-            out: the run folder; empty for results/runs/PROFILE.
-
-        Raises:
-            InputError: an unknown profile or setting, or data that are not there.
-        """
+        """Open the lesson with a notebook's parameters; `out` is empty for results/runs/PROFILE."""
         self.name = name
         overrides = parameter("overrides", overrides, {"base_lr": 0.001})
         self.config = settings.load_profile(profile, overrides)
-        default = settings.ROOT / "results" / "runs" / Path(profile).stem
-        self.out = Path(str(out or default)).expanduser()  # papermill makes `-p out 7` a number
+        out = out or settings.ROOT / "results" / "runs" / Path(profile).stem
+        self.out = Path(str(out)).expanduser()  # papermill makes `-p out 7` a number
         self.models = self.out / "models"
         self.dataset: Dataset = prepare(self.config)
         self._started = run_record.start()
@@ -77,12 +67,7 @@ class Lesson:
         return path
 
     def source(self, subject: Any, docstrings: bool = False) -> None:
-        """Display the source of a function or class as it is in the library.
-
-        Args:
-            subject: a function, method or class of fcnlib or fcntools.
-            docstrings: show its docstrings, too.
-        """
+        """Display the source of a function, method or class as it is in the library."""
         subject = inspect.unwrap(subject)
         lines, first = inspect.getsourcelines(subject)
         lines = textwrap.dedent("".join(lines)).splitlines()
@@ -173,12 +158,13 @@ def parameter(name: str, value: Any, like: Any) -> Any:
     Raises:
         InputError: it is not of the example's type.
     """
-    given, mapping = value, isinstance(like, dict)
+    found = value
     if isinstance(value, str):
         with contextlib.suppress(ValueError, yaml.YAMLError):
-            value = yaml.safe_load(value)
-    value = type(like)() if value is None else value
-    if not isinstance(value, dict if mapping else list | tuple):
-        kind = "mapping" if mapping else "list"
-        raise InputError(f"{name} = {given!r} is no {kind}; write it as {json.dumps(like)}")
-    return {str(k): v for k, v in value.items()} if mapping else [str(v) for v in value]
+            found = yaml.safe_load(value)
+    if isinstance(like, dict) and isinstance(found, dict | None):
+        return {str(k): v for k, v in (found or {}).items()}
+    if isinstance(like, list) and isinstance(found, list | tuple | None):
+        return [str(v) for v in found or ()]
+    kind = "mapping" if isinstance(like, dict) else "list"
+    raise InputError(f"{name} = {value!r} is no {kind}; write it as {json.dumps(like)}")

@@ -114,14 +114,7 @@ def choose(notebooks: Sequence[Notebook], only: Sequence[str]) -> tuple[Notebook
 def split_settings(
     settings: Sequence[str], notebooks: Sequence[Notebook]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tell the settings of the configuration from the notebooks' own parameters.
-
-    Args:
-        settings: `key=value` words.
-        notebooks: the chosen ones.
-
-    Returns:
-        (overrides of the configuration, values of parameters), each in the right type.
+    """Split `key=value` words into (overrides of the configuration, values of parameters).
 
     Raises:
         InputError: a key is neither, or a value does not read as the type that is wanted.

@@ -11,10 +11,8 @@ from urllib.parse import quote
 import PIL.Image
 from jinja2 import Environment, FileSystemLoader
 
-from fcnlib.datasets.camvid import CAMVID
-from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
-from fcnlib.labels import SHAPES, voc_palette
+from fcnlib.labels import voc_palette
 from fcnlib.runtime.files import read_json, write_text
 from fcnlib.runtime.progress import duration
 from fcntools.workbook.html_pages import heading
@@ -27,15 +25,11 @@ _MOST_ROWS = 60
 
 
 def build(run: Path) -> Path:
-    """Write index.html from what is on disk in a run folder; whatever is missing is left out.
+    """Write index.html from what is on disk in a run folder, and return its path.
 
-    Args:
-        run: the folder, with some of record.json, models/*/metrics.json, notebooks/*.ipynb,
-            inspector.html, figures/NAME/*.png (.svg and a .json {"title", "alt"} beside them) and
-            tables/NAME/*.csv (a .json {"title", "note"} beside them; in older runs tables/*.csv).
-
-    Returns:
-        The path of index.html.
+    It shows what there is of record.json, models/*/metrics.json, notebooks/*.ipynb, inspector.html,
+    figures/NAME/*.png (.svg and a .json {"title", "alt"} beside them) and tables/NAME/*.csv (a
+    .json {"title", "note"} beside them; in older runs tables/*.csv).
 
     Raises:
         InputError: there is no such folder, or a page in it that is no run's.
@@ -56,7 +50,7 @@ def build(run: Path) -> Path:
         inspector="inspector.html" if (run / "inspector.html").is_file() else "",
         sections={
             "networks": rows,
-            "classes": classes(rows, record.get("config", {}).get("dataset", "")),
+            "classes": classes(rows),
             "notebooks": _notebooks(run),
             "figures": groups,
             "tables": _tables(run),
@@ -79,10 +73,7 @@ def dictionary(path: Path) -> dict[str, Any]:
 
 
 def networks(run: Path) -> list[dict[str, Any]]:
-    """Read models/*/metrics.json; files of another form are left out.
-
-    Args:
-        run: the run folder.
+    """Read models/*/metrics.json of a run folder; files of another form are left out.
 
     Returns:
         A row a network, coarsest stride first: name, the four METRICS (shares 0..1), iou (list or
@@ -93,7 +84,9 @@ def networks(run: Path) -> list[dict[str, Any]]:
     for path in (run / "models").glob("*/metrics.json"):
         tree = dictionary(path)
         values = tree.get("scores", tree)
-        if _is_scored(values):
+        # Files of another form must not stop the report.
+        scored = isinstance(values, dict) and isinstance(values.get("mean_iou"), int | float)
+        if scored and isinstance(values.get("iou"), list | None):
             name = str(tree.get("network") or path.parent.name.replace("fcn-", "FCN-"))
             row = {"name": name, **{key: values.get(key) for key in (*METRICS, "iou")}}
             rows.append(row | {k: tree.get(k) for k in ("classes", "dataset", "split", "images")})
@@ -107,27 +100,10 @@ def networks(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _is_scored(values: Any) -> bool:
-    if not isinstance(values, dict) or values.get("mean_iou") is None:
-        return False
-    ious = values.get("iou") or []
-    numbers = [values.get(key) for key in METRICS] + (ious if isinstance(ious, list) else [ious])
-    return all(n is None or isinstance(n, int | float) for n in numbers)
-
-
-def classes(rows: list[dict[str, Any]], dataset: str) -> list[tuple[str, list[float | None]]]:
-    """Turn the IoU lists of `networks` into rows of classes.
-
-    Args:
-        rows: from `networks`.
-        dataset: names the label set where no row lists its classes.
-
-    Returns:
-        [(class, [IoU of each network])], empty where a network's IoU or the names are not known.
-    """
-    known = {labels.name: labels.classes for labels in (VOC, CAMVID, SHAPES)}
-    names = next((row["classes"] for row in rows if row["classes"]), known.get(dataset))
-    if not names or any(len(row["iou"] or ()) != len(names) for row in rows):
+def classes(rows: list[dict[str, Any]]) -> list[tuple[str, list[float | None]]]:
+    """Return [(class, [IoU of each network])] for the rows of `networks`, [] where one lacks it."""
+    names = next((row["classes"] for row in rows if row["classes"]), ())
+    if any(len(row["iou"] or ()) != len(names) for row in rows):
         return []
     return [(name, [row["iou"][i] for row in rows]) for i, name in enumerate(names)]
 

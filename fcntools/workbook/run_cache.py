@@ -14,7 +14,6 @@ from typing import Any
 from fcnlib.config import ROOT, Config, is_path
 from fcnlib.errors import InputError
 from fcnlib.runtime.files import read_json, write_json
-from fcntools.workbook.notebooks import Notebook
 
 STAMPS = ".stamps"
 _MARK = "run.json"
@@ -95,42 +94,19 @@ def write(out: Path, entry: CacheEntry) -> None:
     write_json(out / STAMPS / f"{entry.name}.json", asdict(entry))
 
 
-def source_digest(folders: Sequence[Path] = _PACKAGES) -> str:
-    """Return the digest of the Python files of packages, comments included (64 hex digits)."""
-    digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(f"{path.relative_to(folder.parent).as_posix()}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def notebook_digest(
-    notebook: Notebook,
-    values: dict[str, Any],
-    config: Config,
-    upstream: Sequence[CacheEntry | None],
-    source: str,
-) -> str:
-    """Digest all that a notebook's results depend on; its cell ids, outputs and metadata are not.
-
-    Args:
-        notebook: as stored.
-        values: of its own parameters.
-        config: the settings; the bytes of a checkpoint that one names count, too.
-        upstream: the entries of the notebooks that it needs, in order.
-        source: of the library (`source_digest`) and of the data that the run reads.
-
-    Returns:
-        64 hex digits.
-    """
-    files = [config.path(key) for key in config.to_dict() if is_path(key)]
-    parts = {
-        "cells": [(cell.cell_type, cell.source) for cell in notebook.node.cells],
-        "parameters": values,
-        "config": config.to_dict(),
-        "files": [hashlib.sha256(p.read_bytes()).hexdigest() for p in files if p.is_file()],
-        "upstream": [entry.id if entry and entry.finished else None for entry in upstream],
-        "source": source,
-    }
+def digest(*parts: Any) -> str:
+    """Return the digest of what JSON can hold (64 hex digits)."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def source_digest(folders: Sequence[Path] = _PACKAGES) -> str:
+    """Return the digest of the Python files of packages, comments included."""
+    paths = [(folder, path) for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return digest([(p.relative_to(folder).as_posix(), p.read_text("utf-8")) for folder, p in paths])
+
+
+def run_digest(config: Config, data: dict[str, str]) -> str:
+    """Digest what every notebook depends on: library, data, settings, checkpoints named there."""
+    paths = [config.path(key) for key in config.to_dict() if is_path(key)]
+    files = [hashlib.sha256(p.read_bytes()).hexdigest() for p in paths if p.is_file()]
+    return digest(source_digest(), data, config.to_dict(), files)

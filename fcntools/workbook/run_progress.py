@@ -23,13 +23,7 @@ class RunProgress:
     def __init__(
         self, cells: Mapping[str, int], seconds: Mapping[str, float], stream: TextIO | None = None
     ):
-        """Begin the bar.
-
-        Args:
-            cells: how many cells the notebooks to come have, by name.
-            seconds: how long they took the last time, where that is known.
-            stream: where to show it, standard error where None.
-        """
+        """Begin: `cells` of the notebooks to come, `seconds` that they took where that is known."""
         self._cells, self._stream = cells, stream or sys.stderr
         self._seconds = timed = {name: seconds[name] for name in cells if seconds.get(name)}
         pace = sum(timed.values()) / sum(cells[name] for name in timed) if timed else 1.0
@@ -60,8 +54,7 @@ class RunProgress:
     def show(self, running: Mapping[str, tuple[float, int, str]]) -> None:
         """Draw the bar, or print a line where that is due.
 
-        Args:
-            running: {name: (seconds so far, number of the present cell, what that printed)}.
+        The notebooks at work: {name: (seconds so far, number of the cell, what that printed)}.
         """
         done, elapsed = self._done, time.monotonic() - self._began
         total, words = done + sum(self._weights.values()), [f"{duration(elapsed)} elapsed"]

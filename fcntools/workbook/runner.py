@@ -40,13 +40,13 @@ from nbclient.exceptions import DeadKernelError
 signal.signal(signal.SIGINT, signal.default_int_handler)
 logging.basicConfig(format="%(message)s", level="INFO")
 try:
-    papermill.execute_notebook(**json.loads(sys.argv[1]), kernel_name="python3", language="python",
+    papermill.execute_notebook(*json.loads(sys.argv[1]), kernel_name="python3", language="python",
         log_output=True, progress_bar=False, start_timeout=120, iopub_timeout=60,
         coalesce_streams=True)
 except DeadKernelError:
     sys.exit(138)
 """
-_DEAD = 138  # the status by which papermill's command line, too, reports a dead kernel
+_DEAD = 138  # so does papermill's command line report a dead kernel
 # TensorFlow reads its own when it is loaded. Jupyter is to find the kernel of this environment.
 _ENVIRONMENT = {"FCNLIB_HEADLESS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 _ENVIRONMENT |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -81,7 +81,7 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class _Execution:
-    """A notebook at work: its digest, papermill, executed copy, log of both processes, start."""
+    """A notebook at work; papermill and the kernel print into the log."""
 
     notebook: Notebook
     digest: str
@@ -106,7 +106,7 @@ def prepare(
     folder: Path | None = None,
     at_once: int = 0,
 ) -> RunPlan:
-    """Check everything that the user gave before anything runs.
+    """Return what to run, if everything that the user gave is right.
 
     Args:
         profile: a profile's name or the path of a .toml file.
@@ -115,9 +115,6 @@ def prepare(
         out: the run folder; results/runs/PROFILE where None.
         folder: of the notebooks; notebooks/ where None.
         at_once: how many notebooks may run at the same time; 0 for what suits the machine.
-
-    Returns:
-        What to run.
 
     Raises:
         InputError: something of it is unknown or of the wrong type, or Python leaves out asserts.
@@ -138,10 +135,7 @@ def prepare(
 
 
 def suitable_jobs() -> int:
-    """Return how many notebooks to run at once: two where there are cores and memory, and no GPU.
-
-    A training fills a GPU by itself, and two halve its memory.
-    """
+    """Return how many notebooks to run at once: two where cores and memory allow; one on a GPU."""
     here = run_record.machine()
     room = here["cores"] > 1 and here["memory_gib"] >= _ROOM
     return 2 if room and not run_record.nvidia_driver() else 1
@@ -150,8 +144,7 @@ def suitable_jobs() -> int:
 def thread_variables(at_once: int) -> dict[str, str]:
     """Return the environment in which so many kernels share the cores; what the user set stays.
 
-    On 2 cores two kernels that choose for themselves take 213 to 249 ms for a step of training,
-    with these variables 153 to 166 ms.
+    On 2 cores a step of two trainings takes 153 to 166 ms with it, 213 to 249 ms without.
     """
     intra, inter = run_record.INTRA, run_record.INTER
     if at_once == 1 or intra in os.environ or inter in os.environ:
@@ -160,7 +153,7 @@ def thread_variables(at_once: int) -> dict[str, str]:
 
 
 def run(plan: RunPlan, resume: bool = False, stream: TextIO | None = None) -> Path:
-    """Run the notebooks of a plan, then write their pages, the run record and the index.
+    """Run the notebooks of a plan, and write the run record and the index.
 
     Args:
         plan: from `prepare`.
@@ -173,8 +166,7 @@ def run(plan: RunPlan, resume: bool = False, stream: TextIO | None = None) -> Pa
 
     Raises:
         InputError: the folder is not a run's, or another run writes into it.
-        NotebookFailed: a cell failed or a kernel died, which has been shown; no notebook began
-            after that.
+        NotebookFailed: a cell failed or a kernel died, which has been shown.
     """
     run_cache.claim(plan.out)
     with files.locked(plan.out):
@@ -189,7 +181,7 @@ def run(plan: RunPlan, resume: bool = False, stream: TextIO | None = None) -> Pa
             run_cache.clean(plan.out)
         outcome = {"state": "interrupted"}
         try:
-            _run_chosen(plan, resume, progress, f"{run_cache.source_digest()} {data}")
+            _run_chosen(plan, resume, progress, run_cache.run_digest(plan.config, data))
             outcome = {"state": "finished"}
         except NotebookFailed as error:
             outcome = {"state": "failed", "failure": str(error).splitlines()[0]}
@@ -203,11 +195,11 @@ def run(plan: RunPlan, resume: bool = False, stream: TextIO | None = None) -> Pa
 
 def _seconds(plan: RunPlan) -> dict[str, float]:
     """Return how long the finished notebooks took."""
-    entries = {n.name: run_cache.read(plan.out, n.name) for n in plan.every}
-    return {name: e.seconds for name, e in entries.items() if e and e.finished}
+    entries = filter(None, (run_cache.read(plan.out, n.name) for n in plan.every))
+    return {entry.name: entry.seconds for entry in entries if entry.finished}
 
 
-def _run_chosen(plan: RunPlan, resume: bool, progress: RunProgress, source: str) -> None:
+def _run_chosen(plan: RunPlan, resume: bool, progress: RunProgress, common: str) -> None:
     """Run each notebook when those it needs have finished, some at once.
 
     As with `make -j`, what runs beside a failing notebook goes on to its end, and nothing begins.
@@ -219,7 +211,7 @@ def _run_chosen(plan: RunPlan, resume: bool, progress: RunProgress, source: str)
             ready = [n for n in waiting if not failures and not n.before(unfinished)]
             for notebook in ready[: plan.at_once - len(running)]:
                 waiting.remove(notebook)
-                if execution := _begin(plan, notebook, resume, progress, source):
+                if execution := _begin(plan, notebook, resume, progress, common):
                     running.append(execution)
             for execution in [e for e in running if e.process.poll() is not None]:
                 running.remove(execution)
@@ -240,13 +232,14 @@ def _run_chosen(plan: RunPlan, resume: bool, progress: RunProgress, source: str)
 
 
 def _begin(
-    plan: RunPlan, notebook: Notebook, resume: bool, progress: RunProgress, source: str
+    plan: RunPlan, notebook: Notebook, resume: bool, progress: RunProgress, common: str
 ) -> _Execution | None:
     """Start a notebook, or find it unchanged and return None."""
     out, name, needed = plan.out, notebook.name, notebook.before(plan.every)
     values = {k: v for k, v in plan.values.items() if k in notebook.parameters}
-    upstream = [run_cache.read(out, n.name) for n in needed]
-    digest = run_cache.notebook_digest(notebook, values, plan.config, upstream, source)
+    upstream = [entry and entry.id for entry in (run_cache.read(out, n.name) for n in needed)]
+    cells = [(cell.cell_type, cell.source) for cell in notebook.node.cells]
+    digest = run_cache.digest(common, cells, values, upstream)
     page, log = out / "notebooks" / f"{name}.ipynb", out / run_cache.STAMPS / f"{name}.log"
     entry = run_cache.read(out, name)
     if resume and entry and entry.digest == digest and entry.finished and page.is_file():
@@ -260,16 +253,14 @@ def _begin(
     page.parent.mkdir(exist_ok=True)
     # Papermill takes braces in its paths for fields.
     paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (notebook.path, page)]
-    arguments = dict(zip(("input_path", "output_path"), paths, strict=True))
-    arguments["parameters"] = {"profile": plan.profile, "overrides": plan.overrides, **values}
-    arguments["parameters"]["out"] = str(out)
+    values |= {"profile": plan.profile, "overrides": plan.overrides, "out": str(out)}
     variables = {files.RUN: str(out), run_record.COMMAND_VARIABLE: run_record.command()}
     # The notebooks import the fcnlib that runs them, installed or not.
     python_path = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
     variables |= thread_variables(plan.at_once) | {"PYTHONPATH": os.pathsep.join(python_path)}
     with open(log, "wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PAPERMILL, json.dumps(arguments)],
+            [sys.executable, "-P", "-c", _PAPERMILL, json.dumps([*paths, values])],
             cwd=notebook.path.parent,
             env={**os.environ, **_ENVIRONMENT, **variables},
             stdout=stream,

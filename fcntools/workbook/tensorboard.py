@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 from fcnlib.errors import InputError
 from fcnlib.runtime.compat import tf
-from fcnlib.runtime.files import read_json, replacing
+from fcnlib.runtime.files import replacing
 
 _FILE = "events.out.tfevents.0.fcnlib"
 _SCALARS = ("loss", "learning_rate", "mean_iou", "images_per_second")
@@ -22,10 +21,8 @@ def write_events(run: Path, out: Path) -> list[Path]:
     Raises:
         InputError: the run folder has neither log.csv files in models nor figures/*/*.png.
     """
-    events = {
-        log.parent.relative_to(run / "models"): _scalars(log)
-        for log in sorted(run.glob("models/**/log.csv"))
-    }
+    logs = sorted(run.glob("models/**/log.csv"))
+    events = {log.parent.relative_to(run / "models"): _scalars(log) for log in logs}
     if figures := sorted(run.glob("figures/*/*.png")):
         events[Path("figures")] = [_image(path) for path in figures]
     if not events:
@@ -40,16 +37,13 @@ def write_events(run: Path, out: Path) -> list[Path]:
 def _scalars(log: Path) -> Sequence[_Event]:
     with open(log, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    record, ended = read_json(log.with_name("record.json")), log.stat().st_mtime
-    if record:
-        ended = datetime.fromisoformat(record["started"]).timestamp() + record["wall_seconds"]
+    began = log.stat().st_mtime - float(rows[-1]["seconds"])
     events = []
     for row in rows:
         there = [tag for tag in _SCALARS if row.get(tag)]
         values = [_Summary.Value(tag=tag, simple_value=float(row[tag])) for tag in there]
-        time = ended - float(rows[-1]["seconds"]) + float(row["seconds"])
-        event = _Event(wall_time=time, step=int(row["step"]), summary=_Summary(value=values))
-        events.append(event)
+        time = began + float(row["seconds"])
+        events.append(_Event(wall_time=time, step=int(row["step"]), summary=_Summary(value=values)))
     return events
 
 
