@@ -8,7 +8,7 @@ DATA ?= shapes
 STEPS ?= 400
 CAMVID ?= data/camvid
 
-.PHONY: help workbook test soak audit study comparison camvid bench analysis lock clean
+.PHONY: help workbook test lint soak audit study comparison camvid bench analysis lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | expand -t 1 | sed 's/|/\t/' | expand -t 18
@@ -16,10 +16,13 @@ help: ## print this list
 workbook: .venv/fcnlib ## run every notebook into results/runs/quick; ARGS="--profile camvid ..." for others
 	$(BIN)/fcnlib run $(ARGS)
 
-test: .venv/fcnlib ## lint, format and the whole test suite; ARGS="-k metrics" for a part
+test: lint ## lint and the whole test suite; ARGS="-k metrics" for a part
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/fcnlib ## code style, and the form of what is written: pins, environments, pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest tests/form
 
 soak: .venv/fcnlib ## half an hour of kills, bad input and load: rewrites results/reliability.md; FCNLIB_SOAK=0.1 for a tenth
 	FCNLIB_SOAK=$${FCNLIB_SOAK:-1} $(BIN)/python -m pytest tests/soak $(ARGS)

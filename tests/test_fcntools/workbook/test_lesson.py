@@ -32,7 +32,8 @@ def test_a_claim_may_fail_where_a_profile_trains_too_little_a_fact_never(capsys)
 
 
 def test_a_claim_fails_in_a_python_without_asserts_too():
-    code = "import sys; sys.path.append('tests'); import test_lesson as t; "
+    code = "import sys; sys.path += ['tests', 'tests/test_fcntools/workbook']; "
+    code += "import test_lesson as t; "
     code += "t.bare('quick').claim('one is two', False)"
     command = [sys.executable, "-O", "-c", code]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -30,7 +30,7 @@ from fcntools.inspector.page import write_inspector
 from fcntools.inspector.score_map_cache import Readings
 from fcntools.inspector.what_if import View
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(
     not shutil.which("chromium") and not os.environ.get("FCNLIB_NEEDS_BROWSER"), reason=NO_BROWSER
 )

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from test_smoothing import exact, scene
+from test_filters import exact, scene
 
 from fcntools.inference.crf import CRF, SEED, bilateral_filter, gaussian_filter, refine
 

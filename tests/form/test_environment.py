@@ -16,7 +16,7 @@ from conftest import NO_BROWSER
 
 import fcnlib
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # The import's name where it is not the package's.
 PACKAGES = {
     "yaml": "pyyaml",
@@ -179,7 +179,14 @@ def test_the_readers_of_this_file_see_what_is_there():
 def test_without_a_browser_its_tests_are_skipped_aloud_but_in_ci_they_fail(needed, status):
     assert "export FCNLIB_NEEDS_BROWSER=1" in read(".ci/run")
     env = {**os.environ, "PATH": "/nowhere", "FCNLIB_NEEDS_BROWSER": needed}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_browser.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_fcntools/test_browser.py",
+    ]
     command += ["-k", "fits_a_phone"]
     run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert run.returncode == status, run.stdout

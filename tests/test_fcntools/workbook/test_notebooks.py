@@ -17,7 +17,7 @@ import pytest
 from fcnlib import config
 from fcntools.workbook.notebooks import INJECTED
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MAX_CELLS, MAX_LINES, MAX_DEF, MAX_BYTES = 20, 15, 8, 60_000
 RUN_SECONDS = 900

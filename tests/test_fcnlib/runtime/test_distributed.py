@@ -26,7 +26,7 @@ from fcntools import launcher as launching
 from fcntools import synthetic
 from fcntools.cli import main
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = {
     "backbone": "vgg_16",
     "normalization": "batch_norm",

@@ -1,4 +1,4 @@
-"""The inspector's page as data; tests/test_browser.py opens it."""
+"""The inspector's page as data; test_browser.py opens it."""
 
 from __future__ import annotations
 
