@@ -17,7 +17,7 @@ from fcnlib.config import Config, current_names
 from fcnlib.datasets.identity import by_content, run_digests, split_digest, split_name
 from fcnlib.datasets.records import Dataset, Record
 from fcnlib.errors import InputError
-from fcnlib.evaluation import Evaluation, evaluate, predictor
+from fcnlib.evaluation import PREPARED, Evaluation, evaluate, predictor
 from fcnlib.input_pipeline import CACHE_BYTES, ImageStore, eval_batches, train_batches
 from fcnlib.optimizer import Stage
 from fcnlib.runtime import distributed, files, run_record
@@ -256,7 +256,7 @@ def evaluate_fcn(
         dataset: opened.
         folder: of the trained network; gets metrics.json and evaluation.npz, with the ending of
             `scored_as` and the engine's name where it is not TensorFlow.
-        fold: makes of the network what is scored, such as one with batch norm folded; None: itself.
+        fold: makes of the network what is scored; None: as `evaluation.PREPARED` says.
         engine: what computes then.
         store: the images of the split, to decode them once for several networks.
 
@@ -285,6 +285,7 @@ def evaluate_fcn(
     with locked(folder, not distributed.rank()):
         network, meta = load_fcn(folder)
         require_classes(folder, meta, labels)
+        fold = fold or PREPARED.get("fold")
         predict = predictor(fold(network) if fold else network)
         store = store or ImageStore(chosen, labels, limit=0, split=split)
         title = f"{meta['name']} on {split}"

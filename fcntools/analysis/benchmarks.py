@@ -43,7 +43,7 @@ from fcnlib.runtime.files import locked
 from fcntools.analysis import diagnosis, variants  # noqa: F401  (loads networks of 2017)
 from fcntools.analysis.boundaries import boundary_f1
 from fcntools.analysis.experiments import predictions
-from fcntools.inference.engines import load_alike
+from fcntools.inference.engines import fold, load_alike
 from fcntools.inference.segmenter import Segmenter
 from fcntools.synthetic import prepare
 
@@ -191,7 +191,7 @@ class TestTimeAugmentation:
         networks, meta = load_alike(folder, *self.others, stride=self.stride)
         require_classes(folder, meta, labels)
         if not self.flip and self.scales == (1.0,) and not self.others:
-            return predictor(networks[0])
+            return predictor(fold(networks[0]))
         segmenter = Segmenter(*networks, flip=self.flip, scales=self.scales)
 
         def predict(images: tf.Tensor) -> tf.Tensor:

@@ -20,6 +20,7 @@ from fcnlib.network import FCN
 from fcnlib.runtime import files
 from fcnlib.runtime.compat import tf
 from fcntools.analysis import boundaries
+from fcntools.inference.engines import fold
 
 Pair = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
@@ -53,7 +54,7 @@ def answers(config: Config, dataset: Dataset, folder: Path) -> Iterator[Pair]:
         (truth uint8 [H, W] with 255 void, prediction uint8 [H, W]), every image once; where sizes
         are mixed not in the order of the split.
     """
-    predict = predictor(load_fcn(folder)[0])
+    predict = predictor(fold(load_fcn(folder)[0]))
     store = _store(config, dataset)
     with store.reporting():
         batches = eval_batches(store, config.train.eval_batch_size)
@@ -78,7 +79,7 @@ def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
         int64 [images, C + 1, C + 1], rows truth, void last, in the order of the split.
     """
     count = dataset.labels.num_classes
-    predict = predictor(load_fcn(folder)[0], outputs=count + 1)
+    predict = predictor(fold(load_fcn(folder)[0]), outputs=count + 1)
     store = _store(config, dataset)
 
     def labelled(batch):
@@ -163,13 +164,13 @@ def weigh_skips(
         {name: the confusion matrices of the evaluation split}.
     """
     images = tf.TensorSpec([None, None, None, 3])
-    numbers = tf.TensorSpec([len(network.strides)])
+    numbers, folded = tf.TensorSpec([len(network.strides)]), fold(network)
 
     @tf.function(autograph=False, input_signature=[images, numbers])
     def predict(images, factors):
         height, width = tf.unstack(tf.shape(images)[1:3])
         fused = network.fuse(
-            *network.score_maps(images),
+            *folded.score_maps(images),
             dict(zip(network.strides, tf.unstack(factors), strict=True)),
         )
         return tf.cast(tf.argmax(network.to_pixels(fused, height, width), axis=-1), tf.uint8)

@@ -77,6 +77,7 @@ def train(
     from fcnlib.runtime.distributed import first_only, joined, rank
     from fcntools import synthetic
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+    from fcntools.inference import engines  # noqa: F401  (folds what is scored)
 
     with joined(workers, config.train.batch_size), locked(folder, rank() == 0):
         first_only(lambda: synthetic.prepare(config))

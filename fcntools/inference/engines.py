@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fcnlib import evaluation
 from fcnlib.backbone import BYTES_TO_UNIT
 from fcnlib.builders import load_fcn
 from fcnlib.errors import InputError, extra
@@ -86,6 +87,9 @@ def fold(network: FCN, engine: str = "tensorflow"):
         folded (that of 2017).
     """
     return Engine(network, engine) if isinstance(network, FCN) else network
+
+
+evaluation.PREPARED["fold"] = fold
 
 
 def _session(name: str, folded: Folded) -> Callable[[np.ndarray], np.ndarray]:
