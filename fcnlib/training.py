@@ -86,7 +86,7 @@ class Trainer:
         before = self.step = int(distributed.of_first([self.step])[0])
         if before < self.total_steps:
             bar = progress.bar(self.total_steps, label, "step", initial=before)
-            with bar as bar, progress.patience() as interrupted:
+            with bar as bar, progress.defer_interrupt() as interrupted:
                 first = 0
                 for stage in self.stages:
                     if self.step < first + stage.steps:
