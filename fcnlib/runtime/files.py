@@ -47,7 +47,7 @@ def held(lock: Path, message: str) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            lock.unlink()
+            os.unlink(lock)
         file.release()
 
 
@@ -120,7 +120,7 @@ def _remove_remains(folder: Path) -> None:
         # OSError, of which a timeout is one: of a living process, or of another user.
         with contextlib.suppress(OSError), FileLock(lock, timeout=0):
             shutil.rmtree(lock.with_suffix(".partial"), ignore_errors=True)
-            lock.unlink()
+            os.unlink(lock)
 
 
 @contextlib.contextmanager
