@@ -444,7 +444,7 @@ def test_a_training_is_refused_before_its_first_step(tree):
 def test_the_reading_of_a_large_split_shows_how_far_it_is(tree, monkeypatch, capfd):
     monkeypatch.setattr(input_pipeline, "_MANY", len(NAMES))
     start_training(tree)
-    assert "checking: 3/3 pairs" in capfd.readouterr().err
+    assert "checking: 3/3 [" in capfd.readouterr().err
 
 
 def test_the_report_counts_what_the_files_hold(tree):
