@@ -59,18 +59,9 @@ with contextlib.nullcontext() if _verbose else _filtered_stderr():
         # One process never needs the whole GPU, and a second open notebook would starve.
         tf.config.experimental.set_memory_growth(_gpu, True)
 
-TESTED_TENSORFLOW = "2.21"
+TESTED_TENSORFLOW = "2.21"  # whose inner layers tf-slim uses; `fcnlib doctor` compares
 
-if not hasattr(_ops, "Tensor"):
-    _ops.Tensor = tf.Tensor
-
-if tf.__version__.rsplit(".", 1)[0] != TESTED_TENSORFLOW:
-    warnings.warn(
-        f"TensorFlow {tf.__version__}: tf-slim leans on layers inside TensorFlow that were tested "
-        f"with {TESTED_TENSORFLOW} only; install requirements.lock, or run the tests first",
-        stacklevel=2,
-    )
-
+_ops.Tensor = tf.Tensor
 warnings.filterwarnings("ignore", message=r".*`layer\.(apply|updates)`.*", category=UserWarning)
 
 # TensorFlow counts by the name in the source: every network's own function looks like a retrace.
