@@ -185,15 +185,12 @@ def _read_values(path: Path, labels: LabelSet) -> tuple[np.ndarray, Palette]:
         values = np.asarray(image)
         if stored in _FEW_BITS:  # which Pillow stretches to 0..255
             values = values // (255 // (2 ** _FEW_BITS[stored] - 1))
-        palette = _palette(path, image, values) if image.mode == "P" else {}
+        palette: Palette = {}
+        if image.mode == "P":  # 255 is left out, as no numbering reaches it
+            colours = bytes(image.getpalette("RGB"))
+            used = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:VOID]).tolist()
+            palette = {v: (int.from_bytes(colours[3 * v : 3 * v + 3]), path) for v in used}
         return values.astype(np.uint8) if values.dtype == bool else values, palette
-
-
-def _palette(path: Path, image: Image.Image, values: np.ndarray) -> Palette:
-    """Return the colours of the values that occur; 255 is left out, as no numbering reaches it."""
-    colours = bytes(image.getpalette("RGB"))
-    used = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:VOID]).tolist()
-    return {v: (int.from_bytes(colours[3 * v : 3 * v + 3]), path) for v in used}
 
 
 def _read_array(path: Path, labels: LabelSet) -> np.ndarray:
@@ -252,10 +249,10 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _refused(value: int, where: str, labels: LabelSet) -> str:
     if labels.colours is not None:
         return f"colour #{value:06x} {where} is the colour of no class of {labels.name}, nor void"
-    values = np.flatnonzero((labels.lut >= 0) & (labels.lut != VOID))
+    values = np.flatnonzero((labels.lut >= 0) & (labels.lut != VOID)).tolist()
     whole = len(values) == values[-1] - values[0] + 1
-    listed = f"{values[0]}..{values[-1]}" if whole else ", ".join(map(str, values))
-    void = ", ".join(map(str, np.flatnonzero(labels.lut == VOID))) or "no value is"
+    listed = f"{values[0]}..{values[-1]}" if whole else str(values)[1:-1]
+    void = str(np.flatnonzero(labels.lut == VOID).tolist())[1:-1] or "no value is"
     return f"value {value} {where} is no class of {labels.name} ({listed}) and not void ({void})"
 
 
@@ -280,11 +277,9 @@ def read_pair(
     image = read_image(record.image_path)
     mask = read_mask(record.label_path, labels, seen)
     if image.shape[:2] != mask.shape:
-        turned = [w for w in describe_image(record.image_path)[1] if w.startswith("EXIF")]
         raise InputError(
             f"{record.label_path}: is {mask.shape[1]}x{mask.shape[0]} pixels, but its image "
-            f"{record.image_path} is {image.shape[1]}x{image.shape[0]}"
-            f"{f' (turned by its {turned[0]})' if turned else ''}; a mask has the size of its image"
+            f"{record.image_path}, turned upright, is {image.shape[1]}x{image.shape[0]}"
         )
     return image, mask
 
