@@ -176,7 +176,9 @@ def _train(
         network,
         job.stages,
         batches,
-        losses.objective(train, _class_weights(config, stores[0]), distributed.summed, size),
+        losses.objective(
+            train, _class_weights(config, stores[0]), distributed.all_reduce_sum, size
+        ),
         train,
         job.folder,
         meta=_meta(config, dataset, job, digests),
@@ -234,7 +236,7 @@ def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -
 def _evaluate(predict, store: ImageStore, batch_size: int, label: str | None = None) -> Evaluation:
     """Score a predictor on the images of a store, shared by all processes."""
     batches = eval_batches(store, batch_size, distributed.rank(), distributed.size())
-    count, reduce = store.labels.num_classes, distributed.summed
+    count, reduce = store.labels.num_classes, distributed.all_reduce_sum
     with store.reporting():
         return evaluate(predict, batches, store.names, count, label, reduce=reduce)
 
@@ -280,7 +282,7 @@ def evaluate_fcn(
     wanted |= {"engine": engine if fold else "unfolded", **about}
     there = evaluation.exists() and metrics.exists()
     arrays, meta = checkpoints.load(evaluation) if there else ({}, None)
-    if distributed.of_first([int(meta == wanted)])[0]:
+    if distributed.broadcast([int(meta == wanted)])[0]:
         return Evaluation(arrays["matrices"], names)
     with locked(folder, not distributed.rank()):
         network, meta = load_fcn(folder)

@@ -83,10 +83,10 @@ class Trainer:
             KeyboardInterrupt: after saving, when the user stops the run.
         """
         arrays = self._read_checkpoint() if resume else {}
-        before = self.step = int(distributed.of_first([self.step])[0])
+        before = self.step = int(distributed.broadcast([self.step])[0])
         if before < self.total_steps:
             bar = progress.bar(self.total_steps, label, "step", initial=before)
-            with bar as bar, progress.patience() as interrupted:
+            with bar as bar, progress.defer_interrupt() as interrupted:
                 first = 0
                 for stage in self.stages:
                     if self.step < first + stage.steps:
@@ -96,7 +96,7 @@ class Trainer:
                 self._save(finished=True)
                 if interrupted:
                     raise KeyboardInterrupt
-        distributed.first_only(lambda: (self.folder / PREVIOUS).unlink(missing_ok=True))
+        distributed.on_chief(lambda: (self.folder / PREVIOUS).unlink(missing_ok=True))
         return self.step - before
 
     def _run_stage(self, stage: Stage, first: int, arrays: dict, bar, interrupted: list) -> None:
@@ -141,7 +141,7 @@ class Trainer:
         if distributed.size() > 1:
             moving = [v for n, v in every.items() if "/moving_" in n and not stage.frozen]
             alike = [*every.values(), *optimizer.state]
-            for variable, value in zip(alike, distributed.of_first(alike), strict=True):
+            for variable, value in zip(alike, distributed.broadcast(alike), strict=True):
                 variable.assign(value)
 
         @tf.function(autograph=False)  # autograph finds nothing here and traces five times as long
@@ -151,7 +151,7 @@ class Trainer:
                 loss = self.loss(self.network, batch, stage, step)
                 scaled = optimizer.scaled(loss)
             gradients = tape.gradient(scaled, variables)
-            loss, gradients, sums = distributed.summed([loss, gradients, moving])
+            loss, gradients, sums = distributed.all_reduce_sum([loss, gradients, moving])
             for variable, total in zip(moving, sums, strict=True):
                 variable.assign(total / distributed.size())
             return loss, optimizer.apply(gradients, rate)
@@ -176,8 +176,8 @@ class Trainer:
 
     def _images(self, batch: Batch) -> str:
         index = np.zeros(distributed.size() * len(batch["index"]), np.int64)
-        index[distributed.part(len(index))] = batch["index"]
-        index = np.asarray(distributed.summed(index))
+        index[distributed.shard_slice(len(index))] = batch["index"]
+        index = np.asarray(distributed.all_reduce_sum(index))
         return f"images {', '.join(self.names[i] for i in index if i < len(self.names))}"
 
     def _log(self, stage: Stage, rate: float, loss: float, speed: float, score) -> None:

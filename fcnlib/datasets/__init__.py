@@ -42,19 +42,21 @@ class Format:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def _published(open: Callable[[Path], Dataset], about: str, counts: Mapping[str, int]) -> Format:
-    listed = ", ".join(f"{split} {count}" for split, count in counts.items())
-    return Format(open, f"{about}: {listed}", counts)
-
-
 # fcntools.synthetic adds the generated data sets and the packed ones.
 FORMATS = {
-    "camvid": _published(camvid.open_camvid, "street scenes, 11 classes", camvid.COUNTS),
-    "voc2012": _published(voc.open_voc, "PASCAL VOC 2012, 21 classes", voc.COUNTS),
+    "camvid": Format(
+        camvid.open_camvid,
+        "street scenes, 11 classes: train 367, val 101, test 233",
+        camvid.COUNTS,
+    ),
+    "voc2012": Format(
+        voc.open_voc, "PASCAL VOC 2012, 21 classes: train 1464, val 1449", voc.COUNTS
+    ),
     "sbd": Format(voc.open_sbd, "SBD and VOC 2012, 21 classes: trainaug 10582, val 1449, and more"),
-    "scene-parsing": _published(
+    "scene-parsing": Format(
         scene_parsing.open_scene_parsing,
-        *("MIT Scene Parsing (ADE20K), 150 classes", scene_parsing.COUNTS),
+        "MIT Scene Parsing (ADE20K), 150 classes: train 20210, val 2000",
+        scene_parsing.COUNTS,
     ),
     "folder": Format(folder.open_folder, "your own images and masks, described by a dataset.yaml"),
 }

@@ -53,27 +53,20 @@ def open_camvid(root: Path, name: str = "camvid") -> Dataset:
     for images, masks in _LAYOUTS:
         if lists and all((root / images.format(split)).is_dir() for split in lists):
             faults: list[str] = []
-            splits = {
-                split: pair_by_name(
-                    path, root / images.format(split), root / masks.format(split), faults
-                )
-                for split, path in lists.items()
-            }
+            splits = {}
+            for split, path in lists.items():
+                folders = root / images.format(split), root / masks.format(split)
+                splits[split] = pair_by_name(path, *folders, faults)
             return Dataset(name, root, CAMVID, splits | _street(splits), tuple(faults))
     raise InputError(
-        f"{root}: no CamVid here (train.txt, images/train and labels/train are not all there); "
-        f"see data/README.md"
+        f"{root}: no CamVid here (it has no train.txt, images/train and labels/train); see "
+        "data/README.md"
     )
 
 
 def _street(splits: dict[str, tuple[Record, ...]]) -> dict[str, tuple[Record, ...]]:
-    """Split "train" again by drive, into "train-street" and "street".
-
-    All of "val" is of the drive that half of "train" is of, while most of "test" is of streets that
-    "train" never shows. What helps there shows on a drive held out, not on "val".
-    """
-    if "train" not in splits:
-        return {}
-    held = tuple(r for r in splits["train"] if r.name.startswith(_STREET))
-    rest = tuple(r for r in splits["train"] if not r.name.startswith(_STREET))
-    return {"train-street": rest, "street": held} if held and rest else {}
+    """Split "train" by drive: "val" is of the same drives, "test" mostly of other streets."""
+    train = splits.get("train", ())
+    street = tuple(r for r in train if r.name.startswith(_STREET))
+    rest = tuple(r for r in train if not r.name.startswith(_STREET))
+    return {"train-street": rest, "street": street} if street and rest else {}

@@ -50,13 +50,13 @@ def open_folder(root: Path) -> Dataset:
             return open_voc(base, labels, name)
         faults: list[str] = []
         splits = {}
-        images, masks = (_place(key, about.get(key, key)) for key in ("images", "masks"))
-        for split, listed in _splits(about).items():
-            folders = [base / place.replace("{split}", split) for place in (images, masks)]
-            if "{split}" in images:
+        places = [_place(key, about.get(key, key)) for key in ("images", "masks")]
+        for split, names in _splits(about).items():
+            folders = [base / place.replace("{split}", split) for place in places]
+            if "{split}" in places[0]:
                 splits[split] = pair_folders(*folders, faults)
             else:
-                splits[split] = pair_by_name(base / listed, *folders, faults)
+                splits[split] = pair_by_name(base / names, *folders, faults)
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file; it says what the classes are, see data/README.md"
@@ -69,12 +69,8 @@ def open_folder(root: Path) -> Dataset:
 def _read(path: Path) -> dict[str, Any]:
     text = read_text(path)
     try:
-        depth = 0
-        for event in yaml.parse(text):  # an alias can stand for a billion words
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > 8 or isinstance(event, yaml.AliasEvent):
-                raise ValueError("nested too deeply, or with *aliases; write it out")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise ValueError("holds *aliases, which can stand for a billion words; write them out")
         about = yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"not readable: {error}") from None
@@ -93,8 +89,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _splits(about: dict[str, Any]) -> dict[str, str]:
     splits = about.get("splits", ["train", "val"])
-    if isinstance(splits, list):
-        splits = {split: f"{split}.txt" for split in map(str, splits)}
+    splits = {str(s): f"{s}.txt" for s in splits} if isinstance(splits, list) else splits
     if not isinstance(splits, dict):
         raise ValueError(f"splits = {splits!r}; use [train, val] or {{train: LIST.txt}}")
     return {_place("splits", s): _place(f"splits: {s}", listed) for s, listed in splits.items()}
@@ -138,10 +133,8 @@ def _labels(name: str, about: dict[str, Any]) -> LabelSet:
     codes = [_code(colour) for colour in (*values, *voids)]
     if len(set(codes)) < len(codes):
         raise ValueError("classes: two classes, or a class and void, share a colour")
-    meaning = [*range(len(words)), *[VOID] * len(voids)]
-    return make_labels(
-        name, words, palette, void_values=(), colours=dict(zip(codes, meaning, strict=True))
-    )
+    meaning = dict(zip(codes, [*range(len(words)), *[VOID] * len(voids)], strict=True))
+    return make_labels(name, words, palette, void_values=(), colours=meaning)
 
 
 def _listed(value: Any) -> list[Any]:

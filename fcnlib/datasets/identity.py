@@ -37,29 +37,25 @@ def file_digests(files: Sequence[Path], root: Path) -> list[str]:
     Raises:
         InputError: a file cannot be read.
     """
-    kept_in = KEPT / f"{hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:16]}.json"
-    kept = read_json(kept_in)
-    kept = kept if isinstance(kept, dict) else {}
+    cache_file = KEPT / f"{hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:16]}.json"
+    cache = read_json(cache_file)
+    cache = cache if isinstance(cache, dict) else {}
     now, states = time.time(), {}
     try:
-        for name, path in {str(file): file for file in files if isinstance(file, Path)}.items():
-            seen = path.stat()
+        for name in {str(file) for file in files if isinstance(file, Path)}:
+            seen = os.stat(name)
             states[name] = [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
-        fresh = [name for name, state in states.items() if kept.get(name, [0])[:-1] != state]
+        fresh = [name for name, state in states.items() if cache.get(name, [0])[:-1] != state]
         with ThreadPoolExecutor() as pool:
-            found = dict(zip(fresh, pool.map(_hash, fresh), strict=True))
+            new = {n: [*states[n], d] for n, d in zip(fresh, pool.map(_hash, fresh), strict=True)}
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    settled = {
-        name: [*states[name], digest]
-        for name, digest in found.items()
-        if now - max(states[name][1:]) / 1e9 > _SETTLED
-    }
+    settled = {n: entry for n, entry in new.items() if now - max(entry[1:3]) / 1e9 > _SETTLED}
     if settled:
         with contextlib.suppress(InputError):  # a place that cannot be written costs time, no more
-            write_text(kept_in, json.dumps(kept | settled))
-    found |= {name: kept[name][-1] for name in states if name not in found}
-    return [found[str(file)] if isinstance(file, Path) else file.sha256 for file in files]
+            write_text(cache_file, json.dumps(cache | settled))
+    known = cache | new
+    return [known[str(file)][-1] if isinstance(file, Path) else file.sha256 for file in files]
 
 
 def _hash(name: str) -> str:
@@ -86,11 +82,8 @@ def run_digests(config: Config, dataset: Dataset) -> dict[str, str]:
         {"train": 16 hex digits, "val, first 48": ..., "initial": ...}.
     """
     data = config.data
-    used = (
-        (data.train_split, data.train_limit),
-        (data.val_split, data.val_limit),
-        (data.eval_split, data.eval_limit),
-    )
+    used = [(data.train_split, data.train_limit), (data.val_split, data.val_limit)]
+    used.append((data.eval_split, data.eval_limit))
     found = {split_name(*part): split_digest(dataset, dataset.records(*part)) for part in used}
     start = config.path("initial")
     if config.network.initial and start.is_file():

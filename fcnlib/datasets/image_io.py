@@ -16,13 +16,11 @@ from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
 
-# An image takes eight bytes a pixel to be read, a mask some fifteen: neither needs 2 GB.
 Image.MAX_IMAGE_PIXELS = 100_000_000  # Pillow warns above this and refuses above twice this
 # A text beside the picture may be as long as all texts together: XMP is often over the 1 MB.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 _MOST_OF_A_MASK = 90_000_000  # pixels
 _MOST_OF_A_MAT = 1 << 28  # bytes, unpacked
-_STRIP = 512  # rows
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 _LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF", "GIF")  # GIF: a writer renumbers the values
 _KINDS = {
@@ -62,10 +60,7 @@ def read_image(source: Path | bytes, name: str = "") -> np.ndarray:
         if image.mode in ("F", "I"):
             raise InputError(f"{path}: holds fractions or 32 bits; save it with 8 bits a channel")
         wide = "16" in _stored_as(image)  # asked first: loading the file forgets it
-        pixels = np.empty((image.height, image.width, 3), np.uint8)
-        for top in range(0, image.height, _STRIP):
-            strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
-            pixels[top : top + _STRIP] = _as_rgb(strip)
+        pixels = _as_rgb(image)
         if wide and 0 < pixels.max() < 64:
             raise InputError(f"{path}: uses 14 of its 16 bits at most; save it with 8 bits")
         turned = _orientation(image)
@@ -74,12 +69,13 @@ def read_image(source: Path | bytes, name: str = "") -> np.ndarray:
     return np.ascontiguousarray(pixels[::rows, ::columns])
 
 
-def _as_rgb(strip: Image.Image) -> np.ndarray:
-    if _KINDS.get(strip.mode) == "16 bits":
-        return np.round(np.asarray(strip) / 257)[..., None]
-    if "transparency" in strip.info:
-        strip = strip.convert("RGBA")
-    return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
+def _as_rgb(image: Image.Image) -> np.ndarray:
+    if _KINDS.get(image.mode) == "16 bits":
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -189,15 +185,12 @@ def _read_values(path: Path, labels: LabelSet) -> tuple[np.ndarray, Palette]:
         values = np.asarray(image)
         if stored in _FEW_BITS:  # which Pillow stretches to 0..255
             values = values // (255 // (2 ** _FEW_BITS[stored] - 1))
-        palette = _palette(path, image, values) if image.mode == "P" else {}
+        palette: Palette = {}
+        if image.mode == "P":  # 255 is left out, as no numbering reaches it
+            colours = bytes(image.getpalette("RGB"))
+            used = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:VOID]).tolist()
+            palette = {v: (int.from_bytes(colours[3 * v : 3 * v + 3]), path) for v in used}
         return values.astype(np.uint8) if values.dtype == bool else values, palette
-
-
-def _palette(path: Path, image: Image.Image, values: np.ndarray) -> Palette:
-    """Return the colours of the values that occur; 255 is left out, as no numbering reaches it."""
-    colours = bytes(image.getpalette("RGB"))
-    used = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:VOID]).tolist()
-    return {v: (int.from_bytes(colours[3 * v : 3 * v + 3]), path) for v in used}
 
 
 def _read_array(path: Path, labels: LabelSet) -> np.ndarray:
@@ -256,10 +249,10 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _refused(value: int, where: str, labels: LabelSet) -> str:
     if labels.colours is not None:
         return f"colour #{value:06x} {where} is the colour of no class of {labels.name}, nor void"
-    values = np.flatnonzero((labels.lut >= 0) & (labels.lut != VOID))
+    values = np.flatnonzero((labels.lut >= 0) & (labels.lut != VOID)).tolist()
     whole = len(values) == values[-1] - values[0] + 1
-    listed = f"{values[0]}..{values[-1]}" if whole else ", ".join(map(str, values))
-    void = ", ".join(map(str, np.flatnonzero(labels.lut == VOID))) or "no value is"
+    listed = f"{values[0]}..{values[-1]}" if whole else str(values)[1:-1]
+    void = str(np.flatnonzero(labels.lut == VOID).tolist())[1:-1] or "no value is"
     return f"value {value} {where} is no class of {labels.name} ({listed}) and not void ({void})"
 
 
@@ -284,11 +277,9 @@ def read_pair(
     image = read_image(record.image_path)
     mask = read_mask(record.label_path, labels, seen)
     if image.shape[:2] != mask.shape:
-        turned = [w for w in describe_image(record.image_path)[1] if w.startswith("EXIF")]
         raise InputError(
             f"{record.label_path}: is {mask.shape[1]}x{mask.shape[0]} pixels, but its image "
-            f"{record.image_path} is {image.shape[1]}x{image.shape[0]}"
-            f"{f' (turned by its {turned[0]})' if turned else ''}; a mask has the size of its image"
+            f"{record.image_path}, turned upright, is {image.shape[1]}x{image.shape[0]}"
         )
     return image, mask
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import codecs
 import re
 import unicodedata
@@ -19,6 +18,8 @@ IMAGE_SUFFIXES = (
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".tga", ".mpo", ".apng"),
 )
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".mat")
+# A mask of another ending is found, so that its reader says what is wrong with that.
+_MASKS = (*MASK_SUFFIXES, *IMAGE_SUFFIXES)
 # What tools add to the name of an image for that of its mask, and Cityscapes to that of the image.
 _MASK_MARKS = ("_mask", "_masks", "_gt", "_label", "_labels", "_labelIds", "_gtFine_labelIds")
 _IMAGE_MARK = "_leftImg8bit"
@@ -136,21 +137,19 @@ def pair_by_name(
         The records without faults, sorted by name. No label_path where no name of the list has a
         mask, as in the test list of a benchmark; a list called train... or val... must have them.
     """
-    image_files, mask_files = _both(images, masks)
+    image_files, mask_files = _by_name(images), _by_name(masks, _MASKS)
     names = read_names(list_path, faults, image_files)
     if images != masks:  # where an image may share its name with its mask
-        faults += _second_ones(image_files, names) + _second_ones(mask_files, names, MASK_SUFFIXES)
+        faults += _duplicates(image_files, names) + _duplicates(mask_files, names, MASK_SUFFIXES)
     found = {name: _mask_of(name, image_files, mask_files) for name in names}
     labelled = list_path.stem.startswith(("train", "val")) or any(found.values())
-    records, there = [], {folder: _listing(folder) for folder in (images, masks)}
+    records, contents = [], {folder: _content(folder) for folder in (images, masks)}
     for name, mask in found.items():
         missing = [] if name in image_files else [(images, IMAGE_SUFFIXES[0])]
         missing += [(masks, MASK_SUFFIXES[0])] if labelled and mask is None else []
-        faults += [
-            f"{folder / name}{suffix}: missing, though {list_path} names it; "
-            f"{_hint(folder, there[folder], name)}"
-            for folder, suffix in missing
-        ]
+        for folder, suffix in missing:
+            fault = f"{folder / name}{suffix}: missing, though {list_path} names it"
+            faults.append(f"{fault}; {contents[folder]}")
         if not missing:
             records.append(Record(name, image_files[name][0], mask))
     return tuple(records)
@@ -168,37 +167,30 @@ def pair_folders(images: Path, masks: Path, faults: list[str]) -> tuple[Record, 
     Returns:
         The records sorted by name.
     """
-    image_files, mask_files = _both(images, masks)
+    image_files, mask_files = _by_name(images), _by_name(masks, _MASKS)
     if images != masks:
-        faults += _second_ones(image_files, image_files)
-        faults += _second_ones(mask_files, mask_files, MASK_SUFFIXES)
+        faults += _duplicates(image_files, image_files)
+        faults += _duplicates(mask_files, mask_files, MASK_SUFFIXES)
     found = {name: _mask_of(name, image_files, mask_files) for name in sorted(image_files)}
-    used, there, records = set(found.values()), _listing(masks), []
+    used, records, content = set(found.values()), [], _content(masks)
     for name, mask in found.items():
         image = image_files[name][0]
         if image in used:  # as the mask of another image
             continue
         used.add(image)
         if mask is None:
-            faults.append(f"{image}: has no mask in {masks}; {_hint(masks, there, name)}")
+            faults.append(f"{image}: has no mask in {masks}; {content}")
         else:
             records.append(Record(name, image, mask))
     alone = sorted(first for first, *_ in mask_files.values() if first not in used)
     faults += [f"{p}: has no image in {images}" for p in alone if p.suffix.lower() in MASK_SUFFIXES]
     if not found:
         endings = ", ".join(IMAGE_SUFFIXES)
-        faults.append(
-            f"{images}: no images here ({endings}); {_hint(images, _listing(images), '')}"
-        )
+        faults.append(f"{images}: no images here ({endings}); {_content(images)}")
     return tuple(records)
 
 
-def _both(images: Path, masks: Path) -> tuple[Files, Files]:
-    # A mask of another ending is found, so that its reader says what is wrong with that.
-    return _by_name(images, IMAGE_SUFFIXES), _by_name(masks, (*MASK_SUFFIXES, *IMAGE_SUFFIXES))
-
-
-def _by_name(folder: Path, suffixes: Sequence[str]) -> Files:
+def _by_name(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> Files:
     """Return {name: files}, earlier endings first; in a folder of folders their names count."""
     files = files_in(folder, suffixes) or [
         file
@@ -226,7 +218,7 @@ def _mask_of(name: str, image_files: Files, mask_files: Files) -> Path | None:
     return same[0] if same else marked[0] if len(marked) == 1 else None
 
 
-def _second_ones(
+def _duplicates(
     files: Files, names: Container[str], suffixes: Sequence[str] = IMAGE_SUFFIXES
 ) -> list[str]:
     return [
@@ -238,21 +230,16 @@ def _second_ones(
     ]
 
 
-def _listing(folder: Path) -> list[str]:
-    names = [_plain(p.name) for p in folder.iterdir()] if folder.is_dir() else []
-    return sorted((name for name in names if name[0] != "."), key=str.casefold)
-
-
-def _hint(folder: Path, there: list[str], name: str) -> str:
-    """Return which files of a folder, its `_listing`, may be meant by a name that is not there."""
-    start = name.casefold()
-    at = bisect.bisect_left(there, start, key=str.casefold)
-    alike = [other for other in there[at : at + 3] if other.casefold().startswith(start)]
-    if name and alike:
-        return f"there is {', '.join(alike)}: give the right one this name and format"
-    if there:
-        return f"there is {', '.join(there[:3])}: correct the list or the names"
-    return f"{folder} is {'empty' if folder.is_dir() else 'no folder'}"
+def _content(folder: Path) -> str:
+    """Tell what is in a folder instead of what is missing."""
+    if not folder.is_dir():
+        return f"{folder} is no folder"
+    names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")[:3]
+    return (
+        f"there is {', '.join(names)}: correct the list or the names"
+        if names
+        else f"{folder} is empty"
+    )
 
 
 def _plain(name: str) -> str:

@@ -111,15 +111,11 @@ def _united(
     listed = [pascal.records(split) for split in ("train", "val")]
     everything = {r.name: r for records in (*own.values(), *listed) for r in records}
     train, val = ({r.name for r in own[split]} for split in ("train", "val"))
-    held = {r.name for r in pascal.records("val")}
-    names = {}
-    for train_name, val_name, chosen in (
-        ("trainaug", "val", held),
-        ("train11127", "val904", held - train),
-        ("train11685", "val346", held - train - val),
-    ):
-        names[train_name] = everything.keys() - chosen
-        names[val_name] = chosen
+    names = {"val": {r.name for r in listed[1]}}
+    names["val904"] = names["val"] - train
+    names["val346"] = names["val904"] - val
+    for train_name, val_name in (("aug", "val"), ("11127", "val904"), ("11685", "val346")):
+        names[f"train{train_name}"] = everything.keys() - names[val_name]
     if val_2011:
         names["seg11valid"] = (val_2011 & everything.keys()) - train
     return {split: tuple(everything[n] for n in sorted(chosen)) for split, chosen in names.items()}

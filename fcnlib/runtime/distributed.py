@@ -1,9 +1,9 @@
 """Several processes that train one network together, each on a device of its own.
 
-A process is alone until `joined`; from then on these functions reach the others through the
-collectives of MultiWorkerMirroredStrategy. The variables are each process's own: they start as the
-first one's and take the same summed gradients, so they stay alike. Whatever is summed must be
-summed by all, in the same order.
+Outside `joined` a process is alone. Inside, these functions reach the others through the
+collectives of MultiWorkerMirroredStrategy. Every process owns its variables: they start as those of
+rank 0 and take the same summed gradients, so they stay equal. All processes must call the same
+collectives in the same order.
 
 Source: https://www.tensorflow.org/api_docs/python/tf/distribute/MultiWorkerMirroredStrategy
 """
@@ -35,8 +35,8 @@ _GRACE = 10.0  # seconds in which the launcher, which knows who died, stops its 
 _Tensors = TypeVar("_Tensors")
 
 
-class _Team:
-    """The processes that this one works with, one team a process as TensorFlow has one cluster."""
+class _Group:
+    """The processes that work together; TensorFlow has one cluster a process."""
 
     strategy: tf.distribute.Strategy | None = None
     rank, size = 0, 1
@@ -44,50 +44,51 @@ class _Team:
 
 def rank() -> int:
     """Return the number of this process among those that work together, from 0."""
-    return _Team.rank
+    return _Group.rank
 
 
 def size() -> int:
-    """Return how many processes work together; 1 is a process alone."""
-    return _Team.size
+    """Return how many processes work together; 1 outside `joined`."""
+    return _Group.size
 
 
 def cluster() -> tuple[tuple[str, ...], int] | None:
-    """Read from the environment which processes work together, as the scheduler set it.
+    """Read from TF_CONFIG or the variables of a Slurm step which processes work together.
 
     Returns:
-        (host:port of each, the number of this one), from TF_CONFIG or the variables of a Slurm step
-        with more than one task; None where there are none.
+        (host:port of each, the number of this one); None where there is one at most.
 
     Raises:
         InputError: the variables do not make sense.
     """
+    if not scheduled():
+        return None
+    slurm = TF_CONFIG not in os.environ
     try:
-        if scheduled():
-            return _from_tf_config() if TF_CONFIG in os.environ else _from_slurm()
-    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError, IndexError) as error:
-        name = TF_CONFIG if TF_CONFIG in os.environ else "SLURM_*"
+        return _from_slurm() if slurm else _from_tf_config()
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
+        name = "SLURM_*" if slurm else TF_CONFIG
         raise InputError(f"{name} in the environment describes no cluster: {error}") from None
-    return None
 
 
 def _from_tf_config() -> tuple[tuple[str, ...], int] | None:
-    told = _resolvers.TFConfigClusterResolver()
-    jobs = told.cluster_spec().as_dict()
+    resolver = _resolvers.TFConfigClusterResolver()
+    jobs = resolver.cluster_spec().as_dict()
     nodes = [(job, i) for job in ("chief", "worker") for i in range(len(jobs.get(job, ())))]
     if len(nodes) < 2:
         return None
-    return tuple(jobs[job][i] for job, i in nodes), nodes.index((told.task_type, told.task_id))
+    mine = nodes.index((resolver.task_type, resolver.task_id))
+    return tuple(jobs[job][i] for job, i in nodes), mine
 
 
 def _from_slurm() -> tuple[tuple[str, ...], int]:
     first, many = _PORTS
     port = first + int(os.environ.get("SLURM_JOB_ID", 0)) * 64 % many
-    # As many GPUs as a node may have: the resolver would ask nvidia-smi, and `_choose_device` does.
-    told = _resolvers.SlurmClusterResolver(
+    # As many GPUs as a node may have: the resolver would ask nvidia-smi, and `_choose_gpu` does.
+    resolver = _resolvers.SlurmClusterResolver(
         port_base=port, gpus_per_node=64, gpus_per_task=1, auto_set_gpu=False
     )
-    nodes = told.cluster_spec().as_dict()["worker"]
+    nodes = resolver.cluster_spec().as_dict()["worker"]
     # It sorts n10 before n2 and Slurm does not, so its own number may be that of another task.
     mine = f"{os.environ['SLURMD_NODENAME']}:{port + int(os.environ['SLURM_LOCALID'])}"
     return tuple(nodes), nodes.index(mine)
@@ -101,47 +102,44 @@ def joined(workers: int, batch_size: int) -> Iterator[None]:
         workers: how many the user asked for; 1 for whatever the environment says.
         batch_size: images in a step, of all processes together.
 
-    Yields:
-        Nothing, once all have come.
-
     Raises:
         InputError: the cluster does not fit its environment, or a process was lost.
     """
-    found = cluster()
-    nodes, number = found or ((), 0)
+    nodes, number = cluster() or ((), 0)
     if workers not in (1, len(nodes)):
         raise InputError(f"--workers {workers}, but the environment names {len(nodes)}; leave it")
     if not nodes:
         yield
         return
-    part(batch_size, len(nodes))
-    _choose_device([node.rpartition(":")[0] for node in nodes], number)
+    if batch_size % len(nodes):
+        raise InputError(f"batch_size = {batch_size} is no multiple of {len(nodes)} workers")
+    _choose_gpu([node.rpartition(":")[0] for node in nodes], number)
     _check_port(nodes[number])
     if LAUNCHED in os.environ:
         threading.Thread(target=_end_with_launcher, daemon=True).start()
     if number:
         progress.mute()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first saves and ends, and so all do
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 saves and ends, and so all do
     tf.get_logger().setLevel("ERROR")  # or it warns that a sum outside a function is slow
     spec = tf.train.ClusterSpec({"worker": list(nodes)})
-    told = _resolvers.SimpleClusterResolver(spec, "", "worker", number, rpc_layer="grpc")
+    resolver = _resolvers.SimpleClusterResolver(spec, "", "worker", number, rpc_layer="grpc")
     try:
-        _Team.strategy = tf.distribute.MultiWorkerMirroredStrategy(told)
-        _Team.rank, _Team.size = number, len(nodes)
+        _Group.strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        _Group.rank, _Group.size = number, len(nodes)
         yield
     except _LOST as error:
         if LAUNCHED in os.environ:
             time.sleep(_GRACE)
-        word = re.sub(r"\s+", " ", error.message.partition("aborted by: ")[2] or error.message)
-        raise InputError(f"a worker was lost ({word[:120]}); --resume goes on") from None
+        reason = error.message.partition("aborted by: ")[2] or error.message
+        reason = re.sub(r"\s+", " ", reason)[:120]
+        raise InputError(f"a worker was lost ({reason}); --resume goes on") from None
 
 
-def _choose_device(hosts: list[str], number: int) -> None:
+def _choose_gpu(hosts: list[str], number: int) -> None:
     """Keep the GPU whose number is that of this process on its machine."""
     gpus = tf.config.list_physical_devices("GPU")
     here = [i for i, host in enumerate(hosts) if host == hosts[number]]
-    bound = len(gpus) == 1 and SLURM_TASKS in os.environ  # Slurm shows each task its own
-    if not gpus or bound:
+    if not gpus or (len(gpus) == 1 and SLURM_TASKS in os.environ):  # Slurm shows each task its own
         return
     if len(here) > len(gpus):
         raise InputError(f"{len(here)} workers on a machine of {len(gpus)} GPUs; one has one each")
@@ -163,52 +161,32 @@ def _end_with_launcher() -> None:
     os._exit(1)
 
 
-def part(count: int, among: int = 0) -> slice:
-    """Return which samples of a batch are this process's.
-
-    Args:
-        count: samples in the batch, of all processes together.
-        among: how many share them; `size` where 0.
-
-    Returns:
-        The slice.
-
-    Raises:
-        InputError: they cannot be shared out evenly.
-    """
-    share, rest = divmod(count, among or size())
-    if rest:
-        raise InputError(f"batch_size = {count} cannot be shared out among {among} workers")
+def shard_slice(count: int) -> slice:
+    """Return which of `count` samples of a batch are this process's; all share them evenly."""
+    share = count // size()
     return slice(rank() * share, (rank() + 1) * share)
 
 
-def summed(tensors: _Tensors) -> _Tensors:
-    """Add up tensors over all processes; every one gets the sums, to the same bits.
-
-    Args:
-        tensors: one, or a list; of the same shapes everywhere.
-
-    Returns:
-        The sums; alone, what was given.
-    """
-    if _Team.strategy is None:
+def all_reduce_sum(tensors: _Tensors) -> _Tensors:
+    """Add up a tensor, or a list, over all processes; every one gets the same bits."""
+    if _Group.strategy is None:
         return tensors
 
     def total(values):
         placed = tf.nest.map_structure(tf.identity, values)  # a sum goes to where its parts are
         return tf.distribute.get_replica_context().all_reduce("SUM", placed)
 
-    return _Team.strategy.run(total, (tensors,))
+    return _Group.strategy.run(total, (tensors,))
 
 
-def of_first(values: list[Any]) -> list[Any]:
-    """Return what the first process holds; the others give values of the same shapes and types."""
+def broadcast(values: list[Any]) -> list[Any]:
+    """Return the values of rank 0; the others give values of the same shapes and types."""
     arrays = [np.asarray(value) for value in values]  # numbers are int64, which a GPU adds up
-    return summed(arrays if rank() == 0 else [np.zeros_like(array) for array in arrays])
+    return all_reduce_sum(arrays if rank() == 0 else [np.zeros_like(array) for array in arrays])
 
 
-def first_only(work: Callable[[], object]) -> None:
-    """Let the first process do a piece of work that writes, and the others wait for its end."""
+def on_chief(work: Callable[[], object]) -> None:
+    """Let rank 0 do a piece of work that writes, and the others wait for its end."""
     if rank() == 0:
         work()
-    summed(tf.zeros([]))
+    all_reduce_sum(tf.zeros([]))

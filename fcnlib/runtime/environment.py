@@ -1,8 +1,10 @@
-"""How a process learns that it is one of several: variables of its environment."""
+"""What a process learns from its environment, without TensorFlow."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
 TF_CONFIG, SLURM_TASKS = "TF_CONFIG", "SLURM_STEP_NUM_TASKS"
 LAUNCHED = "FCNLIB_LAUNCHED"  # in a process's environment: a pipe that ends with its launcher
@@ -11,3 +13,8 @@ LAUNCHED = "FCNLIB_LAUNCHED"  # in a process's environment: a pipe that ends wit
 def scheduled() -> bool:
     """Return whether whoever started this process says that it is one of several."""
     return TF_CONFIG in os.environ or os.environ.get(SLURM_TASKS, "1") != "1"
+
+
+def nvidia_driver() -> bool:
+    """Return whether the machine has a working NVIDIA driver."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -22,18 +21,11 @@ from typing import Any
 from fcnlib.config import ROOT, Config, is_path
 
 COMMAND_VARIABLE = "FCNLIB_COMMAND"
-DEVICE = (
-    "device",
-    "computed_in",
-    "driver",
-    "cuda",
-    "cudnn",
-)  # of `describe_device`
+DEVICE = ("device", "computed_in", "driver", "cuda", "cudnn")  # of `describe_device`
 # TensorFlow's own; where they are set they decide the speed and the last bits.
 INTRA, INTER = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 _PACKAGES = (
-    *("tensorflow", "tf-slim", "keras", "numpy", "pillow", "pandas", "matplotlib"),
-    *("ipywidgets", "papermill", "jupyterlab"),
+    "tensorflow tf-slim keras numpy pillow pandas matplotlib ipywidgets papermill jupyterlab"
 )
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 # What decides the numbers: an edited README or a new result does not make a run "dirty".
@@ -42,17 +34,16 @@ _SOURCES = ("fcnlib", "fcntools", "notebooks", "data/pretrained", "requirements.
 
 @dataclass(frozen=True)
 class Start:
-    """When a run began: wall clock, monotonic clock, processor times of `/proc/stat`, code."""
+    """The beginning of a run: wall clock, monotonic clock, `git_state`."""
 
     clock: float
     monotonic: float
-    jiffies: tuple[int, ...]
-    code: tuple[str | None, bool | None]  # as `git_state`; at the end it may be another
+    code: tuple[str | None, bool | None]
 
 
 def start() -> Start:
     """Return the present moment, from which `capture` counts, and the code that will run."""
-    return Start(time.time(), time.monotonic(), _jiffies(), git_state(ROOT))
+    return Start(time.time(), time.monotonic(), git_state(ROOT))
 
 
 def capture(
@@ -75,29 +66,29 @@ def capture(
     Returns:
         A dictionary ready for JSON: command, config {key: value}, seed, the entries of `device`,
         commit (40 hex digits or None) and dirty (sources differed from it; None outside a checkout)
-        as they were when it began, versions {package: version}, machine {system, cpu, cpu_flags,
-        cores, memory_gib}, threads (what the environment says of them, {} for TensorFlow's own
-        choice), started (UTC, ISO 8601), wall_seconds, steal (share of the processor time that
-        other machines on the host took in that time, 0..1, None where unknown).
+        as they were when it began, versions {package: version}, machine (from `machine`), threads
+        (the environment's settings, {} for TensorFlow's own choice), started (UTC, ISO 8601),
+        wall_seconds.
     """
     settings = config.to_dict()
     for key in settings:
         if is_path(key) and settings[key]:
             settings[key] = relative(config.path(key))
-    record = {
+    commit, dirty = started.code
+    return {
         "command": command(),
         "config": settings,
         "seed": config.train.seed if seed is None else seed,
         **device,
-        **dict(zip(("commit", "dirty"), started.code, strict=True)),
+        "commit": commit,
+        "dirty": dirty,
         "versions": versions(),
         "machine": machine(),
         "threads": {name: os.environ[name] for name in (INTRA, INTER) if name in os.environ},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started.clock)),
         "wall_seconds": round(time.monotonic() - started.monotonic, 1),
-        "steal": _steal(started.jiffies, _jiffies()),
+        **(extra or {}),
     }
-    return record | (extra or {})
 
 
 def relative(path: Path | str) -> str:
@@ -115,19 +106,17 @@ def command() -> str:
     program = Path(sys.argv[0])
     if program.name.startswith(("ipykernel", "colab_kernel")):
         return "jupyter lab"
-    name = "fcnlib" if "fcnlib" in program.parts[-2:] else program.name
-    return shlex.join([name, *(_without_root(word) for word in sys.argv[1:])])
-
-
-def _without_root(word: str) -> str:
-    key, equals, value = word.rpartition("=")
-    return f"{key}{equals}{relative(value)}" if value.startswith("/") else word
+    words = ["fcnlib" if "fcnlib" in program.parts[-2:] else program.name]
+    for word in sys.argv[1:]:
+        key, equals, value = word.rpartition("=")
+        words.append(f"{key}{equals}{relative(value)}" if value.startswith("/") else word)
+    return shlex.join(words)
 
 
 def versions() -> dict[str, str]:
     """Return {"python": ..., package: version} of the packages that decide a result."""
     found = {"python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in _PACKAGES.split():
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -136,29 +125,28 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return system, processor model, its vector flags, usable cores and memory (GiB)."""
-    cpu, flags = platform.machine(), set()
-    for line in _lines("/proc/cpuinfo"):
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            cpu = value.strip()
-        elif key.strip() == "flags":
-            flags = set(value.split())
-            break
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    """Return {"system", "cpu", "cpu_flags", "cores", "memory_gib"} of this machine.
+
+    cpu is the processor's model, cpu_flags are its vector extensions, cores the usable ones.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    pairs = (line.partition(":") for line in reversed(lines))  # so that the first core counts
+    facts = {key.strip(): value.strip() for key, _, value in pairs}
+    flags = facts.get("flags", "").split()
+    memory = 0
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": cpu,
+        "cpu": facts.get("model name", platform.machine()),
         "cpu_flags": [flag for flag in _CPU_FLAGS if flag in flags],
         "cores": cores,
-        "memory_gib": round(memory, 1),
+        "memory_gib": round(memory / 2**30, 1),
     }
-
-
-def nvidia_driver() -> bool:
-    """Return whether the machine has a working NVIDIA driver."""
-    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
 def git_state(root: Path) -> tuple[str | None, bool | None]:
@@ -172,39 +160,21 @@ def git_state(root: Path) -> tuple[str | None, bool | None]:
         commit.
     """
     top = _git(root, "rev-parse", "--show-toplevel")
-    if top is None or Path(top).resolve() != root.resolve():  # installed inside someone else's
+    if top is None or Path(top).resolve() != root.resolve():  # installed inside another checkout
         return None, None
     commit = _git(root, "rev-parse", "--verify", "HEAD")
-    status = _git(root, "status", "--porcelain", "--", *_SOURCES)
-    return (commit, bool(status)) if commit else (None, None)
+    return (
+        (commit, bool(_git(root, "status", "--porcelain", "--", *_SOURCES)))
+        if commit
+        else (None, None)
+    )
 
 
 def _git(root: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def _jiffies() -> tuple[int, ...]:
-    for line in _lines("/proc/stat"):
-        if line.startswith("cpu "):
-            return tuple(int(word) for word in line.split()[1:9])
-    return ()
-
-
-def _steal(before: tuple[int, ...], after: tuple[int, ...]) -> float | None:
-    if len(before) < 8 or len(after) < 8:
-        return None
-    spent = [b - a for a, b in zip(before, after, strict=True)]
-    return round(spent[7] / sum(spent), 4) if sum(spent) > 0 else 0.0

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fcnlib.config import ROOT
-from fcnlib.runtime.run_record import nvidia_driver
+from fcnlib.runtime.environment import nvidia_driver
 
 NEEDED_GIB = 2.0  # the generated data, checkpoints and pages of a run, with room to spare
 CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")

@@ -141,7 +141,7 @@ class Lesson:
         versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items() if k in names)
         print(
             f"{versions}; {device['device']}, {device['computed_in']}; seed {record['seed']}; "
-            f"{record['wall_seconds']:.0f} s; steal {record['steal']}"
+            f"{record['wall_seconds']:.0f} s"
         )
 
 

@@ -24,7 +24,7 @@ import nbformat
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets.identity import changed, run_digests
 from fcnlib.errors import InputError
-from fcnlib.runtime import files, run_record
+from fcnlib.runtime import environment, files, run_record
 from fcnlib.runtime.progress import duration
 from fcntools import synthetic
 from fcntools.workbook import html_pages, report, run_cache
@@ -138,7 +138,7 @@ def suitable_jobs() -> int:
     """Return how many notebooks to run at once: two where cores and memory allow; one on a GPU."""
     here = run_record.machine()
     room = here["cores"] > 1 and here["memory_gib"] >= _ROOM
-    return 2 if room and not run_record.nvidia_driver() else 1
+    return 2 if room and not environment.nvidia_driver() else 1
 
 
 def thread_variables(at_once: int) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from fcnlib.config import ROOT
-from fcnlib.runtime.run_record import nvidia_driver
+from fcnlib.runtime.environment import nvidia_driver
 
 LOAD = "from fcnlib.runtime.compat import tf; tf.constant(1)"
 # What TensorFlow 2.21 writes while it loads, before it heeds a level; the last line is made up.

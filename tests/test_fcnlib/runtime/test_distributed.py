@@ -184,9 +184,9 @@ def test_moving_averages_are_averaged(tmp_path, monkeypatch):
     alone, shared, stages = network(), network(), (Stage("all", 1, 1e-3),)
     trainer(alone, tmp_path / "alone", stages).run("")
     monkeypatch.setattr(distributed, "size", lambda: 2)
-    monkeypatch.setattr(distributed, "of_first", lambda given: given)
+    monkeypatch.setattr(distributed, "broadcast", lambda given: given)
     monkeypatch.setattr(
-        distributed, "summed", lambda t: tf.nest.map_structure(lambda x: 1.1 * x, t)
+        distributed, "all_reduce_sum", lambda t: tf.nest.map_structure(lambda x: 1.1 * x, t)
     )
     trainer(shared, tmp_path / "shared", stages).run("")
     moved = [name for name in values(alone) if "/moving_" in name]
@@ -281,7 +281,7 @@ MISTAKES = [  # (variables, --workers, batch size, GPUs, what is said)
     ({**slurm(0), "SLURMD_NODENAME": "n11"}, 1, 4, 0, r"SLURM_\* in the environment"),
     ({**slurm(0), "SLURM_STEP_NODELIST": "n["}, 1, 4, 0, r"SLURM_\* in the environment"),
     (tf_configs(2)[0], 3, 4, 0, "--workers 3, but the environment names 2"),
-    (tf_configs(2)[0], 2, 5, 0, "batch_size = 5 cannot be shared out among 2"),
+    (tf_configs(2)[0], 2, 5, 0, "batch_size = 5 is no multiple of 2 workers"),
     (tf_configs(3)[0], 1, 6, 2, "3 workers on a machine of 2 GPUs"),
     (tf_configs(2, [70000] * 2)[0], 1, 4, 0, "port 70000 cannot be had"),
 ]

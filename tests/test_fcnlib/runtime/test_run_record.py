@@ -29,7 +29,6 @@ def test_a_record_tells_how_a_result_was_made():
     assert found["machine"]["cores"] == len(os.sched_getaffinity(0))
     assert found["machine"]["memory_gib"] > 0.1
     assert found["wall_seconds"] >= 0
-    assert 0 <= found["steal"] <= 1
     assert found["started"].endswith("Z")
 
 
@@ -97,17 +96,3 @@ def test_a_record_names_the_commit_that_ran_and_not_what_came_meanwhile(monkeypa
     monkeypatch.setattr(run_record, "git_state", lambda root: next(states))
     found = record()
     assert (found["commit"], found["dirty"]) == ("a" * 40, False)
-
-
-def test_steal_is_a_share_of_the_time_between(monkeypatch):
-    times = iter([["cpu  10 0 10 80 0 0 0 5 0 0"], ["cpu  30 0 30 120 0 0 0 25 0 0"]])
-    real = run_record._lines
-    monkeypatch.setattr(
-        run_record, "_lines", lambda path: next(times) if path == "/proc/stat" else real(path)
-    )
-    assert record()["steal"] == 0.2  # 20 of 100
-
-
-def test_steal_is_unknown_without_proc_stat(monkeypatch):
-    monkeypatch.setattr(run_record, "_lines", lambda path: [])
-    assert record()["steal"] is None

@@ -217,8 +217,8 @@ REFUSED = [  # (kind, folder, how, what the fault says)
     ("mask of another size", "masks", _mask(lambda m: m.T.copy()), "40x56"),
     ("mask of another size", "masks", _mask(lambda m: np.kron(m, np.uint8([[1, 1]]))), "112x40"),
     ("mask of another size", "masks", _mask(lambda m: m[:1, :1] * 0), "1x1"),
-    ("image turned away", "images", lambda p: Image.open(p).save(p, **_exif(6)), "orientation 6"),
-    ("image turned away", "images", lambda p: Image.open(p).save(p, **_exif(5)), "orientation 5"),
+    ("image turned away", "images", lambda p: Image.open(p).save(p, **_exif(6)), "turned upright"),
+    ("image turned away", "images", lambda p: Image.open(p).save(p, **_exif(5)), "turned upright"),
     ("unknown range", "images", _array(np.float32), "holds fractions"),
     ("unknown range", "images", _array(np.int32), "holds fractions or 32 bits"),
     ("12 of 16 bits", "images", _wide(1, 16), "uses 14 of its 16 bits at most"),
@@ -444,7 +444,7 @@ def test_a_training_is_refused_before_its_first_step(tree):
 def test_the_reading_of_a_large_split_shows_how_far_it_is(tree, monkeypatch, capfd):
     monkeypatch.setattr(input_pipeline, "_MANY", len(NAMES))
     start_training(tree)
-    assert "checking: 3/3 pairs" in capfd.readouterr().err
+    assert "checking: 3/3 [" in capfd.readouterr().err
 
 
 def test_the_report_counts_what_the_files_hold(tree):

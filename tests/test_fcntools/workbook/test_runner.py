@@ -16,7 +16,7 @@ from PIL import Image
 
 from fcnlib.config import ROOT
 from fcnlib.errors import InputError
-from fcnlib.runtime import run_record
+from fcnlib.runtime import environment, run_record
 from fcnlib.runtime.files import locked
 from fcntools.workbook import notebooks, run_cache, run_progress, runner
 from fcntools.workbook.run_progress import RunProgress
@@ -458,7 +458,7 @@ def pretend(monkeypatch, cores, memory=24.0, driver=False):
     for name in (run_record.INTRA, run_record.INTER):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(run_record, "machine", lambda: {"cores": cores, "memory_gib": memory})
-    monkeypatch.setattr(run_record, "nvidia_driver", lambda: driver)
+    monkeypatch.setattr(environment, "nvidia_driver", lambda: driver)
 
 
 @pytest.mark.parametrize(("cores", "memory", "driver", "count"), MACHINES)
