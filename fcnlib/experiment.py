@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import sys
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ METRICS = "metrics.json"
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train: its stride, its folder, its start, its stages and its title."""
+    """One network to train: its stride, folder, start, stages and title ("FCN-8s" and the like)."""
 
     stride: int
     folder: Path
@@ -40,43 +41,38 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The title, or "FCN-8s" and the like."""
+        """The title, or that of the paper's network."""
         return self.title or f"FCN-{self.stride}s"
 
 
 def head_only(config: Config, steps: int) -> Stage:
     """Return a stage in which the new layers learn and the backbone stays as it is."""
-    return _stage(config, "head", steps, config.train.head_lr, backbone=False, frozen=True)
+    stage = end_to_end(config, steps, config.train.head_lr)
+    return dataclasses.replace(stage, name="head", backbone=False, frozen=True)
 
 
 def end_to_end(config: Config, steps: int, rate: float) -> Stage:
     """Return a stage in which everything learns.
 
     Args:
-        config: says whether batch norm is frozen, and whether the loss is a mean or a sum.
+        config: settings.
         steps: of the stage.
         rate: learning rate of the mean loss.
     """
-    return _stage(config, "all", steps, rate, frozen=config.train.batch_norm == "frozen")
-
-
-def _stage(config: Config, name: str, steps: int, rate: float, **mode: bool) -> Stage:
-    pixels = config.train.batch_size * config.data.crop_size**2
-    return Stage(name, steps, rate, summed_over=pixels if config.train.loss == "sum" else 1, **mode)
+    train = config.train
+    pixels = train.batch_size * config.data.crop_size**2 if train.loss == "sum" else 1
+    return Stage("all", steps, rate, frozen=train.batch_norm == "frozen", summed_over=pixels)
 
 
 def chain(config: Config, models: Path) -> list[Job]:
     """List the networks of a configuration, coarse to fine, each starting from the one before.
 
     The new layers of the first learn alone before everything does (Long et al. 2015, section 4.3).
-    Each gets a folder in `models`, `fcn-32s` and the like.
     """
     train, jobs = config.train, []
     start = config.path("initial") if config.network.initial else None
-    stages = (
-        head_only(config, train.head_steps),
-        end_to_end(config, train.coarse_steps, train.base_lr),
-    )
+    new_layers = head_only(config, train.head_steps)
+    stages = (new_layers, end_to_end(config, train.coarse_steps, train.base_lr))
     for stride in config.network.chain:
         jobs.append(Job(stride, models / f"fcn-{stride}s", start, stages))
         start = jobs[-1].folder / CHECKPOINT
@@ -136,7 +132,7 @@ def train_fcn(
     Args:
         config: settings.
         dataset: opened.
-        job: what to train; its start must be there.
+        job: what to train.
         resume: False trains anew.
         stores: from `open_stores`, to decode images once for several networks.
 
@@ -144,8 +140,8 @@ def train_fcn(
         The network's folder with checkpoint.npz, log.csv and record.json.
 
     Raises:
-        InputError: start, splits or settings do not fit, a file is refused, the loss is not finite,
-            or another process writes into the folder.
+        InputError: start, splits or settings do not fit, the loss is not finite, or another process
+            writes into the folder.
     """
     with locked(job.folder, not distributed.rank()):
         return _train(config, dataset, job, resume, stores or open_stores(config, dataset))
@@ -171,18 +167,20 @@ def _train(
         shape = train.batch_size, train.seed, first, steps
         return train_batches(stores[0], config.data, *shape, rank, size)
 
-    predict, scored = predictor(network), train.eval_batch_size
+    predict, weights = predictor(network), None
+    if train.class_weights != "none":
+        weights = losses.median_frequency_weights(*stores[0].class_pixels())  # [C]
+        weights = weights if train.class_weights == "median_frequency" else np.sqrt(weights)
     trainer = Trainer(
         network,
         job.stages,
         batches,
-        losses.objective(train, _class_weights(config, stores[0]), distributed.summed, size),
+        losses.objective(train, weights, distributed.summed, size),
         train,
         job.folder,
         meta=_meta(config, dataset, job, digests),
         names=stores[0].names,
-        evaluate=lambda: _evaluate(predict, stores[1], scored).scores.mean_iou,
-        evaluate_every=train.val_every,
+        evaluate=lambda: _evaluate(predict, stores[1], train.eval_batch_size).scores.mean_iou,
     )
     with stores[0].reporting():
         trained = trainer.run(job.name, resume=resume)
@@ -196,7 +194,7 @@ def _train(
 
 
 def _check_labels(train: ImageStore, *others: ImageStore) -> None:
-    """Read all files of the stores; what is trained on needs two classes."""
+    """Read all files; training needs two classes."""
     for store in (train, *others):
         store.verify()
     present = np.flatnonzero(train.class_pixels()[0])
@@ -205,13 +203,6 @@ def _check_labels(train: ImageStore, *others: ImageStore) -> None:
             f"{train.split}: every labelled pixel is of class "
             f"{train.labels.classes[present[0]]}; a network needs two classes at least"
         )
-
-
-def _class_weights(config: Config, store: ImageStore) -> np.ndarray | None:
-    if config.train.class_weights == "none":
-        return None
-    weights = losses.median_frequency_weights(*store.class_pixels())
-    return np.sqrt(weights) if config.train.class_weights == "root_median_frequency" else weights
 
 
 def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -> dict[str, Any]:
@@ -249,14 +240,13 @@ def evaluate_fcn(
 ) -> Evaluation:
     """Score a trained network on the evaluation split, or read the scores if they are there.
 
-    They are there only where network, images, masks, label set and engine are the same.
+    Scores are read only where network, images, masks, label set and engine are the same.
 
     Args:
         config: gives the split and the batch size.
         dataset: opened.
-        folder: of the trained network; gets metrics.json and evaluation.npz, with the ending of
-            `scored_as` and the engine's name where it is not TensorFlow.
-        fold: makes of the network what is scored, such as one with batch norm folded; None: itself.
+        folder: of the network; gets metrics.json and evaluation.npz, named by `scored_as`.
+        fold: makes of the network what is scored, such as one with batch norm folded.
         engine: what computes then.
         store: the images of the split, to decode them once for several networks.
 
@@ -264,8 +254,8 @@ def evaluate_fcn(
         The confusion matrices, one an image.
 
     Raises:
-        InputError: the network is of other classes, nothing is labelled, a file is refused, or
-            another process writes into the folder.
+        InputError: the network is of other classes, nothing is labelled, or another process writes
+            into the folder.
     """
     split, labels = config.data.eval_split, dataset.labels
     chosen = dataset.records(split, config.data.eval_limit)
@@ -305,9 +295,9 @@ def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict
         folder: of the trained network.
 
     Returns:
-        (the ending of the files that keep the scores: "" for the evaluation split of the network's
-        own record, else such as "-train" or, with a digest, "-val-1a2b3c4d" of other data; {split,
-        images, data (digest), trained_on (images in the split that is trained on)}).
+        (ending of the files that keep the scores: "" for the evaluation split of the network's own
+        record, else such as "-train" or, of other data, "-val-1a2b3c4d"; {split, images, data
+        (digest), trained_on (images in the split that is trained on)}).
     """
     data, record = config.data, files.read_json(folder / "record.json") or {}
     chosen = dataset.records(data.eval_split, data.eval_limit)
@@ -349,7 +339,7 @@ def train_chain(
         config: settings.
         dataset: opened.
         out: run folder; networks go to its `models`.
-        resume: continue an interrupted run; what is done is not done again.
+        resume: continue an interrupted run.
         control: train and score `longer_job` as well.
         fold: as of `evaluate_fcn`.
 

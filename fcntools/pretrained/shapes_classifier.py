@@ -137,7 +137,6 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
         meta=meta | {"settings": {key: flat[key] for key in wanted}},
         names=[path.name for path in paths],
         evaluate=accuracy,
-        evaluate_every=config.train.val_every,
     )
     trainer.run("classifier of single shapes", resume=resume)
     extra = {"accuracy": accuracy(), "objects": len(paths), "training_seconds": trainer.spent}
