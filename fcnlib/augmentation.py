@@ -54,8 +54,8 @@ def mix_classes(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Paste half of the classes of another crop into one, now and then.
 
-    Pasted objects appear in new contexts, so the network relies less on co-occurrence. Void is not
-    pasted; a class that is drawn but absent changes nothing.
+    The network relies less on co-occurrence then. Void is not pasted; a class that is drawn but
+    absent changes nothing.
 
     Args:
         crop: what `augment` gave.
@@ -68,8 +68,7 @@ def mix_classes(
     Returns:
         (image, label) like `crop`.
 
-    Source: Olsson et al. 2021, ClassMix, section 3.1, https://arxiv.org/abs/2007.07936, there with
-    predicted labels.
+    Source: Olsson et al. 2021, ClassMix, section 3.1, https://arxiv.org/abs/2007.07936.
     """
     # The sequence has no places below 0: their draws are free for the other crop and the choice.
     other = -1 - 2 * tf.cast(position, tf.int64)

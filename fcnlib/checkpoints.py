@@ -36,15 +36,15 @@ def save(
     """Write a checkpoint atomically.
 
     Args:
-        path: file to write, by custom ending in .npz; an older one is replaced.
+        path: file to write, by custom ending in .npz.
         arrays: {name: array}.
         meta: what JSON can hold; returned by `load`.
         half: store convolution kernels as float16 and compress, for a file that travels.
         previous: where an older one goes, in place of being dropped.
 
     Raises:
-        InputError: an array holds a NaN or an infinity (a kernel above 65504 is one in float16),
-            the place cannot be written, or the disk is full; an older file is kept.
+        InputError: an array is not finite (a kernel above 65504 is not in float16), or the place
+            cannot be written; an older file is kept.
     """
     kept = {name: np.asarray(value) for name, value in arrays.items()}
     if half:
@@ -52,19 +52,16 @@ def save(
             kept |= {n: v.astype(np.float16) for n, v in kept.items() if n.endswith("/weights")}
     require_finite(kept, str(path), "nothing is written")
 
-    def entry(name: str) -> zipfile.ZipInfo:
-        info = zipfile.ZipInfo(name)  # dated 1980: the same content gives the same bytes
-        info.compress_type = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
-        return info
-
+    kind = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
     with replacing(path) as part:
         with open(part, "wb") as file:
             with zipfile.ZipFile(file, "w") as archive:
-                archive.writestr(entry(META), json.dumps(dict(meta)))
+                # Entries are dated 1980: the same content gives the same bytes.
+                archive.writestr(zipfile.ZipInfo(META), json.dumps(dict(meta)), kind)
                 for name, array in kept.items():
                     buffer = io.BytesIO()
                     np.lib.format.write_array(buffer, array, allow_pickle=False)
-                    archive.writestr(entry(f"{name}.npy"), buffer.getvalue())
+                    archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), kind)
             os.fsync(file.fileno())
         if previous:
             with contextlib.suppress(FileNotFoundError):
@@ -72,7 +69,7 @@ def save(
 
 
 def require_finite(arrays: Mapping[str, np.ndarray], source: str, advice: str) -> None:
-    """Refuse arrays of numbers that no network can go on with.
+    """Refuse arrays that no network can go on with.
 
     Args:
         arrays: {name: array}.
@@ -117,7 +114,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
-    """Check that an archive does not unpack to far more than its size in bytes.
+    """Refuse an archive that unpacks to far more than its size in bytes.
 
     Raises:
         ValueError: it does.
@@ -136,10 +133,8 @@ class Transfer:
     skipped: tuple[str, ...]
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.copied)} variables copied, {len(self.missing)} new, "
-            f"{len(self.skipped)} of the source not used"
-        )
+        copied, missing, skipped = map(len, (self.copied, self.missing, self.skipped))
+        return f"{copied} variables copied, {missing} new, {skipped} of the source not used"
 
 
 def account(
@@ -163,8 +158,7 @@ def account(
         The report of all names, in the order of `shapes`.
 
     Raises:
-        InputError: a name is missing, an array is left over, has another shape or is not finite;
-            the first few are named.
+        InputError: a name is missing, an array is left over, has another shape or is not finite.
     """
     missing = [n for n in shapes if n not in arrays]
     skipped = [n for n in arrays if n not in shapes]
@@ -186,12 +180,12 @@ def account(
 def transplant(
     arrays: Mapping[str, np.ndarray], variables: Mapping[str, Any], **rules: Any
 ) -> Transfer:
-    """Copy arrays into variables of the same name; nothing is ignored in silence.
+    """Copy arrays into variables of the same name, as `account` allows.
 
     Args:
         arrays: {name: array}.
         variables: {name: tf.Variable}; assigned only if everything fits.
-        **rules: may_miss, may_skip and source of `account`, which raises where they do not fit.
+        **rules: may_miss, may_skip and source of `account`.
 
     Returns:
         The report of all names.

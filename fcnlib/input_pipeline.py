@@ -52,7 +52,7 @@ class ImageStore:
             raise InputError(f"{split}: no images, nothing to read; look at the list of the split")
         self.split, self.records, self.labels = split, tuple(records), labels
         self.names = tuple(record.name for record in records)
-        self.sizes: list[tuple[int, ...]] = []
+        self.sizes: tuple[tuple[int, ...], ...] = ()
         self._limit, self._seen = limit, {} if seen is None else seen
         self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._bytes, self._lock = 0, threading.Lock()
@@ -94,20 +94,19 @@ class ImageStore:
         """
         if self._counts is not None:
             return
-        classes, shown = self.labels.num_classes, len(self) if len(self) >= _MANY else 0
+        classes, shown, looks = self.labels.num_classes, len(self) * (len(self) >= _MANY), []
 
         def look(index: int) -> tuple[np.ndarray, tuple[int, ...]]:
-            mask = self.fetch(index)[1]
+            mask = self.fetch(index)[1]  # [H, W]
             return np.bincount(mask.ravel(), minlength=256)[:classes], mask.shape
 
-        looks = []
         with ThreadPoolExecutor(_THREADS) as pool, progress.bar(shown, "checking", "pair") as bar:
             for seen in pool.map(look, range(len(self))):
                 looks.append(seen)
                 bar.update()
-        counts, self.sizes = np.array([c for c, _ in looks], np.int64), [s for _, s in looks]
-        self._counts = counts
-        if not counts.any():
+        counts, self.sizes = zip(*looks, strict=True)
+        self._counts = np.array(counts, np.int64)  # [images, C]
+        if not self._counts.any():
             raise InputError(
                 f"{self.split}: no pixel of its {len(self)} masks is labelled, beginning with "
                 f"{self.records[0].label_path}; nothing can be learned or scored there"
@@ -134,7 +133,7 @@ def order(count: int, seed: int, start: int, stop: int) -> np.ndarray:
     """Return which image stands at each position of an endless sequence, shuffled by epochs.
 
     Args:
-        count: images in the split; each epoch of so many positions holds every image once.
+        count: images in the split; each epoch holds every image once.
         seed: of the run.
         start: first position.
         stop: position after the last.
@@ -175,8 +174,7 @@ def train_batches(
         padding, index int32 [B]}.
 
     Raises:
-        InputError: min_scale is above max_scale, or a file of the split is refused; all are read
-            before the first batch.
+        InputError: min_scale is above max_scale, or a file is refused; all are read first.
     """
     if data.min_scale > data.max_scale:
         raise InputError(f"min_scale = {data.min_scale} is above max_scale = {data.max_scale}")
@@ -203,11 +201,11 @@ def eval_batches(
 ) -> tf.data.Dataset:
     """Return every image once, at its native size, batched with images of the same size.
 
-    Processes take batches in turn, so that an image is in the same batch, whose size decides its
-    last bits, however many they are.
+    Processes take batches in turn: an image is in the same batch, whose size decides its last bits,
+    however many they are.
 
     Args:
-        store: the images to evaluate on.
+        store: the images to evaluate on; a refused file is an InputError before the first batch.
         batch_size: images in a batch, at most.
         rank: number of this process.
         size: processes that share the images.
@@ -215,19 +213,15 @@ def eval_batches(
     Returns:
         Dataset of {image float32 [B, H, W, 3] in [-1, 1], label uint8 [B, H, W] with 255 = void,
         index int32 [B]}. Where sizes are mixed the images do not come in the order of their index.
-
-    Raises:
-        InputError: a file of the split is refused; all are read before the first batch.
     """
     store.verify()
 
     def sample(index, number):
-        image, mask = _read(store, index)
-        return {"image": image, "label": mask, "index": index, "batch": number}
+        image, mask = _read(store, index)  # [H, W, 3], [H, W]
+        return number, {"image": image, "label": mask, "index": index}
 
     def normalize(batch):
-        del batch["batch"]
-        return batch | {"image": preprocess(batch["image"])}
+        return {**batch, "image": preprocess(batch["image"])}
 
     indices = np.arange(len(store), dtype=np.int32)
     groups = _of_one_size(indices[indices // batch_size % size == rank], store.sizes, batch_size)
@@ -237,8 +231,8 @@ def eval_batches(
     # One batch at a time: it is passed on as soon as its last image has come.
     counts = tf.constant([len(group) for group in groups], tf.int64)
     batches = images.map(sample, _THREADS).group_by_window(
-        lambda item: item["batch"],
-        lambda _, group: group.batch(batch_size),
+        lambda number, _: number,
+        lambda _, group: group.map(lambda _, pair: pair).batch(batch_size),
         window_size_func=lambda number: counts[number],
     )
     return prefetched(batches.map(normalize, _THREADS))

@@ -49,9 +49,8 @@ def confusion_matrix(
             raise ValueError(
                 f"{name} holds {values[wrong][0]}, which is no class (0..{num_classes - 1}){also}"
             )
-    cells = truth.astype(np.int64) * num_classes + prediction.astype(
-        np.int64
-    )  # one number a pair of classes
+    rows, columns = truth.astype(np.int64), prediction.astype(np.int64)
+    cells = rows * num_classes + columns  # one number a pair of classes
     matrix = np.bincount(cells, length if length is None else length[counted], num_classes**2)
     return matrix.astype(np.int64).reshape(num_classes, num_classes)
 
@@ -85,11 +84,7 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values under their names, ready for JSON: arrays as lists, NaN as None."""
-        values = {n: v.tolist() if hasattr(v, "tolist") else v for n, v in vars(self).items()}
-        return {
-            name: [_or_none(v) for v in value] if isinstance(value, list) else _or_none(value)
-            for name, value in values.items()
-        }
+        return {k: np.where(np.isnan(v), None, v).tolist() for k, v in vars(self).items()}
 
 
 def scores(matrix: np.ndarray) -> Scores:
@@ -132,7 +127,3 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _mean(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
-
-
-def _or_none(value: float) -> float | None:
-    return None if value != value else value  # NaN alone differs from itself

@@ -61,12 +61,11 @@ def fuse(
         score = scores[stride]  # [N, H/stride, W/stride, C]
         if weights and stride in weights:
             score = score * weights[stride]
-        if fused is None:
-            fused = score
-        elif kernels.get(stride) is None:
-            fused = upsample(fused, 2, centred) + score
-        else:
-            fused = transposed(fused, kernels[stride], 2) + score
+        if fused is not None:
+            kernel = kernels.get(stride)
+            finer = upsample(fused, 2, centred) if kernel is None else transposed(fused, kernel, 2)
+            score = finer + score
+        fused = score
     return fused
 
 
@@ -99,9 +98,6 @@ class FCN(SlimModule):
                 0.01 and 0.0001 to train FCN-8s at once on VGG's unnormalized features.
             shard: (rank, size) of this process, of `stateless_dropout`.
             **settings: of `features`: depth_multiplier, min_depth, batch_norm, dtype and so on.
-
-        Raises:
-            ValueError: no skip has this stride.
         """
         self.backbone, self.spec = backbone, BACKBONES[backbone]
         self.centred, self.skips = self.spec.centred, self.spec.skips
@@ -131,11 +127,10 @@ class FCN(SlimModule):
         self, maps: Mapping[int, tf.Tensor]
     ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
         """Build score layers and upsampling kernels on {stride: [N, H/s, W/s, channels]}."""
-        scores = {s: _score_layer(m, self.outputs, f"score_{s}") for s, m in maps.items()}
-        finer = self.strides[1:] if self.learned else ()
-        return scores, {
-            s: learned_kernel(self.outputs, 2, f"upscore_{s}", self.centred) for s in finer
-        }
+        classes, finer = self.outputs, self.strides[1:] if self.learned else ()
+        scores = {s: _score_layer(m, classes, f"score_{s}") for s, m in maps.items()}
+        kernel = {s: learned_kernel(classes, 2, f"upscore_{s}", self.centred) for s in finer}
+        return scores, kernel  # [N, H/s, W/s, C], [k, k, C, C]
 
     def score_maps(
         self,
@@ -162,23 +157,9 @@ class FCN(SlimModule):
         """Return what a built network scores: {stride: [N, h, w, channels]} of images as above."""
         return self._template(pad_to_grid(images, self.centred), False, False, (0, 0), False)
 
-    def fuse(
-        self,
-        scores: Mapping[int, tf.Tensor],
-        kernels: Mapping[int, tf.Tensor],
-        weights: Mapping[int, float] | None = None,
-    ) -> tf.Tensor:
-        """Fuse what `score_maps` gives.
-
-        Args:
-            scores: as for the function `fuse`.
-            kernels: likewise.
-            weights: likewise.
-
-        Returns:
-            float32 [N, h, w, C] at the finest stride.
-        """
-        return fuse(scores, kernels, weights, self.centred)
+    def fuse(self, scores: Mapping[int, tf.Tensor], *rest) -> tf.Tensor:
+        """Fuse what `score_maps` gives; arguments as of the function `fuse`."""
+        return fuse(scores, *rest, centred=self.centred)
 
     def fused(self, images: tf.Tensor, **mode) -> tf.Tensor:
         """Return the fused scores of images; keyword arguments as in `score_maps`."""

@@ -49,21 +49,18 @@ def learned_kernel(channels: int, factor: int, scope: str, centred: bool = False
     """Create the variable `scope/weights` for `transposed`, `diagonal_kernel` at the start.
 
     Args:
-        channels: as of `diagonal_kernel`, like factor and centred.
-        factor: upsampling factor f.
+        channels: as of `diagonal_kernel`.
+        factor: likewise.
         scope: name of the layer.
-        centred: for values in the middles of cells.
+        centred: as of `diagonal_kernel`.
 
     Returns:
         The variable, float32 [k, k, C, C].
     """
     start = diagonal_kernel(channels, factor, centred)
-
-    def initialize(shape, dtype=None, partition_info=None):
-        return tf.constant(start, dtype)
-
     with tf.compat.v1.variable_scope(scope):
-        return slim.model_variable("weights", start.shape, initializer=initialize)
+        initial = tf.compat.v1.constant_initializer(start)
+        return slim.model_variable("weights", start.shape, initializer=initial)
 
 
 def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor:
@@ -116,8 +113,7 @@ def _fine_size(scores: tf.Tensor, factor: int, centred: bool) -> tf.Tensor:
 def pad_to_grid(images: tf.Tensor, centred: bool = False) -> tf.Tensor:
     """Pad images [N, H, W, C] right and bottom with mid-grey (0) to the grid of the backbone.
 
-    Returns:
-        float32 [N, H', W', C] with H' = geometry.grid_size(H, centred), W' likewise.
+    The sides become those of `geometry.grid_size`, float32 [N, H', W', C].
     """
     odd = 0 if centred else 1
     height, width = images.shape[1:3]
