@@ -69,9 +69,8 @@ def seed(config: Config) -> None:
 
 def head_settings(config: Config) -> dict[str, Any]:
     """Return the arguments of `FCN` itself that a configuration decides."""
-    given = config.network
-    scales, learned = given.skip_scales, given.upsampling == "learned"
-    return {"skip_scales": scales, "learned": learned, "dropout": given.dropout}
+    given, learned = config.network, config.network.upsampling == "learned"
+    return {"skip_scales": given.skip_scales, "learned": learned, "dropout": given.dropout}
 
 
 def backbone_settings(config: Config) -> dict[str, Any]:
@@ -174,18 +173,12 @@ def start_from(network: FCN, path: Path, labels: LabelSet | None = None) -> chec
     variables = network.named_variables()
     theirs = meta.get("classes", ()) if meta.get("kind") == "fcn" else ()
     if labels and theirs and tuple(theirs) != labels.classes:
-        print(
-            f"{path}: its score layers are of the classes {_listed(theirs)}, not of "
-            f"{_listed(labels.classes)}; only its backbone is taken",
-            file=sys.stderr,
-        )
+        lists = f"its score layers are of {_listed(theirs)}, not of {_listed(labels.classes)}"
+        print(f"{path}: {lists}; only its backbone is taken", file=sys.stderr)
         arrays = {name: value for name, value in arrays.items() if not name.startswith("FCN/")}
     may_skip = [scope for spec in BACKBONES.values() for scope in classifier_scopes(spec)]
-    may_skip += ["optimizer/", *network.private]
-    may_miss = ["FCN/"]
+    rules = {"may_skip": [*may_skip, "optimizer/", *network.private], "may_miss": ["FCN/"]}
     if not any("/BatchNorm/" in name for name in variables):
-        may_skip += [name for name in arrays if "/BatchNorm/" in name]
-        may_miss += [name for name in variables if name.endswith("/biases")]
-    return checkpoints.transplant(
-        arrays, variables, may_miss=may_miss, may_skip=may_skip, source=str(path)
-    )
+        rules["may_skip"] += [name for name in arrays if "/BatchNorm/" in name]
+        rules["may_miss"] += [name for name in variables if name.endswith("/biases")]
+    return checkpoints.transplant(arrays, variables, **rules, source=str(path))

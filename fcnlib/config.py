@@ -26,7 +26,8 @@ ALIASES: dict[str, str] = {}
 VALUE_ALIASES: dict[str, str] = {}
 # Limits of batches, of images in pixels, of a share that changes a colour.
 _COUNT, _SIDE, _JITTER = (1, 1 << 16), (1, 1 << 14), (0, 0.99)
-_DATASETS = ["shapes", "scenes", "streets", "camvid", "voc2012", "sbd", "scene-parsing", "folder", "packed"]
+_GENERATED = "shapes", "scenes", "streets"
+_READ = "camvid", "voc2012", "sbd", "scene-parsing", "folder", "packed"
 _said: set[str] = set()  # old spellings that were reported
 
 
@@ -44,7 +45,7 @@ def _free(default: Any, **facts: Any) -> Any:
 class DataConfig:
     """What to train and test on, and how training images are varied."""
 
-    dataset: str = _field("shapes", *_DATASETS)
+    dataset: str = _field("shapes", *_GENERATED, *_READ)
     data_dir: str = _free("data/shapes", path=True)
     train_split: str = "train"
     val_split: str = "val"  # scored while training
@@ -222,8 +223,8 @@ def current_names(settings: Mapping[str, Any], say: bool = False) -> dict[str, A
 def _find(key: str) -> tuple[str, Mapping[str, Any], Any]:  # section, facts, type
     if key in _SETTINGS:
         return _SETTINGS[key]
-    near = difflib.get_close_matches(key, keys(), n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else f"the keys are: {', '.join(keys())}"
+    near = difflib.get_close_matches(key, _SETTINGS, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else f"the keys are: {', '.join(_SETTINGS)}"
     raise InputError(f"unknown setting {key!r}; {hint}")
 
 

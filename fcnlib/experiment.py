@@ -25,7 +25,6 @@ from fcnlib.runtime import distributed, files, run_record
 from fcnlib.runtime.files import locked
 from fcnlib.training import CHECKPOINT, Trainer
 
-EVALUATION = "evaluation.npz"
 METRICS = "metrics.json"
 
 
@@ -151,9 +150,8 @@ def _train(
     config: Config, dataset: Dataset, job: Job, resume: bool, stores: Sequence[ImageStore]
 ) -> Path:
     started, digests = run_record.start(), run_digests(config, dataset)
-    rank, size = distributed.rank(), distributed.size()
-    network = build_fcn(config, dataset.labels.num_classes, job.stride, (rank, size))
-    train = config.train
+    shard, train = (distributed.rank(), distributed.size()), config.train
+    network = build_fcn(config, dataset.labels.num_classes, job.stride, shard)
     if job.start is not None:
         if not job.start.exists():
             raise InputError(
@@ -164,8 +162,8 @@ def _train(
 
     def batches(first: int, steps: int):
         _check_labels(*stores)
-        shape = train.batch_size, train.seed, first, steps
-        return train_batches(stores[0], config.data, *shape, rank, size)
+        place = train.seed, first, steps, shard
+        return train_batches(stores[0], config.data, train.batch_size, *place)
 
     predict, weights = predictor(network), None
     if train.class_weights != "none":
@@ -175,7 +173,7 @@ def _train(
         network,
         job.stages,
         batches,
-        losses.objective(train, weights, distributed.summed, size),
+        losses.objective(train, weights, distributed.summed, distributed.size()),
         train,
         job.folder,
         meta=_meta(config, dataset, job, digests),
@@ -184,9 +182,9 @@ def _train(
     )
     with stores[0].reporting():
         trained = trainer.run(job.name, resume=resume)
-    if not rank and (trained or not (job.folder / "record.json").exists()):
+    if not distributed.rank() and (trained or not (job.folder / "record.json").exists()):
         extra = {"training_seconds": trainer.spent, "data": digests}
-        extra |= {"stages": [stage.name for stage in job.stages], "workers": size}
+        extra |= {"stages": [stage.name for stage in job.stages], "workers": distributed.size()}
         device = describe_device(train.precision)
         record = run_record.capture(config, started=started, device=device, extra=extra)
         files.write_json(job.folder / "record.json", record)
@@ -194,7 +192,6 @@ def _train(
 
 
 def _check_labels(train: ImageStore, *others: ImageStore) -> None:
-    """Read all files; training needs two classes."""
     for store in (train, *others):
         store.verify()
     present = np.flatnonzero(train.class_pixels()[0])
@@ -208,7 +205,6 @@ def _check_labels(train: ImageStore, *others: ImageStore) -> None:
 def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -> dict[str, Any]:
     """Describe what a checkpoint was made with; only a run that agrees with it may continue it."""
     data, generated = config.data, datasets.GENERATED.get(config.data.dataset, "")
-    start = job.start and hashlib.sha256(job.start.read_bytes()).hexdigest()[:16]
     splits = [(data.train_split, data.train_limit), (data.val_split, data.val_limit)]
     return {
         "kind": "fcn",
@@ -217,14 +213,18 @@ def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -
         "classes": list(dataset.labels.classes),
         "labels": dataset.labels.to_dict(),
         "settings": config.training_settings("data", "network", "train", generated),
-        "start": start,
+        "start": job.start and _digest(job.start),
         **{f"data of {name}": digests[name] for name in (split_name(*one) for one in splits)},
     }
 
 
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
 def _evaluate(predict, store: ImageStore, batch_size: int, label: str | None = None) -> Evaluation:
     """Score a predictor on the images of a store, shared by all processes."""
-    batches = eval_batches(store, batch_size, distributed.rank(), distributed.size())
+    batches = eval_batches(store, batch_size, (distributed.rank(), distributed.size()))
     count, reduce = store.labels.num_classes, distributed.summed
     with store.reporting():
         return evaluate(predict, batches, store.names, count, label, reduce=reduce)
@@ -262,12 +262,9 @@ def evaluate_fcn(
     names = tuple(record.name for record in chosen)
     ending, about = scored_as(config, dataset, folder)
     ending += "" if engine == "tensorflow" else f"-{engine}"
-    metrics, evaluation = (
-        folder / f"{Path(name).stem}{ending}{Path(name).suffix}" for name in (METRICS, EVALUATION)
-    )
-    digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
-    wanted = {"checkpoint": digest, "names": list(names), "dataset": dataset.name}
-    wanted |= {"engine": engine if fold else "unfolded", **about}
+    metrics, evaluation = folder / f"metrics{ending}.json", folder / f"evaluation{ending}.npz"
+    wanted = {"checkpoint": _digest(folder / CHECKPOINT), "names": list(names)}
+    wanted |= {"dataset": dataset.name, "engine": engine if fold else "unfolded", **about}
     there = evaluation.exists() and metrics.exists()
     arrays, meta = checkpoints.load(evaluation) if there else ({}, None)
     if distributed.of_first([int(meta == wanted)])[0]:

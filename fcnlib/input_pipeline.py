@@ -31,8 +31,8 @@ _MANY = 1000  # pairs that take long enough to check for a progress bar
 class ImageStore:
     """The image-mask pairs of a split by index, decoded once and cached up to a number of bytes.
 
-    Attributes: `split`, its name in an error; `records` and their `names`, by index; the `labels`
-    of the masks; `sizes`, (H, W) of every pair, known once `verify` has read them.
+    Attributes: `split`, its name in an error; `records`, their `names`, the `labels` of the masks;
+    `sizes`, (H, W) of every pair, known once `verify` has read them.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class ImageStore:
     ):
         """Hold records, at least one, each with a mask; nothing is read yet.
 
-        Beyond `limit` bytes pairs are read again every time. The stores of a data set share `seen`,
-        so that the palettes of all masks agree.
+        Beyond `limit` bytes pairs are read again every time. Stores that share `seen` must agree in
+        the palettes of their masks.
         """
         if not records:
             raise InputError(f"{split}: no images, nothing to read; look at the list of the split")
@@ -66,10 +66,7 @@ class ImageStore:
     def fetch(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (image uint8 [H, W, 3], mask uint8 [H, W] of 0..C-1 or 255), not to be changed.
 
-        Several threads may call this at once.
-
-        Raises:
-            InputError: as `read_pair`.
+        Several threads may call this at once; an InputError is that of `read_pair`.
         """
         index = int(index)
         if (pair := self._cache.get(index)) is not None:
@@ -154,8 +151,7 @@ def train_batches(
     seed: int,
     start_step: int,
     steps: int,
-    rank: int = 0,
-    size: int = 1,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Return the training batches of steps start_step .. start_step + steps - 1.
 
@@ -166,8 +162,7 @@ def train_batches(
         seed: of the run.
         start_step: steps done before.
         steps: how many batches.
-        rank: number of this process.
-        size: processes that share every batch.
+        shard: (rank, size) of this process among those that share every batch.
 
     Returns:
         Dataset of {image float32 [B, S, S, 3] in [-1, 1], label uint8 [B, S, S] with 255 = void or
@@ -180,6 +175,7 @@ def train_batches(
         raise InputError(f"min_scale = {data.min_scale} is above max_scale = {data.max_scale}")
     store.verify()
     first, last = start_step * batch_size, (start_step + steps) * batch_size
+    rank, size = shard
 
     def read(index):
         return _read(store, index)
@@ -197,7 +193,7 @@ def train_batches(
 
 
 def eval_batches(
-    store: ImageStore, batch_size: int, rank: int = 0, size: int = 1
+    store: ImageStore, batch_size: int, shard: tuple[int, int] = (0, 1)
 ) -> tf.data.Dataset:
     """Return every image once, at its native size, batched with images of the same size.
 
@@ -207,8 +203,7 @@ def eval_batches(
     Args:
         store: the images to evaluate on; a refused file is an InputError before the first batch.
         batch_size: images in a batch, at most.
-        rank: number of this process.
-        size: processes that share the images.
+        shard: (rank, size) of this process among those that share the images.
 
     Returns:
         Dataset of {image float32 [B, H, W, 3] in [-1, 1], label uint8 [B, H, W] with 255 = void,
@@ -223,7 +218,7 @@ def eval_batches(
     def normalize(batch):
         return {**batch, "image": preprocess(batch["image"])}
 
-    indices = np.arange(len(store), dtype=np.int32)
+    (rank, size), indices = shard, np.arange(len(store), dtype=np.int32)
     groups = _of_one_size(indices[indices // batch_size % size == rank], store.sizes, batch_size)
     numbered = [(index, number) for number, group in enumerate(groups) for index in group]
     sequence = np.array(numbered, np.int64).reshape(-1, 2)

@@ -138,8 +138,8 @@ def objective(
         if net.outputs > net.num_classes:
             labels = tf.cast(labels, tf.int32)
             labels = tf.where(labels == VOID, net.num_classes, labels)
-        mode = {"training": True, "frozen": stage.frozen}
-        mode["dropout_seed"] = tf.stack([config.seed, step])
+        dropout_seed = tf.stack([config.seed, step])
+        mode = {"training": True, "frozen": stage.frozen, "dropout_seed": dropout_seed}
         if config.coarse_loss:
             coarse = net.sums(batch["image"], **mode)
             logits = net.to_pixels(coarse.pop(net.stride), *labels.shape[1:])

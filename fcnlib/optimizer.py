@@ -42,11 +42,8 @@ def learning_rate(stage: Stage, step: int, config: TrainConfig) -> float:
         config: gives schedule ("cosine" to 0, "poly" with power 0.9, "constant") and warm-up.
     """
     done = step / max(stage.steps, 1)
-    shape = {
-        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
-        "poly": (1 - done) ** 0.9,
-        "constant": 1.0,
-    }[config.schedule]
+    shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "poly": (1 - done) ** 0.9}
+    shape = shapes.get(config.schedule, 1.0)
     rate = stage.learning_rate / _loss_scale(config, stage)
     return rate * shape * min(1.0, (step + 1) / max(config.warmup_steps, 1))
 
@@ -126,7 +123,7 @@ class Optimizer(tf.Module):
     def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> tf.Tensor:
         """Take one step at a learning rate, by gradients of the scaled loss.
 
-        Return whether it was taken, a scalar; False where a gradient overflowed in float16.
+        Return a scalar: False where a gradient overflowed in float16, so that it was not taken.
         """
         if not self._scale:
             self._step(gradients, rate)

@@ -101,11 +101,10 @@ def compute_dtype(precision: str, cpu_flags: Collection[str] = ()) -> tf.DType:
     """
     if precision != "auto":
         return tf.as_dtype(precision)
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return _fast_dtype(None, cpu_flags)
-    details = tf.config.experimental.get_device_details(gpus[0])
-    return _fast_dtype(details.get("compute_capability", (0, 0)), ())
+    for gpu in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(gpu)
+        return _fast_dtype(details.get("compute_capability", (0, 0)), ())
+    return _fast_dtype(None, cpu_flags)
 
 
 def _fast_dtype(capability: Sequence[int] | None, flags: Collection[str]) -> tf.DType:

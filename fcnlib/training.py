@@ -27,8 +27,8 @@ from fcnlib.slim import SlimModule
 CHECKPOINT = "checkpoint.npz"
 PREVIOUS = "checkpoint.previous.npz"  # while a training lasts, in case the newest is damaged
 LOG = "log.csv"
-LOG_FIELDS = ("step", "stage", "learning_rate", "loss", "images_per_second", "seconds", "mean_iou")
-LOG_FIELDS += ("skipped",)  # steps so far that float16 could not take
+_COLUMNS = ("step", "stage", "learning_rate", "loss", "images_per_second", "seconds", "mean_iou")
+_COLUMNS += ("skipped",)  # steps so far that float16 could not take
 _MOST_SKIPPED = 50  # in a row: more than it takes to halve the first scale down to the least
 
 Batch = dict[str, tf.Tensor]
@@ -182,7 +182,7 @@ class Trainer:
         values = (f"{rate:.3e}", f"{loss:.5f}", f"{speed:.1f}", f"{self.spent:.1f}", score)
         self.rows.append((self.step, stage.name, *values, self.skipped))
         if not distributed.rank():
-            lines = (",".join(map(str, row)) + "\n" for row in (LOG_FIELDS, *self.rows))
+            lines = (",".join(map(str, row)) + "\n" for row in (_COLUMNS, *self.rows))
             files.write_text(self.folder / LOG, "".join(lines))
 
     def _save(self, finished: bool = False) -> None:
@@ -192,13 +192,8 @@ class Trainer:
             arrays |= {f"optimizer/{i}": np.asarray(v) for i, v in state}
         advice = "lower the learning rate and train without --resume; what was saved is as it was"
         checkpoints.require_finite(arrays, f"after {self.step} steps", advice)
-        position = {
-            "step": self.step,
-            "finished": finished,
-            "seconds": self.spent,
-            "rows": self.rows,
-            "skipped": [self.skipped, self._skipped_now],
-        }
+        position = {"step": self.step, "finished": finished, "seconds": self.spent}
+        position |= {"rows": self.rows, "skipped": [self.skipped, self._skipped_now]}
         if not distributed.rank():
             place, previous = self.folder / CHECKPOINT, self.folder / PREVIOUS
             checkpoints.save(place, arrays, self._identity() | position, previous=previous)
