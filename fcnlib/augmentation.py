@@ -150,14 +150,9 @@ def _cut(image, size, offset, crop: int) -> tf.Tensor:
     """Resize an image to `size` and cut the crop at `offset`: float32, -127.5..127.5, 0 outside."""
     centred = tf.cast(image, tf.float32) - _GREY
     scale = tf.cast(size, tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
-    return tf.raw_ops.ScaleAndTranslate(
-        images=centred[None],
-        size=[crop, crop],
-        scale=scale,
-        translation=-tf.cast(offset, tf.float32),
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
+    place = {"size": [crop, crop], "scale": scale, "translation": -tf.cast(offset, tf.float32)}
+    smooth = {"kernel_type": "triangle", "antialias": True}
+    return tf.raw_ops.ScaleAndTranslate(images=centred[None], **place, **smooth)[0]
 
 
 def _recolour(pixels, inside, draws, jitter: float, tint: float = 0.0) -> tf.Tensor:

@@ -144,8 +144,7 @@ def require_classes(path: Path, meta: dict[str, Any], labels: LabelSet) -> None:
     Raises:
         InputError: the lists differ; both are named.
     """
-    theirs = tuple(meta["classes"])
-    if theirs != labels.classes:
+    if (theirs := tuple(meta["classes"])) != labels.classes:
         raise InputError(
             f"{path}: trained for the classes {_listed(theirs)}; the images are labelled with "
             f"{_listed(labels.classes)}; score it on data of its own classes"

@@ -1,8 +1,7 @@
 """Checkpoints on disk, and weights from one network to the next with a report of every variable.
 
-A checkpoint is one file: a NumPy archive (.npz) of arrays by variable name, and a JSON text that
-describes them. It is written whole or not at all, each array carries a CRC, and nothing in it is
-ever executed.
+A checkpoint is a NumPy archive (.npz) of arrays by variable name, and a JSON text about them. It is
+written whole or not at all, each array carries a CRC, and nothing in it is ever executed.
 """
 
 from __future__ import annotations
@@ -119,8 +118,7 @@ def refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
     Raises:
         ValueError: it does.
     """
-    unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > max(_BOMB * size, _ROOM):
+    if (unpacked := sum(e.file_size for e in archive.infolist())) > max(_BOMB * size, _ROOM):
         raise ValueError(f"unpacks to {unpacked / 2**30:.1f} GiB")
 
 
@@ -160,9 +158,9 @@ def account(
     Raises:
         InputError: a name is missing, an array is left over, has another shape or is not finite.
     """
-    missing = [n for n in shapes if n not in arrays]
-    skipped = [n for n in arrays if n not in shapes]
-    shared = [n for n in shapes if n in arrays]
+    missing = tuple(n for n in shapes if n not in arrays)
+    skipped = tuple(n for n in arrays if n not in shapes)
+    shared = tuple(n for n in shapes if n in arrays)
     problems = [f"{n} is missing" for n in missing if not n.startswith(tuple(may_miss))]
     problems += [f"{n} is not in the network" for n in skipped if not n.startswith(tuple(may_skip))]
     for name in shared:
@@ -174,7 +172,7 @@ def account(
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise InputError(f"{source} does not fit: {'; '.join(problems[:3])}{more}")
-    return Transfer(tuple(shared), tuple(missing), tuple(skipped))
+    return Transfer(shared, missing, skipped)
 
 
 def transplant(

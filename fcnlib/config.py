@@ -181,9 +181,8 @@ class Config:
 
     def training_settings(self, *sections: str) -> dict[str, Any]:
         """Return those settings of some sections that change what is learned, as `to_dict`."""
-        flat = self.to_dict()
-        wanted = {k: facts for k, (s, facts, _) in _SETTINGS.items() if s in sections}
-        return {k: flat[k] for k in wanted if wanted[k].get("affects_training", True)}
+        flat, facts = self.to_dict(), {k: f for k, (s, f, _) in _SETTINGS.items() if s in sections}
+        return {k: flat[k] for k in facts if facts[k].get("affects_training", True)}
 
     def path(self, key: str) -> Path:
         """Return a path setting, such as "data_dir", absolute; relative ones count from ROOT."""

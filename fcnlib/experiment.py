@@ -161,7 +161,13 @@ def _train(
         start_from(network, job.start, dataset.labels)
 
     def batches(first: int, steps: int):
-        _check_labels(*stores)
+        for store in stores:
+            store.verify()  # every file is read before the first step
+        present = np.flatnonzero(stores[0].class_pixels()[0])
+        if len(present) < 2:
+            only = dataset.labels.classes[present[0]]
+            split = f"{stores[0].split}: every labelled pixel is of class {only}"
+            raise InputError(f"{split}; a network needs two classes at least")
         place = train.seed, first, steps, shard
         return train_batches(stores[0], config.data, train.batch_size, *place)
 
@@ -189,17 +195,6 @@ def _train(
         record = run_record.capture(config, started=started, device=device, extra=extra)
         files.write_json(job.folder / "record.json", record)
     return job.folder
-
-
-def _check_labels(train: ImageStore, *others: ImageStore) -> None:
-    for store in (train, *others):
-        store.verify()
-    present = np.flatnonzero(train.class_pixels()[0])
-    if len(present) < 2:
-        raise InputError(
-            f"{train.split}: every labelled pixel is of class "
-            f"{train.labels.classes[present[0]]}; a network needs two classes at least"
-        )
 
 
 def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -> dict[str, Any]:
@@ -303,11 +298,9 @@ def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict
     about["data"] = split_digest(dataset, chosen)
     about["trained_on"] = len(_shared_images(dataset, chosen, trained))
     if about["trained_on"]:
-        print(
-            f"{data.eval_split}: {about['trained_on']} of these {len(chosen)} images are in "
-            f"{data.train_split}, the split to train on; this is no score on new images",
-            file=sys.stderr,
-        )
+        shared = f"{data.eval_split}: {about['trained_on']} of these {len(chosen)} images are in "
+        shared += f"{data.train_split}, the split to train on; this is no score on new images"
+        print(shared, file=sys.stderr)
     own, ending = Config().to_dict() | current_names(record.get("config", {})), ""
     split, limit = own["eval_split"], own["eval_limit"]
     if record and (split, limit) != (data.eval_split, data.eval_limit):

@@ -167,14 +167,10 @@ def _at_points(net, stride: int, scores: tf.Tensor, labels: tf.Tensor):
 
 
 def median_frequency_weights(pixels: np.ndarray, image_pixels: np.ndarray) -> np.ndarray:
-    """Compute weights that even out how often classes occur.
+    """Return weights that even out how often classes occur, float32 [C], 0 for one that never does.
 
-    Args:
-        pixels: int64 [C], pixels of each class over the training set.
-        image_pixels: int64 [C], labelled pixels of the images in which the class occurs.
-
-    Returns:
-        float32 [C], median frequency over frequency; 0 for a class that never occurs.
+    They are median frequency over frequency. `pixels` are those of each class over the training
+    set, `image_pixels` the labelled ones of the images in which it occurs, int64 [C] both.
 
     Source: Eigen and Fergus 2015, section 6.3.2, https://arxiv.org/abs/1411.4734.
     """

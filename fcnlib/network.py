@@ -16,7 +16,7 @@ from fcnlib.backbone import features, stateless_dropout
 from fcnlib.blocks import BACKBONES
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import SlimModule
-from fcnlib.upsampling import learned_kernel, pad_to_grid, transposed, upsample
+from fcnlib.upsampling import diagonal_kernel, pad_to_grid, transposed, upsample
 
 SKIPS = BACKBONES["inception_v3"].skips
 
@@ -30,13 +30,6 @@ def strides_down_to(stride: int) -> tuple[int, ...]:
     if stride not in SKIPS:
         raise ValueError(f"no network of stride {stride}; there are {', '.join(map(str, SKIPS))}")
     return tuple(s for s in SKIPS if s >= stride)
-
-
-def _score_layer(net: tf.Tensor, outputs: int, scope: str) -> tf.Tensor:
-    # Zero at the start, so that a new skip changes nothing at first (Long et al. 2015, 4.2).
-    plain = {"activation_fn": None, "normalizer_fn": None}
-    zeros = tf.zeros_initializer()
-    return slim.conv2d(net, outputs, 1, weights_initializer=zeros, scope=scope, **plain)
 
 
 def fuse(
@@ -127,10 +120,21 @@ class FCN(SlimModule):
         self, maps: Mapping[int, tf.Tensor]
     ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
         """Build score layers and upsampling kernels on {stride: [N, H/s, W/s, channels]}."""
-        classes, finer = self.outputs, self.strides[1:] if self.learned else ()
-        scores = {s: _score_layer(m, classes, f"score_{s}") for s, m in maps.items()}
-        kernel = {s: learned_kernel(classes, 2, f"upscore_{s}", self.centred) for s in finer}
-        return scores, kernel  # [N, H/s, W/s, C], [k, k, C, C]
+        # Zero at the start, so that a new skip changes nothing at first (Long et al. 2015, 4.2).
+        plain = {"activation_fn": None, "normalizer_fn": None}
+        plain["weights_initializer"] = tf.zeros_initializer()
+        scores = {  # [N, H/s, W/s, C]
+            s: slim.conv2d(
+                maps[s], self.outputs, 1, scope=f"score_{s}", **plain
+            )  # [N, H/s, W/s, C]
+            for s in maps
+        }
+        bilinear, kernels = diagonal_kernel(self.outputs, 2, self.centred), {}  # [k, k, C, C]
+        for stride in self.strides[1:] if self.learned else ():
+            with tf.compat.v1.variable_scope(f"upscore_{stride}"):
+                start = tf.compat.v1.constant_initializer(bilinear)
+                kernels[stride] = slim.model_variable("weights", bilinear.shape, initializer=start)
+        return scores, kernels
 
     def score_maps(
         self,

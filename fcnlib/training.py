@@ -32,7 +32,6 @@ _COLUMNS += ("skipped",)  # steps so far that float16 could not take
 _MOST_SKIPPED = 50  # in a row: more than it takes to halve the first scale down to the least
 
 Batch = dict[str, tf.Tensor]
-LossFunction = Callable[[SlimModule, Batch, Stage, tf.Tensor], tf.Tensor]
 
 
 class Trainer:
@@ -43,7 +42,7 @@ class Trainer:
         network: SlimModule,
         stages: Sequence[Stage],
         batches: Callable[[int, int], Iterable[Batch]],
-        loss: LossFunction,
+        loss: Callable[[SlimModule, Batch, Stage, tf.Tensor], tf.Tensor],
         config: TrainConfig,
         folder: Path,
         *,

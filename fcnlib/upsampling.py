@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from fcnlib.geometry import GRID
-from fcnlib.runtime.compat import slim, tf
+from fcnlib.runtime.compat import tf
 
 
 def bilinear_kernel(size: int) -> np.ndarray:
@@ -45,24 +45,6 @@ def diagonal_kernel(channels: int, factor: int, centred: bool = False) -> np.nda
     return kernel[:, :, None, None] * np.eye(channels, dtype=np.float32)
 
 
-def learned_kernel(channels: int, factor: int, scope: str, centred: bool = False) -> tf.Variable:
-    """Create the variable `scope/weights` for `transposed`, `diagonal_kernel` at the start.
-
-    Args:
-        channels: as of `diagonal_kernel`.
-        factor: likewise.
-        scope: name of the layer.
-        centred: as of `diagonal_kernel`.
-
-    Returns:
-        The variable, float32 [k, k, C, C].
-    """
-    start = diagonal_kernel(channels, factor, centred)
-    with tf.compat.v1.variable_scope(scope):
-        initial = tf.compat.v1.constant_initializer(start)
-        return slim.model_variable("weights", start.shape, initializer=initial)
-
-
 def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor:
     """Interpolate score maps bilinearly so that coarse values keep their place.
 
@@ -77,10 +59,9 @@ def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor
         float32 [N, (h - 1) * factor + 1, (w - 1) * factor + 1, C], or [N, h * factor, w * factor,
         C] if centred.
     """
+    grid = {"align_corners": not centred, "half_pixel_centers": centred}
     size = _fine_size(scores, factor, centred)
-    return tf.raw_ops.ResizeBilinear(
-        images=scores, size=size, align_corners=not centred, half_pixel_centers=centred
-    )
+    return tf.raw_ops.ResizeBilinear(images=scores, size=size, **grid)
 
 
 def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
