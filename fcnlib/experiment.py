@@ -80,9 +80,9 @@ def chain(config: Config, models: Path) -> list[Job]:
 
 
 def longer_job(config: Config, models: Path) -> Job:
-    """Return the control of `chain`: its first network, trained as long as the last one was."""
-    first, steps = chain(config, models)[0], config.train.skip_steps
-    stage = end_to_end(config, steps * (len(config.network.chain) - 1), config.train.skip_lr)
+    """Return the control of `chain`: its first network, trained as long as the last one."""
+    first, *finer = chain(config, models)
+    stage = end_to_end(config, config.train.skip_steps * len(finer), config.train.skip_lr)
     folder, start = models / f"{first.folder.name}-longer", first.folder / CHECKPOINT
     return Job(first.stride, folder, start, (stage,), f"{first.name}, same steps")
 
@@ -91,7 +91,7 @@ def open_stores(config: Config, dataset: Dataset) -> list[ImageStore]:
     """Return the images to train on, to evaluate on meanwhile and, if they are others, to score.
 
     Raises:
-        InputError: a split is empty, or an image to train on is in another split as well.
+        InputError: a split is empty, or shares an image with the one to train on.
     """
     data, seen = config.data, {}
 

@@ -69,8 +69,8 @@ class ImageStore:
         Several threads may call this at once; an InputError is that of `read_pair`.
         """
         index = int(index)
-        if (pair := self._cache.get(index)) is not None:
-            return pair
+        if index in self._cache:
+            return self._cache[index]
         try:
             pair = read_pair(self.records[index], self.labels, self._seen)
         except InputError as error:

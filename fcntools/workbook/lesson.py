@@ -77,12 +77,7 @@ class Lesson:
         return path
 
     def source(self, subject: Any, docstrings: bool = False) -> None:
-        """Display the source of a function or class as it is in the library.
-
-        Args:
-            subject: a function, method or class of fcnlib or fcntools.
-            docstrings: show its docstrings, too.
-        """
+        """Display the source of a function or class of the library, maybe with its docstrings."""
         subject = inspect.unwrap(subject)
         lines, first = inspect.getsourcelines(subject)
         lines = textwrap.dedent("".join(lines)).splitlines()
@@ -135,12 +130,7 @@ class Lesson:
             raise ClaimFailed(f"this run does not bear out: {text}")
 
     def claim(self, text: str, holds: bool) -> None:
-        """Print a claim about trained networks; `fact` where the profile trains long enough.
-
-        Args:
-            text: the claim with the measured numbers in it.
-            holds: whether the numbers bear it out.
-        """
+        """Print a claim with its numbers; a `fact` where the profile trains long enough."""
         self.fact(text, holds or not self.config.train.prove)
         print(("holds: " if holds else "not borne out (this profile trains too little): ") + text)
 

@@ -114,14 +114,9 @@ def choose(notebooks: Sequence[Notebook], only: Sequence[str]) -> tuple[Notebook
 def split_settings(
     settings: Sequence[str], notebooks: Sequence[Notebook]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tell the settings of the configuration from the notebooks' own parameters.
+    """Tell settings of the configuration from the chosen notebooks' own parameters.
 
-    Args:
-        settings: `key=value` words.
-        notebooks: the chosen ones.
-
-    Returns:
-        (overrides of the configuration, values of parameters), each in the right type.
+    Return (overrides of the configuration, values of parameters), each in the right type.
 
     Raises:
         InputError: a key is neither, or a value does not read as the type that is wanted.

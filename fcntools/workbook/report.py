@@ -29,13 +29,9 @@ _MOST_ROWS = 60
 def build(run: Path) -> Path:
     """Write index.html from what is on disk in a run folder; whatever is missing is left out.
 
-    Args:
-        run: the folder, with some of record.json, models/*/metrics.json, notebooks/*.ipynb,
-            inspector.html, figures/NAME/*.png (.svg and a .json {"title", "alt"} beside them) and
-            tables/NAME/*.csv (a .json {"title", "note"} beside them; in older runs tables/*.csv).
-
-    Returns:
-        The path of index.html.
+    It reads record.json, models/*/metrics.json, notebooks/*.ipynb, inspector.html,
+    figures/NAME/*.png (.svg and a .json {"title", "alt"} beside them) and tables/NAME/*.csv (a
+    .json {"title", "note"} beside them; in older runs tables/*.csv).
 
     Raises:
         InputError: there is no such folder, or a page in it that is no run's.
@@ -79,15 +75,11 @@ def dictionary(path: Path) -> dict[str, Any]:
 
 
 def networks(run: Path) -> list[dict[str, Any]]:
-    """Read models/*/metrics.json; files of another form are left out.
+    """Return a row a network of models/*/metrics.json, coarsest stride first.
 
-    Args:
-        run: the run folder.
-
-    Returns:
-        A row a network, coarsest stride first: name, the four METRICS (shares 0..1), iou (list or
-        None), gain (points over the network of the chain before it, as text, or None), best (bool),
-        and classes, dataset, split, images where the file tells them.
+    It holds name, the four METRICS (shares 0..1), iou (list or None), gain (points over the network
+    of the chain before it, as text, or None), best (bool), and classes, dataset, split, images
+    where the file tells them. Files of another form are left out.
     """
     rows = []
     for path in (run / "models").glob("*/metrics.json"):

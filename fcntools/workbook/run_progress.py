@@ -60,8 +60,7 @@ class RunProgress:
     def show(self, running: Mapping[str, tuple[float, int, str]]) -> None:
         """Draw the bar, or print a line where that is due.
 
-        Args:
-            running: {name: (seconds so far, number of the present cell, what that printed)}.
+        `running` is {name: (seconds so far, number of the present cell, what that printed)}.
         """
         done, elapsed = self._done, time.monotonic() - self._began
         total, words = done + sum(self._weights.values()), [f"{duration(elapsed)} elapsed"]

@@ -138,10 +138,7 @@ def prepare(
 
 
 def suitable_jobs() -> int:
-    """Return how many notebooks to run at once: two where there are cores and memory, and no GPU.
-
-    A training fills a GPU by itself, and two halve its memory.
-    """
+    """Return how many notebooks to run at once: 2 with cores and memory and no GPU, else 1."""
     here = run_record.machine()
     room = here["cores"] > 1 and here["memory_gib"] >= _ROOM
     return 2 if room and not run_record.nvidia_driver() else 1
@@ -150,8 +147,7 @@ def suitable_jobs() -> int:
 def thread_variables(at_once: int) -> dict[str, str]:
     """Return the environment in which so many kernels share the cores; what the user set stays.
 
-    On 2 cores two kernels that choose for themselves take 213 to 249 ms for a step of training,
-    with these variables 153 to 166 ms.
+    On 2 cores two kernels take 213 to 249 ms a step without, 153 to 166 ms with it.
     """
     intra, inter = run_record.INTRA, run_record.INTER
     if at_once == 1 or intra in os.environ or inter in os.environ:
@@ -173,8 +169,7 @@ def run(plan: RunPlan, resume: bool = False, stream: TextIO | None = None) -> Pa
 
     Raises:
         InputError: the folder is not a run's, or another run writes into it.
-        NotebookFailed: a cell failed or a kernel died, which has been shown; no notebook began
-            after that.
+        NotebookFailed: a cell failed or a kernel died, which has been shown.
     """
     run_cache.claim(plan.out)
     with files.locked(plan.out):
@@ -208,10 +203,7 @@ def _seconds(plan: RunPlan) -> dict[str, float]:
 
 
 def _run_chosen(plan: RunPlan, resume: bool, progress: RunProgress, source: str) -> None:
-    """Run each notebook when those it needs have finished, some at once.
-
-    As with `make -j`, what runs beside a failing notebook goes on to its end, and nothing begins.
-    """
+    """Run notebooks, some at once, after those they need; none begins after a failure."""
     waiting, running, failures, shown = list(plan.chosen), [], [], 0.0
     try:
         while running or (waiting and not failures):
@@ -315,10 +307,7 @@ def _finish(plan: RunPlan, execution: _Execution, progress: RunProgress, stopped
 
 
 def _failure(execution: _Execution, stopped: bool) -> str:
-    """Return in which cell an ended notebook failed and why, or "".
-
-    A cell whose kernel is gone, which papermill calls completed, is marked in the executed copy.
-    """
+    """Return in which cell an ended notebook failed and why, or ""; mark it in the copy."""
     status, (_, at, printed) = execution.process.returncode, execution.state()
     try:
         node = nbformat.read(execution.page, as_version=4)
