@@ -48,13 +48,10 @@ def build_fcn(
     if not plain and not BUILDERS:
         raise InputError("fusion, inputs, void: such networks need `fcntools.analysis.variants`")
     settings = backbone_settings(config) | {"shard": shard}
-    try:
-        if plain:
-            network = FCN(num_classes, stride, **head_settings(config), **settings)
-        else:
-            network = BUILDERS["variant"](config, num_classes, stride, **settings)
-    except ValueError as error:
-        raise InputError(f"chain = {','.join(map(str, given.chain))}: {error}") from None
+    if plain:
+        network = FCN(num_classes, stride, **head_settings(config), **settings)
+    else:
+        network = BUILDERS["variant"](config, num_classes, stride, **settings)
     seed(config)
     network(tf.zeros([1, 33, 33, 3]))
     return network

@@ -59,8 +59,7 @@ def pixel_cross_entropy(
 def cross_entropy_on_cpu(logits: tf.Tensor, labels: tf.Tensor) -> Any:
     """Return the cross-entropy of every pixel, float32 [...], of logits [..., C], labels [...].
 
-    TensorFlow's op goes through the classes of a pixel one number at a time. Here sums over classes
-    are products with a vector of ones, 2 to 7 % of a training step sooner.
+    Sums over classes are products with ones: a step takes 2 to 7 % less than with TensorFlow's op.
     """
     classes = logits.shape[-1]
     flat, wanted = tf.reshape(logits, [-1, classes]), tf.reshape(labels, [-1])

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from fcnlib.backbone import features, stateless_dropout
 from fcnlib.blocks import BACKBONES
+from fcnlib.errors import InputError
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import SlimModule
 from fcnlib.upsampling import diagonal_kernel, pad_to_grid, transposed, upsample
@@ -25,10 +26,11 @@ def strides_down_to(stride: int) -> tuple[int, ...]:
     """Return the strides that a network fuses, coarse to fine: (32, 16, 8) for 8.
 
     Raises:
-        ValueError: no skip has this stride.
+        InputError: no skip has this stride.
     """
     if stride not in SKIPS:
-        raise ValueError(f"no network of stride {stride}; there are {', '.join(map(str, SKIPS))}")
+        there = ", ".join(map(str, SKIPS))
+        raise InputError(f"chain: no network of stride {stride}; there are {there}")
     return tuple(s for s in SKIPS if s >= stride)
 
 
