@@ -17,8 +17,8 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 def augment(image, mask, seed: int, position, data: DataConfig) -> tuple[tf.Tensor, tf.Tensor]:
     """Scale, crop or pad, flip and recolour one pair.
 
-    The result is that of resizing the whole image (bilinear, antialiased when it shrinks; the mask
-    nearest, on the same pixel centres) and cutting the crop out; only the crop is computed.
+    As if the whole image were resized (bilinear, antialiased when it shrinks; the mask nearest, on
+    the same pixel centres) and the crop cut out; only the crop is computed.
 
     Args:
         image: uint8 [H, W, 3].
@@ -37,7 +37,7 @@ def augment(image, mask, seed: int, position, data: DataConfig) -> tuple[tf.Tens
     nearest, inside = _nearest(tf.shape(mask), *window, crop)
     label = tf.gather(tf.gather(mask, nearest[0]), nearest[1], axis=1)
     label = tf.where(inside, label, tf.constant(VOID, tf.uint8))
-    pixels = _cut(image, *window, crop)
+    pixels = _cut(image, *window, crop)  # [S, S, 3]
     pixels = _recolour(pixels, inside, draws[4:10], data.colour_jitter, data.tint_jitter)
     pixels = tf.raw_ops.Reverse(tensor=pixels, dims=tf.stack([False, flip, False]))
     label = tf.raw_ops.Reverse(tensor=label, dims=tf.stack([False, flip]))
@@ -136,8 +136,7 @@ def _place(shape, scale, crop: int, draws) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _nearest(shape, size, offset, crop: int) -> tuple[list[tf.Tensor], tf.Tensor]:
     """Return the source rows and columns nearest the crop's, and where the image is, [S, S]."""
-    # Pixel centres in whole numbers: a half pixel of the crop is (2i + 1) / 2, so no rounding errs.
-    # In 64 bits: the product passes 2**31 in an image of 33,000 pixels, enlarged in a smaller one.
+    # Pixel centres (2i + 1) / 2 in whole numbers, so no rounding errs; 64 bits for large images.
     shape, size, offset = (tf.cast(pair, tf.int64) for pair in (shape, size, offset))
     places = 2 * tf.range(crop, dtype=tf.int64)[:, None] + 1 + 2 * offset
     nearest = places * shape // (2 * size)

@@ -160,7 +160,7 @@ def objective(
 def _at_points(net, stride: int, scores: tf.Tensor, labels: tf.Tensor):
     """Return a coarser sum and the labels at the sample points of the network's finest map."""
     first = net.stride // 2 if net.centred else 0
-    points = labels[:, first :: net.stride, first :: net.stride]
+    points = labels[:, first :: net.stride, first :: net.stride]  # [N, h, w]
     logits = upsample(scores, stride // net.stride, net.centred)
     return logits[:, : points.shape[1], : points.shape[2]], points
 
