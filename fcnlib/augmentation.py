@@ -17,8 +17,8 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 def augment(image, mask, seed: int, position, data: DataConfig) -> tuple[tf.Tensor, tf.Tensor]:
     """Scale, crop or pad, flip and recolour one pair.
 
-    The result is that of resizing the whole image (bilinear, antialiased when it shrinks; the mask
-    nearest, on the same pixel centres) and cutting the crop out; only the crop is computed.
+    As if the whole image were resized (bilinear, antialiased when it shrinks; the mask nearest, on
+    the same pixel centres) and the crop cut out; only the crop is computed.
 
     Args:
         image: uint8 [H, W, 3].
@@ -37,7 +37,7 @@ def augment(image, mask, seed: int, position, data: DataConfig) -> tuple[tf.Tens
     nearest, inside = _nearest(tf.shape(mask), *window, crop)
     label = tf.gather(tf.gather(mask, nearest[0]), nearest[1], axis=1)
     label = tf.where(inside, label, tf.constant(VOID, tf.uint8))
-    pixels = _cut(image, *window, crop)
+    pixels = _cut(image, *window, crop)  # [S, S, 3]
     pixels = _recolour(pixels, inside, draws[4:10], data.colour_jitter, data.tint_jitter)
     pixels = tf.raw_ops.Reverse(tensor=pixels, dims=tf.stack([False, flip, False]))
     label = tf.raw_ops.Reverse(tensor=label, dims=tf.stack([False, flip]))
@@ -54,8 +54,8 @@ def mix_classes(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Paste half of the classes of another crop into one, now and then.
 
-    Pasted objects appear in new contexts, so the network relies less on co-occurrence. Void is not
-    pasted; a class that is drawn but absent changes nothing.
+    The network relies less on co-occurrence then. Void is not pasted; a class that is drawn but
+    absent changes nothing.
 
     Args:
         crop: what `augment` gave.
@@ -68,8 +68,7 @@ def mix_classes(
     Returns:
         (image, label) like `crop`.
 
-    Source: Olsson et al. 2021, ClassMix, section 3.1, https://arxiv.org/abs/2007.07936, there with
-    predicted labels.
+    Source: Olsson et al. 2021, ClassMix, section 3.1, https://arxiv.org/abs/2007.07936.
     """
     # The sequence has no places below 0: their draws are free for the other crop and the choice.
     other = -1 - 2 * tf.cast(position, tf.int64)
@@ -137,8 +136,7 @@ def _place(shape, scale, crop: int, draws) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _nearest(shape, size, offset, crop: int) -> tuple[list[tf.Tensor], tf.Tensor]:
     """Return the source rows and columns nearest the crop's, and where the image is, [S, S]."""
-    # Pixel centres in whole numbers: a half pixel of the crop is (2i + 1) / 2, so no rounding errs.
-    # In 64 bits: the product passes 2**31 in an image of 33,000 pixels, enlarged in a smaller one.
+    # Pixel centres (2i + 1) / 2 in whole numbers, so no rounding errs; 64 bits for large images.
     shape, size, offset = (tf.cast(pair, tf.int64) for pair in (shape, size, offset))
     places = 2 * tf.range(crop, dtype=tf.int64)[:, None] + 1 + 2 * offset
     nearest = places * shape // (2 * size)
@@ -151,14 +149,9 @@ def _cut(image, size, offset, crop: int) -> tf.Tensor:
     """Resize an image to `size` and cut the crop at `offset`: float32, -127.5..127.5, 0 outside."""
     centred = tf.cast(image, tf.float32) - _GREY
     scale = tf.cast(size, tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
-    return tf.raw_ops.ScaleAndTranslate(
-        images=centred[None],
-        size=[crop, crop],
-        scale=scale,
-        translation=-tf.cast(offset, tf.float32),
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
+    place = {"size": [crop, crop], "scale": scale, "translation": -tf.cast(offset, tf.float32)}
+    smooth = {"kernel_type": "triangle", "antialias": True}
+    return tf.raw_ops.ScaleAndTranslate(images=centred[None], **place, **smooth)[0]
 
 
 def _recolour(pixels, inside, draws, jitter: float, tint: float = 0.0) -> tf.Tensor:

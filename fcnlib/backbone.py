@@ -1,8 +1,8 @@
-"""The backbones built from their tables with tf-slim layers, and the classifier they come from.
+"""The backbones built from their tables with tf-slim layers.
 
 Variable names equal those of the released slim checkpoints (`InceptionV3/Mixed_5b/Branch_0/...`,
-`vgg_16/conv1/conv1_1/...`). With `padding="VALID"` the network is the classifier; with "SAME" its
-sample points fall on the grid that segmentation needs (see `geometry.py`).
+`vgg_16/conv1/conv1_1/...`). With `padding="VALID"` they are those of a classifier; with "SAME"
+their sample points fall on the grid that segmentation needs (see `geometry.py`).
 
 Source: https://arxiv.org/abs/1512.00567, https://arxiv.org/abs/1409.1556 and
 https://github.com/google-research/tf-slim.
@@ -17,7 +17,6 @@ import numpy as np
 
 from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
 from fcnlib.runtime.compat import slim, tf
-from fcnlib.slim import SlimModule
 
 BATCH_NORM_EPSILON = 1e-3
 BYTES_TO_UNIT = 127.5  # pixels 0..255 are images in [-1, 1], times this, plus this
@@ -62,7 +61,7 @@ def features(
         training: drop features, normalize by the batch and update the moving averages.
         frozen: while training, normalize by the moving averages and leave them alone.
         backbone: a name of `blocks.BACKBONES`, or a description like those.
-        padding: "VALID" as in the classifier, or "SAME"; for the layers marked `valid`.
+        padding: "VALID" or "SAME", of the layers marked `valid`.
         depth_multiplier: scales the channels of every layer.
         min_depth: the least number of channels a layer gets.
         batch_norm: after each convolution; False gives biases instead. None: as published.
@@ -109,14 +108,13 @@ def _layers(spec: Backbone, batch_norm: bool | None, training: bool, decay: floa
         "updates_collections": None,  # update in place; slim's other route needs tf_keras
         "fused": True,
     }
+    layers = {
+        "weights_initializer": slim.variance_scaling_initializer(),
+        "normalizer_fn": _batch_norm if normalized else None,
+        "normalizer_params": normalizer,
+    }
     names = tf.compat.v1.variable_scope(spec.scope, custom_getter=_float32_variables)
-    arguments = slim.arg_scope(
-        [slim.conv2d],
-        weights_initializer=slim.variance_scaling_initializer(),
-        normalizer_fn=_batch_norm if normalized else None,
-        normalizer_params=normalizer,
-    )
-    with names, arguments:
+    with names, slim.arg_scope([slim.conv2d], **layers):
         yield
 
 
@@ -139,14 +137,13 @@ def _batch_norm(net: tf.Tensor, **settings) -> tf.Tensor:
 def _apply(net: tf.Tensor, layer: Layer, depth: Callable[[int], int], padding: str) -> tf.Tensor:
     match layer:
         case Conv():
-            pad = padding if layer.valid else "SAME"
-            return slim.conv2d(
-                net, depth(layer.depth), layer.kernel, layer.stride, pad, scope=layer.name
-            )  # [N, h/stride, w/stride, depth]
+            place = layer.kernel, layer.stride, padding if layer.valid else "SAME"
+            # [N, h/stride, w/stride, depth]
+            return slim.conv2d(net, depth(layer.depth), *place, scope=layer.name)
         case Pool():
             pool = slim.avg_pool2d if layer.average else slim.max_pool2d
-            pad = padding if layer.valid else "SAME"
-            return pool(net, layer.kernel, layer.stride, pad, scope=layer.name)
+            place = layer.kernel, layer.stride, padding if layer.valid else "SAME"
+            return pool(net, *place, scope=layer.name)  # [N, h/stride, w/stride, channels]
         case Fork():
             return tf.concat([_apply(net, part, depth, padding) for part in layer.layers], axis=3)
         case Mixed():
@@ -159,52 +156,6 @@ def _apply(net: tf.Tensor, layer: Layer, depth: Callable[[int], int], padding: s
                             out = _apply(out, part, depth, padding)
                         outputs.append(out)
             return tf.concat(outputs, axis=3)  # [N, h, w, sum of the branches' depths]
-
-
-class Classifier(SlimModule):
-    """A backbone with its 1 x 1 convolution of logits, pooled or as a map.
-
-    The average pool and the 1 x 1 convolution commute, so the mean of the dense map is the
-    classifier's output: the whole of "convolutionalizing" this network is to leave the pool out.
-
-    Source: Long et al. 2015, section 4.1 ("the final average pooling layer" dropped).
-    """
-
-    def __init__(self, num_classes: int, *, dropout: float = 0.2, **settings):
-        """Describe it; `dropout` is of the pooled features, `settings` are of `features`."""
-        self.num_classes = num_classes
-        spec = BACKBONES[settings.get("backbone", "inception_v3")]
-
-        def build(images, training, dropout_seed):
-            drop = {"dropout": dropout, "dropout_seed": dropout_seed}
-            net = features(images, training=training, **drop, **settings)[spec.skips[32]]
-            if training and dropout:
-                # One mask an image, as if drawn after the pool.
-                net = stateless_dropout(net, dropout, dropout_seed, per_image=True)
-            return slim.conv2d(
-                net, num_classes, 1, activation_fn=None, normalizer_fn=None, scope=spec.logits
-            )  # [N, h, w, num_classes]
-
-        super().__init__(build)
-
-    def score_map(
-        self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)
-    ) -> tf.Tensor:
-        """Compute the logits before the pool.
-
-        Args:
-            images: float32 [N, H, W, 3] in [-1, 1].
-            training: normalize by the batch, drop features.
-            dropout_seed: two integers.
-
-        Returns:
-            float32 [N, h, w, num_classes].
-        """
-        return self._template(images, training, dropout_seed)
-
-    def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
-        """Return the logits, [N, num_classes]; arguments as in `score_map`."""
-        return tf.reduce_mean(self.score_map(images, **mode), axis=[1, 2])
 
 
 def stateless_dropout(

@@ -21,12 +21,9 @@ from fcnlib.training import CHECKPOINT
 _NAMED = 24  # classes named in an error
 
 
-def _paper(config: Config, num_classes: int, stride: int, **settings) -> FCN:
-    return FCN(num_classes, stride, **head_settings(config), **settings)
-
-
-# The paper's network; `fcntools.analysis.variants` adds what else the settings can ask for.
-BUILDERS: dict[str, Callable[..., SlimModule]] = {"paper": _paper}
+# What else settings can ask for: `fcntools.analysis.variants` adds "variant", which takes
+# (config, number of classes, stride, **arguments of `FCN`).
+BUILDERS: dict[str, Callable[..., SlimModule]] = {}
 
 
 def build_fcn(
@@ -35,7 +32,7 @@ def build_fcn(
     """Build the network of a configuration, its variables created.
 
     Args:
-        config: gives backbone, width, upsampling, dropout and batch-norm decay.
+        config: settings.
         num_classes: C, background included.
         stride: of the finest skip.
         shard: (rank, size) of this process among those that share a batch.
@@ -48,14 +45,13 @@ def build_fcn(
     """
     given = config.network
     plain = given.fusion == "score" and given.inputs != "raw" and given.void != "class"
-    kind = "paper" if plain else "variant"
-    if kind not in BUILDERS:
+    if not plain and not BUILDERS:
         raise InputError("fusion, inputs, void: such networks need `fcntools.analysis.variants`")
     settings = backbone_settings(config) | {"shard": shard}
-    try:
-        network = BUILDERS[kind](config, num_classes, stride, **settings)
-    except ValueError as error:
-        raise InputError(f"chain = {','.join(map(str, given.chain))}: {error}") from None
+    if plain:
+        network = FCN(num_classes, stride, **head_settings(config), **settings)
+    else:
+        network = BUILDERS["variant"](config, num_classes, stride, **settings)
     seed(config)
     network(tf.zeros([1, 33, 33, 3]))
     return network
@@ -70,9 +66,8 @@ def seed(config: Config) -> None:
 
 def head_settings(config: Config) -> dict[str, Any]:
     """Return the arguments of `FCN` itself that a configuration decides."""
-    given = config.network
-    scales = {"skip_scales": given.skip_scales}
-    return scales | {"learned": given.upsampling == "learned", "dropout": given.dropout}
+    given, learned = config.network, config.network.upsampling == "learned"
+    return {"skip_scales": given.skip_scales, "learned": learned, "dropout": given.dropout}
 
 
 def backbone_settings(config: Config) -> dict[str, Any]:
@@ -106,7 +101,7 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
         (network with its weights, meta of the checkpoint).
 
     Raises:
-        InputError: no checkpoint there, or not one of an FCN; or it has no score map of the stride.
+        InputError: it is no checkpoint of an FCN, or has no score map of the stride.
     """
     path = path / CHECKPOINT if path.is_dir() else path
     arrays, meta = checkpoints.load(path)
@@ -136,7 +131,7 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
 
 
 def require_classes(path: Path, meta: dict[str, Any], labels: LabelSet) -> None:
-    """Refuse a network that was trained for other classes, or for the same in another order.
+    """Refuse a network trained for other classes, or for the same in another order.
 
     Args:
         path: of its checkpoint or folder.
@@ -146,8 +141,7 @@ def require_classes(path: Path, meta: dict[str, Any], labels: LabelSet) -> None:
     Raises:
         InputError: the lists differ; both are named.
     """
-    theirs = tuple(meta["classes"])
-    if theirs != labels.classes:
+    if (theirs := tuple(meta["classes"])) != labels.classes:
         raise InputError(
             f"{path}: trained for the classes {_listed(theirs)}; the images are labelled with "
             f"{_listed(labels.classes)}; score it on data of its own classes"
@@ -155,8 +149,7 @@ def require_classes(path: Path, meta: dict[str, Any], labels: LabelSet) -> None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f", ... ({len(names)})" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return ", ".join(names[:_NAMED]) + (f", ... ({len(names)})" if len(names) > _NAMED else "")
 
 
 def start_from(network: FCN, path: Path, labels: LabelSet | None = None) -> checkpoints.Transfer:
@@ -167,31 +160,21 @@ def start_from(network: FCN, path: Path, labels: LabelSet | None = None) -> chec
     Args:
         network: fresh from `build_fcn`.
         path: checkpoint of a classifier or of an FCN.
-        labels: of the images. Of an FCN of other classes, or of the same in another order, the
-            network takes the backbone alone, which standard error says.
+        labels: of the images. Of an FCN of other classes the backbone alone is taken.
 
     Returns:
-        The account of all variables.
-
-    Raises:
-        InputError: the checkpoint does not fit.
+        The account of all variables; InputError where the checkpoint does not fit.
     """
     arrays, meta = checkpoints.load(path)
     variables = network.named_variables()
     theirs = meta.get("classes", ()) if meta.get("kind") == "fcn" else ()
     if labels and theirs and tuple(theirs) != labels.classes:
-        print(
-            f"{path}: its score layers are of the classes {_listed(theirs)}, not of "
-            f"{_listed(labels.classes)}; only its backbone is taken",
-            file=sys.stderr,
-        )
+        lists = f"its score layers are of {_listed(theirs)}, not of {_listed(labels.classes)}"
+        print(f"{path}: {lists}; only its backbone is taken", file=sys.stderr)
         arrays = {name: value for name, value in arrays.items() if not name.startswith("FCN/")}
     may_skip = [scope for spec in BACKBONES.values() for scope in classifier_scopes(spec)]
-    may_skip += ["optimizer/", *network.private]
-    may_miss = ["FCN/"]
+    rules = {"may_skip": [*may_skip, "optimizer/", *network.private], "may_miss": ["FCN/"]}
     if not any("/BatchNorm/" in name for name in variables):
-        may_skip += [name for name in arrays if "/BatchNorm/" in name]
-        may_miss += [name for name in variables if name.endswith("/biases")]
-    return checkpoints.transplant(
-        arrays, variables, may_miss=may_miss, may_skip=may_skip, source=str(path)
-    )
+        rules["may_skip"] += [name for name in arrays if "/BatchNorm/" in name]
+        rules["may_miss"] += [name for name in variables if name.endswith("/biases")]
+    return checkpoints.transplant(arrays, variables, **rules, source=str(path))

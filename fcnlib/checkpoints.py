@@ -1,8 +1,7 @@
 """Checkpoints on disk, and weights from one network to the next with a report of every variable.
 
-A checkpoint is one file: a NumPy archive (.npz) of arrays by variable name, and a JSON text that
-describes them. It is written whole or not at all, each array carries a CRC, and nothing in it is
-ever executed.
+A checkpoint is a NumPy archive (.npz) of arrays by variable name, and a JSON text about them. It is
+written whole or not at all, each array carries a CRC, and nothing in it is ever executed.
 """
 
 from __future__ import annotations
@@ -36,15 +35,15 @@ def save(
     """Write a checkpoint atomically.
 
     Args:
-        path: file to write, by custom ending in .npz; an older one is replaced.
+        path: file to write, by custom ending in .npz.
         arrays: {name: array}.
         meta: what JSON can hold; returned by `load`.
         half: store convolution kernels as float16 and compress, for a file that travels.
         previous: where an older one goes, in place of being dropped.
 
     Raises:
-        InputError: an array holds a NaN or an infinity (a kernel above 65504 is one in float16),
-            the place cannot be written, or the disk is full; an older file is kept.
+        InputError: an array is not finite (a kernel above 65504 is not in float16), or the place
+            cannot be written; an older file is kept.
     """
     kept = {name: np.asarray(value) for name, value in arrays.items()}
     if half:
@@ -52,19 +51,16 @@ def save(
             kept |= {n: v.astype(np.float16) for n, v in kept.items() if n.endswith("/weights")}
     require_finite(kept, str(path), "nothing is written")
 
-    def entry(name: str) -> zipfile.ZipInfo:
-        info = zipfile.ZipInfo(name)  # dated 1980: the same content gives the same bytes
-        info.compress_type = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
-        return info
-
+    kind = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
     with replacing(path) as part:
         with open(part, "wb") as file:
             with zipfile.ZipFile(file, "w") as archive:
-                archive.writestr(entry(META), json.dumps(dict(meta)))
+                # Entries are dated 1980: the same content gives the same bytes.
+                archive.writestr(zipfile.ZipInfo(META), json.dumps(dict(meta)), kind)
                 for name, array in kept.items():
                     buffer = io.BytesIO()
                     np.lib.format.write_array(buffer, array, allow_pickle=False)
-                    archive.writestr(entry(f"{name}.npy"), buffer.getvalue())
+                    archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), kind)
             os.fsync(file.fileno())
         if previous:
             with contextlib.suppress(FileNotFoundError):
@@ -72,7 +68,7 @@ def save(
 
 
 def require_finite(arrays: Mapping[str, np.ndarray], source: str, advice: str) -> None:
-    """Refuse arrays of numbers that no network can go on with.
+    """Refuse arrays that no network can go on with.
 
     Args:
         arrays: {name: array}.
@@ -117,13 +113,12 @@ def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
-    """Check that an archive does not unpack to far more than its size in bytes.
+    """Refuse an archive that unpacks to far more than its size in bytes.
 
     Raises:
         ValueError: it does.
     """
-    unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > max(_BOMB * size, _ROOM):
+    if (unpacked := sum(e.file_size for e in archive.infolist())) > max(_BOMB * size, _ROOM):
         raise ValueError(f"unpacks to {unpacked / 2**30:.1f} GiB")
 
 
@@ -136,10 +131,8 @@ class Transfer:
     skipped: tuple[str, ...]
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.copied)} variables copied, {len(self.missing)} new, "
-            f"{len(self.skipped)} of the source not used"
-        )
+        copied, missing, skipped = map(len, (self.copied, self.missing, self.skipped))
+        return f"{copied} variables copied, {missing} new, {skipped} of the source not used"
 
 
 def account(
@@ -163,12 +156,11 @@ def account(
         The report of all names, in the order of `shapes`.
 
     Raises:
-        InputError: a name is missing, an array is left over, has another shape or is not finite;
-            the first few are named.
+        InputError: a name is missing, an array is left over, has another shape or is not finite.
     """
-    missing = [n for n in shapes if n not in arrays]
-    skipped = [n for n in arrays if n not in shapes]
-    shared = [n for n in shapes if n in arrays]
+    missing = tuple(n for n in shapes if n not in arrays)
+    skipped = tuple(n for n in arrays if n not in shapes)
+    shared = tuple(n for n in shapes if n in arrays)
     problems = [f"{n} is missing" for n in missing if not n.startswith(tuple(may_miss))]
     problems += [f"{n} is not in the network" for n in skipped if not n.startswith(tuple(may_skip))]
     for name in shared:
@@ -180,18 +172,18 @@ def account(
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise InputError(f"{source} does not fit: {'; '.join(problems[:3])}{more}")
-    return Transfer(tuple(shared), tuple(missing), tuple(skipped))
+    return Transfer(shared, missing, skipped)
 
 
 def transplant(
     arrays: Mapping[str, np.ndarray], variables: Mapping[str, Any], **rules: Any
 ) -> Transfer:
-    """Copy arrays into variables of the same name; nothing is ignored in silence.
+    """Copy arrays into variables of the same name, as `account` allows.
 
     Args:
         arrays: {name: array}.
         variables: {name: tf.Variable}; assigned only if everything fits.
-        **rules: may_miss, may_skip and source of `account`, which raises where they do not fit.
+        **rules: may_miss, may_skip and source of `account`.
 
     Returns:
         The report of all names.

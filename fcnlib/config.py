@@ -26,18 +26,18 @@ ALIASES: dict[str, str] = {}
 VALUE_ALIASES: dict[str, str] = {}
 # Limits of batches, of images in pixels, of a share that changes a colour.
 _COUNT, _SIDE, _JITTER = (1, 1 << 16), (1, 1 << 14), (0, 0.99)
+_GENERATED = "shapes", "scenes", "streets"
+_READ = "camvid", "voc2012", "sbd", "scene-parsing", "folder", "packed"
 _said: set[str] = set()  # old spellings that were reported
 
 
 def _field(default: Any, *options: str, **facts: Any) -> Any:
-    """Describe a setting; facts are limits=(least, most), path=True and affects_training=False.
-
-    The last is for what makes no other network, or is in the stages of a checkpoint already.
-    """
+    """Describe a setting by its options and limits=(least, most), path=, affects_training=."""
     return dataclasses.field(default=default, metadata={"options": options, **facts})
 
 
 def _free(default: Any, **facts: Any) -> Any:
+    """Describe a setting that makes no other network, or is in a checkpoint's stages already."""
     return _field(default, affects_training=False, **facts)
 
 
@@ -45,11 +45,7 @@ def _free(default: Any, **facts: Any) -> Any:
 class DataConfig:
     """What to train and test on, and how training images are varied."""
 
-    dataset: str = _field(
-        "shapes",
-        *("shapes", "scenes", "streets", "camvid", "voc2012", "sbd", "scene-parsing"),
-        *("folder", "packed"),
-    )
+    dataset: str = _field("shapes", *_GENERATED, *_READ)
     data_dir: str = _free("data/shapes", path=True)
     train_split: str = "train"
     val_split: str = "val"  # scored while training
@@ -58,14 +54,11 @@ class DataConfig:
     val_limit: int = _free(0)
     eval_limit: int = _free(0)
     crop_size: int = _field(129, limits=_COUNT)  # pixels, on the 32k+1 grid
-    min_scale: float = _field(
-        0.75, limits=(0.01, 100)
-    )  # random resize before the crop, factor of the side
+    min_scale: float = _field(0.75, limits=(0.01, 100))  # resize before the crop, of the side
     max_scale: float = 1.5
     flip: bool = True
-    colour_jitter: float = _field(
-        0.2, limits=_JITTER
-    )  # brightness, contrast, saturation: +- this share
+    # Brightness, contrast, saturation: +- this share.
+    colour_jitter: float = _field(0.2, limits=_JITTER)
     tint_jitter: float = _field(0.0, limits=_JITTER)  # each channel by itself: +- this share
     class_mix: float = _field(0.0, limits=(0, 1))  # share that gets half of another crop's classes
 
@@ -188,9 +181,8 @@ class Config:
 
     def training_settings(self, *sections: str) -> dict[str, Any]:
         """Return those settings of some sections that change what is learned, as `to_dict`."""
-        flat = self.to_dict()
-        wanted = {k: facts for k, (s, facts, _) in _SETTINGS.items() if s in sections}
-        return {k: flat[k] for k in wanted if wanted[k].get("affects_training", True)}
+        flat, facts = self.to_dict(), {k: f for k, (s, f, _) in _SETTINGS.items() if s in sections}
+        return {k: flat[k] for k in facts if facts[k].get("affects_training", True)}
 
     def path(self, key: str) -> Path:
         """Return a path setting, such as "data_dir", absolute; relative ones count from ROOT."""
@@ -227,17 +219,15 @@ def current_names(settings: Mapping[str, Any], say: bool = False) -> dict[str, A
     return found
 
 
-def _find(key: str) -> tuple[str, Mapping[str, Any], Any]:
-    """Return the section, the facts and the type of a setting."""
+def _find(key: str) -> tuple[str, Mapping[str, Any], Any]:  # section, facts, type
     if key in _SETTINGS:
         return _SETTINGS[key]
-    near = difflib.get_close_matches(key, keys(), n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else f"the keys are: {', '.join(keys())}"
+    near = difflib.get_close_matches(key, _SETTINGS, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else f"the keys are: {', '.join(_SETTINGS)}"
     raise InputError(f"unknown setting {key!r}; {hint}")
 
 
 def _checked(key: str, value: Any) -> Any:
-    """Return a value as its setting holds it, or refuse it."""
     _, facts, kind = _find(key)
     (element, *_) = get_args(kind) or [None]
     if element and isinstance(value, (list, tuple)):

@@ -40,14 +40,10 @@ class Evaluation:
 
 
 def predictor(network, outputs: int = 0):
-    """Compile a network's prediction for images of any size.
+    """Compile a network's prediction for images of any size; the network is built.
 
-    Args:
-        network: maps images to logits; `num_classes` says how many are classes. Built.
-        outputs: how many of the logits to choose among, where not `num_classes`.
-
-    Returns:
-        A function of images float32 [N, H, W, 3] in [-1, 1] to classes uint8 [N, H, W].
+    Return a function of images float32 [N, H, W, 3] in [-1, 1] to classes uint8 [N, H, W], the best
+    of `outputs` logits, or of `num_classes`.
     """
     count = outputs or network.num_classes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import sys
 from collections.abc import Callable, Sequence
@@ -24,13 +25,12 @@ from fcnlib.runtime import distributed, files, run_record
 from fcnlib.runtime.files import locked
 from fcnlib.training import CHECKPOINT, Trainer
 
-EVALUATION = "evaluation.npz"
 METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train: its stride, its folder, its start, its stages and its title."""
+    """One network to train: its stride, folder, start, stages and title ("FCN-8s" and the like)."""
 
     stride: int
     folder: Path
@@ -40,43 +40,38 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The title, or "FCN-8s" and the like."""
+        """The title, or that of the paper's network."""
         return self.title or f"FCN-{self.stride}s"
 
 
 def head_only(config: Config, steps: int) -> Stage:
     """Return a stage in which the new layers learn and the backbone stays as it is."""
-    return _stage(config, "head", steps, config.train.head_lr, backbone=False, frozen=True)
+    stage = end_to_end(config, steps, config.train.head_lr)
+    return dataclasses.replace(stage, name="head", backbone=False, frozen=True)
 
 
 def end_to_end(config: Config, steps: int, rate: float) -> Stage:
     """Return a stage in which everything learns.
 
     Args:
-        config: says whether batch norm is frozen, and whether the loss is a mean or a sum.
+        config: settings.
         steps: of the stage.
         rate: learning rate of the mean loss.
     """
-    return _stage(config, "all", steps, rate, frozen=config.train.batch_norm == "frozen")
-
-
-def _stage(config: Config, name: str, steps: int, rate: float, **mode: bool) -> Stage:
-    pixels = config.train.batch_size * config.data.crop_size**2
-    return Stage(name, steps, rate, summed_over=pixels if config.train.loss == "sum" else 1, **mode)
+    train = config.train
+    pixels = train.batch_size * config.data.crop_size**2 if train.loss == "sum" else 1
+    return Stage("all", steps, rate, frozen=train.batch_norm == "frozen", summed_over=pixels)
 
 
 def chain(config: Config, models: Path) -> list[Job]:
     """List the networks of a configuration, coarse to fine, each starting from the one before.
 
     The new layers of the first learn alone before everything does (Long et al. 2015, section 4.3).
-    Each gets a folder in `models`, `fcn-32s` and the like.
     """
     train, jobs = config.train, []
     start = config.path("initial") if config.network.initial else None
-    stages = (
-        head_only(config, train.head_steps),
-        end_to_end(config, train.coarse_steps, train.base_lr),
-    )
+    new_layers = head_only(config, train.head_steps)
+    stages = (new_layers, end_to_end(config, train.coarse_steps, train.base_lr))
     for stride in config.network.chain:
         jobs.append(Job(stride, models / f"fcn-{stride}s", start, stages))
         start = jobs[-1].folder / CHECKPOINT
@@ -85,9 +80,9 @@ def chain(config: Config, models: Path) -> list[Job]:
 
 
 def longer_job(config: Config, models: Path) -> Job:
-    """Return the control of `chain`: its first network, trained as long as the last one was."""
-    first, steps = chain(config, models)[0], config.train.skip_steps
-    stage = end_to_end(config, steps * (len(config.network.chain) - 1), config.train.skip_lr)
+    """Return the control of `chain`: its first network, trained as long as the last one."""
+    first, *finer = chain(config, models)
+    stage = end_to_end(config, config.train.skip_steps * len(finer), config.train.skip_lr)
     folder, start = models / f"{first.folder.name}-longer", first.folder / CHECKPOINT
     return Job(first.stride, folder, start, (stage,), f"{first.name}, same steps")
 
@@ -96,7 +91,7 @@ def open_stores(config: Config, dataset: Dataset) -> list[ImageStore]:
     """Return the images to train on, to evaluate on meanwhile and, if they are others, to score.
 
     Raises:
-        InputError: a split is empty, or an image to train on is in another split as well.
+        InputError: a split is empty, or shares an image with the one to train on.
     """
     data, seen = config.data, {}
 
@@ -136,7 +131,7 @@ def train_fcn(
     Args:
         config: settings.
         dataset: opened.
-        job: what to train; its start must be there.
+        job: what to train.
         resume: False trains anew.
         stores: from `open_stores`, to decode images once for several networks.
 
@@ -144,8 +139,8 @@ def train_fcn(
         The network's folder with checkpoint.npz, log.csv and record.json.
 
     Raises:
-        InputError: start, splits or settings do not fit, a file is refused, the loss is not finite,
-            or another process writes into the folder.
+        InputError: start, splits or settings do not fit, the loss is not finite, or another process
+            writes into the folder.
     """
     with locked(job.folder, not distributed.rank()):
         return _train(config, dataset, job, resume, stores or open_stores(config, dataset))
@@ -155,9 +150,8 @@ def _train(
     config: Config, dataset: Dataset, job: Job, resume: bool, stores: Sequence[ImageStore]
 ) -> Path:
     started, digests = run_record.start(), run_digests(config, dataset)
-    rank, size = distributed.rank(), distributed.size()
-    network = build_fcn(config, dataset.labels.num_classes, job.stride, (rank, size))
-    train = config.train
+    shard, train = (distributed.rank(), distributed.size()), config.train
+    network = build_fcn(config, dataset.labels.num_classes, job.stride, shard)
     if job.start is not None:
         if not job.start.exists():
             raise InputError(
@@ -167,59 +161,45 @@ def _train(
         start_from(network, job.start, dataset.labels)
 
     def batches(first: int, steps: int):
-        _check_labels(*stores)
-        shape = train.batch_size, train.seed, first, steps
-        return train_batches(stores[0], config.data, *shape, rank, size)
+        for store in stores:
+            store.verify()  # every file is read before the first step
+        present = np.flatnonzero(stores[0].class_pixels()[0])
+        if len(present) < 2:
+            only = dataset.labels.classes[present[0]]
+            split = f"{stores[0].split}: every labelled pixel is of class {only}"
+            raise InputError(f"{split}; a network needs two classes at least")
+        place = train.seed, first, steps, shard
+        return train_batches(stores[0], config.data, train.batch_size, *place)
 
-    predict, scored = predictor(network), train.eval_batch_size
+    predict, weights = predictor(network), None
+    if train.class_weights != "none":
+        weights = losses.median_frequency_weights(*stores[0].class_pixels())  # [C]
+        weights = weights if train.class_weights == "median_frequency" else np.sqrt(weights)
     trainer = Trainer(
         network,
         job.stages,
         batches,
-        losses.objective(
-            train, _class_weights(config, stores[0]), distributed.all_reduce_sum, size
-        ),
+        losses.objective(train, weights, distributed.all_reduce_sum, distributed.size()),
         train,
         job.folder,
         meta=_meta(config, dataset, job, digests),
         names=stores[0].names,
-        evaluate=lambda: _evaluate(predict, stores[1], scored).scores.mean_iou,
-        evaluate_every=train.val_every,
+        evaluate=lambda: _evaluate(predict, stores[1], train.eval_batch_size).scores.mean_iou,
     )
     with stores[0].reporting():
         trained = trainer.run(job.name, resume=resume)
-    if not rank and (trained or not (job.folder / "record.json").exists()):
+    if not distributed.rank() and (trained or not (job.folder / "record.json").exists()):
         extra = {"training_seconds": trainer.spent, "data": digests}
-        extra |= {"stages": [stage.name for stage in job.stages], "workers": size}
+        extra |= {"stages": [stage.name for stage in job.stages], "workers": distributed.size()}
         device = describe_device(train.precision)
         record = run_record.capture(config, started=started, device=device, extra=extra)
         files.write_json(job.folder / "record.json", record)
     return job.folder
 
 
-def _check_labels(train: ImageStore, *others: ImageStore) -> None:
-    """Read all files of the stores; what is trained on needs two classes."""
-    for store in (train, *others):
-        store.verify()
-    present = np.flatnonzero(train.class_pixels()[0])
-    if len(present) < 2:
-        raise InputError(
-            f"{train.split}: every labelled pixel is of class "
-            f"{train.labels.classes[present[0]]}; a network needs two classes at least"
-        )
-
-
-def _class_weights(config: Config, store: ImageStore) -> np.ndarray | None:
-    if config.train.class_weights == "none":
-        return None
-    weights = losses.median_frequency_weights(*store.class_pixels())
-    return np.sqrt(weights) if config.train.class_weights == "root_median_frequency" else weights
-
-
 def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -> dict[str, Any]:
     """Describe what a checkpoint was made with; only a run that agrees with it may continue it."""
     data, generated = config.data, datasets.GENERATED.get(config.data.dataset, "")
-    start = job.start and hashlib.sha256(job.start.read_bytes()).hexdigest()[:16]
     splits = [(data.train_split, data.train_limit), (data.val_split, data.val_limit)]
     return {
         "kind": "fcn",
@@ -228,14 +208,18 @@ def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -
         "classes": list(dataset.labels.classes),
         "labels": dataset.labels.to_dict(),
         "settings": config.training_settings("data", "network", "train", generated),
-        "start": start,
+        "start": job.start and _digest(job.start),
         **{f"data of {name}": digests[name] for name in (split_name(*one) for one in splits)},
     }
 
 
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
 def _evaluate(predict, store: ImageStore, batch_size: int, label: str | None = None) -> Evaluation:
     """Score a predictor on the images of a store, shared by all processes."""
-    batches = eval_batches(store, batch_size, distributed.rank(), distributed.size())
+    batches = eval_batches(store, batch_size, (distributed.rank(), distributed.size()))
     count, reduce = store.labels.num_classes, distributed.all_reduce_sum
     with store.reporting():
         return evaluate(predict, batches, store.names, count, label, reduce=reduce)
@@ -251,13 +235,12 @@ def evaluate_fcn(
 ) -> Evaluation:
     """Score a trained network on the evaluation split, or read the scores if they are there.
 
-    They are there only where network, images, masks, label set and engine are the same.
+    Scores are read only where network, images, masks, label set and engine are the same.
 
     Args:
         config: gives the split and the batch size.
         dataset: opened.
-        folder: of the trained network; gets metrics.json and evaluation.npz, with the ending of
-            `scored_as` and the engine's name where it is not TensorFlow.
+        folder: of the network; gets metrics.json and evaluation.npz, named by `scored_as`.
         fold: makes of the network what is scored; None: as `evaluation.PREPARED` says.
         engine: what computes then.
         store: the images of the split, to decode them once for several networks.
@@ -266,20 +249,18 @@ def evaluate_fcn(
         The confusion matrices, one an image.
 
     Raises:
-        InputError: the network is of other classes, nothing is labelled, a file is refused, or
-            another process writes into the folder.
+        InputError: the network is of other classes, nothing is labelled, or another process writes
+            into the folder.
     """
     split, labels = config.data.eval_split, dataset.labels
     chosen = dataset.records(split, config.data.eval_limit)
     names = tuple(record.name for record in chosen)
+    fold = fold or PREPARED.get("fold")
     ending, about = scored_as(config, dataset, folder)
     ending += "" if engine == "tensorflow" else f"-{engine}"
-    metrics, evaluation = (
-        folder / f"{Path(name).stem}{ending}{Path(name).suffix}" for name in (METRICS, EVALUATION)
-    )
-    digest = hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:16]
-    wanted = {"checkpoint": digest, "names": list(names), "dataset": dataset.name}
-    wanted |= {"engine": engine if fold else "unfolded", **about}
+    metrics, evaluation = folder / f"metrics{ending}.json", folder / f"evaluation{ending}.npz"
+    wanted = {"checkpoint": _digest(folder / CHECKPOINT), "names": list(names)}
+    wanted |= {"dataset": dataset.name, "engine": engine if fold else "unfolded", **about}
     there = evaluation.exists() and metrics.exists()
     arrays, meta = checkpoints.load(evaluation) if there else ({}, None)
     if distributed.broadcast([int(meta == wanted)])[0]:
@@ -287,7 +268,6 @@ def evaluate_fcn(
     with locked(folder, not distributed.rank()):
         network, meta = load_fcn(folder)
         require_classes(folder, meta, labels)
-        fold = fold or PREPARED.get("fold")
         predict = predictor(fold(network) if fold else network)
         store = store or ImageStore(chosen, labels, limit=0, split=split)
         title = f"{meta['name']} on {split}"
@@ -308,9 +288,9 @@ def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict
         folder: of the trained network.
 
     Returns:
-        (the ending of the files that keep the scores: "" for the evaluation split of the network's
-        own record, else such as "-train" or, with a digest, "-val-1a2b3c4d" of other data; {split,
-        images, data (digest), trained_on (images in the split that is trained on)}).
+        (ending of the files that keep the scores: "" for the evaluation split of the network's own
+        record, else such as "-train" or, of other data, "-val-1a2b3c4d"; {split, images, data
+        (digest), trained_on (images in the split that is trained on)}).
     """
     data, record = config.data, files.read_json(folder / "record.json") or {}
     chosen = dataset.records(data.eval_split, data.eval_limit)
@@ -319,11 +299,9 @@ def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict
     about["data"] = split_digest(dataset, chosen)
     about["trained_on"] = len(_shared_images(dataset, chosen, trained))
     if about["trained_on"]:
-        print(
-            f"{data.eval_split}: {about['trained_on']} of these {len(chosen)} images are in "
-            f"{data.train_split}, the split to train on; this is no score on new images",
-            file=sys.stderr,
-        )
+        shared = f"{data.eval_split}: {about['trained_on']} of these {len(chosen)} images are in "
+        shared += f"{data.train_split}, the split to train on; this is no score on new images"
+        print(shared, file=sys.stderr)
     own, ending = Config().to_dict() | current_names(record.get("config", {})), ""
     split, limit = own["eval_split"], own["eval_limit"]
     if record and (split, limit) != (data.eval_split, data.eval_limit):
@@ -352,7 +330,7 @@ def train_chain(
         config: settings.
         dataset: opened.
         out: run folder; networks go to its `models`.
-        resume: continue an interrupted run; what is done is not done again.
+        resume: continue an interrupted run.
         control: train and score `longer_job` as well.
         fold: as of `evaluate_fcn`.
 

@@ -31,8 +31,8 @@ _MANY = 1000  # pairs that take long enough to check for a progress bar
 class ImageStore:
     """The image-mask pairs of a split by index, decoded once and cached up to a number of bytes.
 
-    Attributes: `split`, its name in an error; `records` and their `names`, by index; the `labels`
-    of the masks; `sizes`, (H, W) of every pair, known once `verify` has read them.
+    Attributes: `split`, its name in an error; `records`, their `names`, the `labels` of the masks;
+    `sizes`, (H, W) of every pair, known once `verify` has read them.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class ImageStore:
     ):
         """Hold records, at least one, each with a mask; nothing is read yet.
 
-        Beyond `limit` bytes pairs are read again every time. The stores of a data set share `seen`,
-        so that the palettes of all masks agree.
+        Beyond `limit` bytes pairs are read again every time. Stores that share `seen` must agree in
+        the palettes of their masks.
         """
         if not records:
             raise InputError(f"{split}: no images, nothing to read; look at the list of the split")
         self.split, self.records, self.labels = split, tuple(records), labels
         self.names = tuple(record.name for record in records)
-        self.sizes: list[tuple[int, ...]] = []
+        self.sizes: tuple[tuple[int, ...], ...] = ()
         self._limit, self._seen = limit, {} if seen is None else seen
         self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._bytes, self._lock = 0, threading.Lock()
@@ -66,14 +66,11 @@ class ImageStore:
     def fetch(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (image uint8 [H, W, 3], mask uint8 [H, W] of 0..C-1 or 255), not to be changed.
 
-        Several threads may call this at once.
-
-        Raises:
-            InputError: as `read_pair`.
+        Several threads may call this at once; an InputError is that of `read_pair`.
         """
         index = int(index)
-        if (pair := self._cache.get(index)) is not None:
-            return pair
+        if index in self._cache:
+            return self._cache[index]
         try:
             pair = read_pair(self.records[index], self.labels, self._seen)
         except InputError as error:
@@ -94,20 +91,19 @@ class ImageStore:
         """
         if self._counts is not None:
             return
-        classes, shown = self.labels.num_classes, len(self) if len(self) >= _MANY else 0
+        classes, shown, looks = self.labels.num_classes, len(self) * (len(self) >= _MANY), []
 
         def look(index: int) -> tuple[np.ndarray, tuple[int, ...]]:
-            mask = self.fetch(index)[1]
+            mask = self.fetch(index)[1]  # [H, W]
             return np.bincount(mask.ravel(), minlength=256)[:classes], mask.shape
 
-        looks = []
         with ThreadPoolExecutor(_THREADS) as pool, progress.bar(shown, "checking", "pair") as bar:
             for seen in pool.map(look, range(len(self))):
                 looks.append(seen)
                 bar.update()
-        counts, self.sizes = np.array([c for c, _ in looks], np.int64), [s for _, s in looks]
-        self._counts = counts
-        if not counts.any():
+        counts, self.sizes = zip(*looks, strict=True)
+        self._counts = np.array(counts, np.int64)  # [images, C]
+        if not self._counts.any():
             raise InputError(
                 f"{self.split}: no pixel of its {len(self)} masks is labelled, beginning with "
                 f"{self.records[0].label_path}; nothing can be learned or scored there"
@@ -134,7 +130,7 @@ def order(count: int, seed: int, start: int, stop: int) -> np.ndarray:
     """Return which image stands at each position of an endless sequence, shuffled by epochs.
 
     Args:
-        count: images in the split; each epoch of so many positions holds every image once.
+        count: images in the split; each epoch holds every image once.
         seed: of the run.
         start: first position.
         stop: position after the last.
@@ -155,8 +151,7 @@ def train_batches(
     seed: int,
     start_step: int,
     steps: int,
-    rank: int = 0,
-    size: int = 1,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Return the training batches of steps start_step .. start_step + steps - 1.
 
@@ -167,21 +162,20 @@ def train_batches(
         seed: of the run.
         start_step: steps done before.
         steps: how many batches.
-        rank: number of this process.
-        size: processes that share every batch.
+        shard: (rank, size) of this process among those that share every batch.
 
     Returns:
         Dataset of {image float32 [B, S, S, 3] in [-1, 1], label uint8 [B, S, S] with 255 = void or
         padding, index int32 [B]}.
 
     Raises:
-        InputError: min_scale is above max_scale, or a file of the split is refused; all are read
-            before the first batch.
+        InputError: min_scale is above max_scale, or a file is refused; all are read first.
     """
     if data.min_scale > data.max_scale:
         raise InputError(f"min_scale = {data.min_scale} is above max_scale = {data.max_scale}")
     store.verify()
     first, last = start_step * batch_size, (start_step + steps) * batch_size
+    rank, size = shard
 
     def read(index):
         return _read(store, index)
@@ -199,37 +193,32 @@ def train_batches(
 
 
 def eval_batches(
-    store: ImageStore, batch_size: int, rank: int = 0, size: int = 1
+    store: ImageStore, batch_size: int, shard: tuple[int, int] = (0, 1)
 ) -> tf.data.Dataset:
     """Return every image once, at its native size, batched with images of the same size.
 
-    Processes take batches in turn, so that an image is in the same batch, whose size decides its
-    last bits, however many they are.
+    Processes take batches in turn: an image is in the same batch, whose size decides its last bits,
+    however many they are.
 
     Args:
-        store: the images to evaluate on.
+        store: the images to evaluate on; a refused file is an InputError before the first batch.
         batch_size: images in a batch, at most.
-        rank: number of this process.
-        size: processes that share the images.
+        shard: (rank, size) of this process among those that share the images.
 
     Returns:
         Dataset of {image float32 [B, H, W, 3] in [-1, 1], label uint8 [B, H, W] with 255 = void,
         index int32 [B]}. Where sizes are mixed the images do not come in the order of their index.
-
-    Raises:
-        InputError: a file of the split is refused; all are read before the first batch.
     """
     store.verify()
 
     def sample(index, number):
-        image, mask = _read(store, index)
-        return {"image": image, "label": mask, "index": index, "batch": number}
+        image, mask = _read(store, index)  # [H, W, 3], [H, W]
+        return number, {"image": image, "label": mask, "index": index}
 
     def normalize(batch):
-        del batch["batch"]
-        return batch | {"image": preprocess(batch["image"])}
+        return {**batch, "image": preprocess(batch["image"])}
 
-    indices = np.arange(len(store), dtype=np.int32)
+    (rank, size), indices = shard, np.arange(len(store), dtype=np.int32)
     groups = _of_one_size(indices[indices // batch_size % size == rank], store.sizes, batch_size)
     numbered = [(index, number) for number, group in enumerate(groups) for index in group]
     sequence = np.array(numbered, np.int64).reshape(-1, 2)
@@ -237,8 +226,8 @@ def eval_batches(
     # One batch at a time: it is passed on as soon as its last image has come.
     counts = tf.constant([len(group) for group in groups], tf.int64)
     batches = images.map(sample, _THREADS).group_by_window(
-        lambda item: item["batch"],
-        lambda _, group: group.batch(batch_size),
+        lambda number, _: number,
+        lambda _, group: group.map(lambda _, pair: pair).batch(batch_size),
         window_size_func=lambda number: counts[number],
     )
     return prefetched(batches.map(normalize, _THREADS))

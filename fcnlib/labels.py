@@ -78,9 +78,8 @@ class LabelSet:
     def decode_colours(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Read a mask that is a picture in the colours of its classes, RGB uint8 [H, W, 3].
 
-        Returns:
-            (int16 [H, W]: class index, VOID, or -1 for a colour of no class; int32 [H, W]: the
-            colours as 0xRRGGBB).
+        Return (int16 [H, W]: class index, VOID, or -1 for a colour of no class; int32 [H, W]: the
+        colours as 0xRRGGBB).
         """
         red, green, blue = np.moveaxis(picture.astype(np.int32), -1, 0)
         codes = red << 16 | green << 8 | blue  # [H, W]
@@ -101,7 +100,7 @@ def make_labels(
     """Describe the classes of a data set; the arrays of the label set are read-only.
 
     Args:
-        name: as in `LabelSet`, like classes, palette and colours.
+        name: as in `LabelSet`.
         classes: C names.
         palette: RGB, uint8 [C, 3].
         values: the value of each class in a mask file; 0..C-1 where None.

@@ -31,7 +31,13 @@ def confusion_matrix(
         TypeError: an array does not hold integers.
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
-    _check(truth, prediction, num_classes, void)
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth has shape {truth.shape}, prediction {prediction.shape}")
+    for name, array in (("truth", truth), ("prediction", prediction)):
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name} holds {array.dtype}; class indices are integers")
+    if num_classes < 1 or 0 <= void < num_classes:
+        raise ValueError(f"void = {void} must lie outside the classes 0..{num_classes - 1}")
     truth, prediction = truth.ravel(), prediction.ravel()
     # Regions are far fewer than pixels: count each run of one pair of classes once, times its
     # length. float64, in which bincount adds weights, holds every number of pixels.
@@ -49,21 +55,10 @@ def confusion_matrix(
             raise ValueError(
                 f"{name} holds {values[wrong][0]}, which is no class (0..{num_classes - 1}){also}"
             )
-    cells = truth.astype(np.int64) * num_classes + prediction.astype(
-        np.int64
-    )  # one number a pair of classes
+    rows, columns = truth.astype(np.int64), prediction.astype(np.int64)
+    cells = rows * num_classes + columns  # one number a pair of classes
     matrix = np.bincount(cells, length if length is None else length[counted], num_classes**2)
     return matrix.astype(np.int64).reshape(num_classes, num_classes)
-
-
-def _check(truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int) -> None:
-    if truth.shape != prediction.shape:
-        raise ValueError(f"truth has shape {truth.shape}, prediction {prediction.shape}")
-    for name, array in (("truth", truth), ("prediction", prediction)):
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"{name} holds {array.dtype}; class indices are integers")
-    if num_classes < 1 or 0 <= void < num_classes:
-        raise ValueError(f"void = {void} must lie outside the classes 0..{num_classes - 1}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,21 +80,13 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values under their names, ready for JSON: arrays as lists, NaN as None."""
-        values = {n: v.tolist() if hasattr(v, "tolist") else v for n, v in vars(self).items()}
-        return {
-            name: [_or_none(v) for v in value] if isinstance(value, list) else _or_none(value)
-            for name, value in values.items()
-        }
+        return {k: np.where(np.isnan(v), None, v).tolist() for k, v in vars(self).items()}
 
 
 def scores(matrix: np.ndarray) -> Scores:
-    """Compute the metrics from a confusion matrix.
+    """Compute the metrics from a confusion matrix [C, C] of counts, rows truth.
 
-    Args:
-        matrix: counts [C, C], integers >= 0, row = true class, column = predicted class.
-
-    Returns:
-        The scores; NaN where nothing is counted, which every mean leaves out.
+    What counts nothing is NaN, and every mean leaves it out.
 
     Raises:
         ValueError: the matrix is not square or holds a negative count.
@@ -132,7 +119,3 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _mean(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
-
-
-def _or_none(value: float) -> float | None:
-    return None if value != value else value  # NaN alone differs from itself

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 
 from fcnlib.backbone import features, stateless_dropout
 from fcnlib.blocks import BACKBONES
+from fcnlib.errors import InputError
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import SlimModule
-from fcnlib.upsampling import learned_kernel, pad_to_grid, transposed, upsample
+from fcnlib.upsampling import diagonal_kernel, pad_to_grid, transposed, upsample
 
 SKIPS = BACKBONES["inception_v3"].skips
 
@@ -25,18 +26,12 @@ def strides_down_to(stride: int) -> tuple[int, ...]:
     """Return the strides that a network fuses, coarse to fine: (32, 16, 8) for 8.
 
     Raises:
-        ValueError: no skip has this stride.
+        InputError: no skip has this stride.
     """
     if stride not in SKIPS:
-        raise ValueError(f"no network of stride {stride}; there are {', '.join(map(str, SKIPS))}")
+        there = ", ".join(map(str, SKIPS))
+        raise InputError(f"chain: no network of stride {stride}; there are {there}")
     return tuple(s for s in SKIPS if s >= stride)
-
-
-def _score_layer(net: tf.Tensor, outputs: int, scope: str) -> tf.Tensor:
-    # Zero at the start, so that a new skip changes nothing at first (Long et al. 2015, 4.2).
-    plain = {"activation_fn": None, "normalizer_fn": None}
-    zeros = tf.zeros_initializer()
-    return slim.conv2d(net, outputs, 1, weights_initializer=zeros, scope=scope, **plain)
 
 
 def fuse(
@@ -61,12 +56,11 @@ def fuse(
         score = scores[stride]  # [N, H/stride, W/stride, C]
         if weights and stride in weights:
             score = score * weights[stride]
-        if fused is None:
-            fused = score
-        elif kernels.get(stride) is None:
-            fused = upsample(fused, 2, centred) + score
-        else:
-            fused = transposed(fused, kernels[stride], 2) + score
+        if fused is not None:
+            kernel = kernels.get(stride)
+            finer = upsample(fused, 2, centred) if kernel is None else transposed(fused, kernel, 2)
+            score = finer + score
+        fused = score
     return fused
 
 
@@ -99,9 +93,6 @@ class FCN(SlimModule):
                 0.01 and 0.0001 to train FCN-8s at once on VGG's unnormalized features.
             shard: (rank, size) of this process, of `stateless_dropout`.
             **settings: of `features`: depth_multiplier, min_depth, batch_norm, dtype and so on.
-
-        Raises:
-            ValueError: no skip has this stride.
         """
         self.backbone, self.spec = backbone, BACKBONES[backbone]
         self.centred, self.skips = self.spec.centred, self.spec.skips
@@ -131,11 +122,21 @@ class FCN(SlimModule):
         self, maps: Mapping[int, tf.Tensor]
     ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
         """Build score layers and upsampling kernels on {stride: [N, H/s, W/s, channels]}."""
-        scores = {s: _score_layer(m, self.outputs, f"score_{s}") for s, m in maps.items()}
-        finer = self.strides[1:] if self.learned else ()
-        return scores, {
-            s: learned_kernel(self.outputs, 2, f"upscore_{s}", self.centred) for s in finer
+        # Zero at the start, so that a new skip changes nothing at first (Long et al. 2015, 4.2).
+        plain = {"activation_fn": None, "normalizer_fn": None}
+        plain["weights_initializer"] = tf.zeros_initializer()
+        scores = {  # [N, H/s, W/s, C]
+            s: slim.conv2d(
+                maps[s], self.outputs, 1, scope=f"score_{s}", **plain
+            )  # [N, H/s, W/s, C]
+            for s in maps
         }
+        bilinear, kernels = diagonal_kernel(self.outputs, 2, self.centred), {}  # [k, k, C, C]
+        for stride in self.strides[1:] if self.learned else ():
+            with tf.compat.v1.variable_scope(f"upscore_{stride}"):
+                start = tf.compat.v1.constant_initializer(bilinear)
+                kernels[stride] = slim.model_variable("weights", bilinear.shape, initializer=start)
+        return scores, kernels
 
     def score_maps(
         self,
@@ -162,23 +163,9 @@ class FCN(SlimModule):
         """Return what a built network scores: {stride: [N, h, w, channels]} of images as above."""
         return self._template(pad_to_grid(images, self.centred), False, False, (0, 0), False)
 
-    def fuse(
-        self,
-        scores: Mapping[int, tf.Tensor],
-        kernels: Mapping[int, tf.Tensor],
-        weights: Mapping[int, float] | None = None,
-    ) -> tf.Tensor:
-        """Fuse what `score_maps` gives.
-
-        Args:
-            scores: as for the function `fuse`.
-            kernels: likewise.
-            weights: likewise.
-
-        Returns:
-            float32 [N, h, w, C] at the finest stride.
-        """
-        return fuse(scores, kernels, weights, self.centred)
+    def fuse(self, scores: Mapping[int, tf.Tensor], *rest) -> tf.Tensor:
+        """Fuse what `score_maps` gives; arguments as of the function `fuse`."""
+        return fuse(scores, *rest, centred=self.centred)
 
     def fused(self, images: tf.Tensor, **mode) -> tf.Tensor:
         """Return the fused scores of images; keyword arguments as in `score_maps`."""

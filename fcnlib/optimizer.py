@@ -32,23 +32,18 @@ class Stage:
 
 
 def learning_rate(stage: Stage, step: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step.
+    """Return the learning rate of a step, with the warm-up of every stage.
+
+    Where SGD minimizes a sum over pixels it is that of the mean (Adam's steps know no scale).
 
     Args:
         stage: where the step is.
         step: steps done in this stage, from 0.
         config: gives schedule ("cosine" to 0, "poly" with power 0.9, "constant") and warm-up.
-
-    Returns:
-        The rate; it rises linearly over the warm-up steps of every stage. Where SGD minimizes a sum
-        over pixels it is that of the mean over their number (Adam's steps know no scale).
     """
     done = step / max(stage.steps, 1)
-    shape = {
-        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
-        "poly": (1 - done) ** 0.9,
-        "constant": 1.0,
-    }[config.schedule]
+    shapes = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "poly": (1 - done) ** 0.9}
+    shape = shapes.get(config.schedule, 1.0)
     rate = stage.learning_rate / _loss_scale(config, stage)
     return rate * shape * min(1.0, (step + 1) / max(config.warmup_steps, 1))
 
@@ -60,19 +55,15 @@ def _loss_scale(config: TrainConfig, stage: Stage) -> int:
 class Optimizer(tf.Module):
     """Adam or SGD with momentum by TensorFlow's fused kernels, one operation a variable.
 
-    Keras takes a dozen small operations a variable, an eighth of every step of a thin Inception-v3
-    with its 190 variables. A test holds the two together.
-
+    Keras takes a dozen, an eighth of every step of a thin Inception-v3 with its 190 variables.
     Where the network computes in float16 the loss is scaled up, so that small gradients do not
     vanish; a step whose gradients overflow is left out and halves the scale, down to a least one.
-
     The EMA of all weights is one flat variable: three operations a step, however many variables.
     It moves faster at first and begins anew with each stage.
 
     Source: https://www.tensorflow.org/api_docs/python/tf/raw_ops/ResourceApplyAdam,
-    ResourceApplyMomentum; decoupled weight decay as in https://arxiv.org/abs/1711.05101; loss
-    scaling as in https://arxiv.org/abs/1710.03740, section 3.2; the EMA as in
-    https://arxiv.org/abs/1512.00567, section 8.
+    ResourceApplyMomentum; decoupled weight decay https://arxiv.org/abs/1711.05101; loss scaling
+    https://arxiv.org/abs/1710.03740, section 3.2; EMA https://arxiv.org/abs/1512.00567, section 8.
     """
 
     def __init__(
@@ -132,7 +123,7 @@ class Optimizer(tf.Module):
     def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> tf.Tensor:
         """Take one step at a learning rate, by gradients of the scaled loss.
 
-        Return whether it was taken, a scalar; False where a gradient overflowed in float16.
+        Return a scalar: False where a gradient overflowed in float16, so that it was not taken.
         """
         if not self._scale:
             self._step(gradients, rate)

@@ -27,8 +27,8 @@ _AMPERE, _VOLTA = (8, 0), (7, 0)  # compute capability of the first GPUs fast in
 class SlimModule(tf.Module):
     """A function of tf-slim layers as a module that owns its variables.
 
-    Wraps `tf.compat.v1.make_template`, which prefixes every variable ("net/", "net_1/"); names
-    here are without the prefix, as in a checkpoint.
+    `tf.compat.v1.make_template` prefixes every variable ("net/", "net_1/"); names here are without
+    the prefix, as in a checkpoint.
     """
 
     def __init__(self, build: Callable[..., object]):
@@ -37,8 +37,7 @@ class SlimModule(tf.Module):
         owner = threading.get_ident()
 
         def guarded(*arguments):
-            # A template finds its variables through its thread; in another thread it would
-            # silently create new ones.
+            # In another thread a template would silently create new variables.
             if threading.get_ident() != owner:
                 raise RuntimeError("a network answers only in the thread that built it")
             return build(*arguments)
@@ -54,17 +53,16 @@ class SlimModule(tf.Module):
     def trainable(self, *, backbone: bool, head: bool) -> dict[str, tf.Variable]:
         """Return {name: variable} of those to train: of the backbone, of all other layers, both."""
         wanted = {True: backbone, False: head}
-        trainable = {id(v) for v in self._template.trainable_variables}
-        named = self.named_variables()
-        return {n: v for n, v in named.items() if id(v) in trainable and wanted[is_backbone(n)]}
+        named = self.named_variables().items()
+        return {n: v for n, v in named if v.trainable and wanted[is_backbone(n)]}
 
 
 @contextlib.contextmanager
 def initialized_from(arrays: Mapping[str, np.ndarray], source: str) -> Iterator[None]:
     """Initialize networks whose first call is in this block from {name: array}.
 
-    A variable that the arrays lack is refused before it takes memory, so a small file that names a
-    giant network is no danger; `source` names the arrays in an error.
+    What the arrays lack is refused before it takes memory, however large a network a file names;
+    `source` names the arrays in an error.
 
     Raises:
         InputError: a variable is missing, of another shape or not finite.
@@ -103,11 +101,10 @@ def compute_dtype(precision: str, cpu_flags: Collection[str] = ()) -> tf.DType:
     """
     if precision != "auto":
         return tf.as_dtype(precision)
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return _fast_dtype(None, cpu_flags)
-    details = tf.config.experimental.get_device_details(gpus[0])
-    return _fast_dtype(details.get("compute_capability", (0, 0)), ())
+    for gpu in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(gpu)
+        return _fast_dtype(details.get("compute_capability", (0, 0)), ())
+    return _fast_dtype(None, cpu_flags)
 
 
 def _fast_dtype(capability: Sequence[int] | None, flags: Collection[str]) -> tf.DType:

@@ -27,12 +27,11 @@ from fcnlib.slim import SlimModule
 CHECKPOINT = "checkpoint.npz"
 PREVIOUS = "checkpoint.previous.npz"  # while a training lasts, in case the newest is damaged
 LOG = "log.csv"
-LOG_FIELDS = ("step", "stage", "learning_rate", "loss", "images_per_second", "seconds", "mean_iou")
-LOG_FIELDS += ("skipped",)  # steps so far that float16 could not take
+_COLUMNS = ("step", "stage", "learning_rate", "loss", "images_per_second", "seconds", "mean_iou")
+_COLUMNS += ("skipped",)  # steps so far that float16 could not take
 _MOST_SKIPPED = 50  # in a row: more than it takes to halve the first scale down to the least
 
 Batch = dict[str, tf.Tensor]
-LossFunction = Callable[[SlimModule, Batch, Stage, tf.Tensor], tf.Tensor]
 
 
 class Trainer:
@@ -43,33 +42,30 @@ class Trainer:
         network: SlimModule,
         stages: Sequence[Stage],
         batches: Callable[[int, int], Iterable[Batch]],
-        loss: LossFunction,
+        loss: Callable[[SlimModule, Batch, Stage, tf.Tensor], tf.Tensor],
         config: TrainConfig,
         folder: Path,
         *,
         meta: dict[str, Any],
         names: Sequence[str] = (),
         evaluate: Callable[[], float] | None = None,
-        evaluate_every: int = 0,
     ):
         """Set up.
 
         Args:
-            network: what to train; called once, so that its variables exist.
-            stages: in order; their steps add up to the whole run.
+            network: what to train; built.
+            stages: in order.
             batches: (first step, number of steps) -> batches, a pure function of the two.
             loss: (network, batch, stage, step) -> scalar.
-            config: optimizer, schedule, checkpoint interval.
+            config: optimizer, schedule, intervals of checkpoints and evaluations.
             folder: gets checkpoint.npz and log.csv.
             meta: JSON-able description stored in the checkpoint (settings, classes).
             names: of the training images by index, for error messages.
-            evaluate: returns the validation mean IoU, in [0, 1]; the weights are their EMA then,
-                if there is one, as they are after the last step.
-            evaluate_every: steps between evaluations; those at the ends of stages come on top.
+            evaluate: returns the validation mean IoU, in [0, 1], of the weights or their EMA.
         """
         self.network, self.stages, self.batches, self.loss = network, tuple(stages), batches, loss
         self.config, self.folder, self.meta, self.names = config, folder, meta, names
-        self.evaluate, self.evaluate_every = evaluate, evaluate_every
+        self.evaluate = evaluate
         self.step, self.rows, self.spent = 0, [], 0.0
         self.skipped, self._skipped_now = 0, 0  # in all, and in a row up to now
         self.total_steps = sum(stage.steps for stage in self.stages)
@@ -113,7 +109,7 @@ class Trainer:
             now = time.monotonic()
             self.spent = before + now - started
             bar.update(1, loss=loss)
-            due = self.evaluate_every and self.step % self.evaluate_every == 0
+            due = self.config.val_every and self.step % self.config.val_every == 0
             score = None
             if self.evaluate and (due or self.step == last):
                 self._optimizer.swap()  # the EMA is scored
@@ -131,7 +127,7 @@ class Trainer:
             tick = time.monotonic()
 
     def _prepare(self, stage: Stage, arrays: dict[str, np.ndarray]):
-        """Create the optimizer of a stage, with its state where it is resumed; compile its step."""
+        """Create the optimizer of a stage, with its state if resumed; compile its step."""
         variables = list(self.network.trainable(backbone=stage.backbone, head=True).values())
         every = self.network.named_variables()
         optimizer = self._optimizer = Optimizer(self.config, stage, variables, every.values())
@@ -185,7 +181,7 @@ class Trainer:
         values = (f"{rate:.3e}", f"{loss:.5f}", f"{speed:.1f}", f"{self.spent:.1f}", score)
         self.rows.append((self.step, stage.name, *values, self.skipped))
         if not distributed.rank():
-            lines = (",".join(map(str, row)) + "\n" for row in (LOG_FIELDS, *self.rows))
+            lines = (",".join(map(str, row)) + "\n" for row in (_COLUMNS, *self.rows))
             files.write_text(self.folder / LOG, "".join(lines))
 
     def _save(self, finished: bool = False) -> None:
@@ -195,13 +191,8 @@ class Trainer:
             arrays |= {f"optimizer/{i}": np.asarray(v) for i, v in state}
         advice = "lower the learning rate and train without --resume; what was saved is as it was"
         checkpoints.require_finite(arrays, f"after {self.step} steps", advice)
-        position = {
-            "step": self.step,
-            "finished": finished,
-            "seconds": self.spent,
-            "rows": self.rows,
-            "skipped": [self.skipped, self._skipped_now],
-        }
+        position = {"step": self.step, "finished": finished, "seconds": self.spent}
+        position |= {"rows": self.rows, "skipped": [self.skipped, self._skipped_now]}
         if not distributed.rank():
             place, previous = self.folder / CHECKPOINT, self.folder / PREVIOUS
             checkpoints.save(place, arrays, self._identity() | position, previous=previous)

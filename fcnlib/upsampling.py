@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from fcnlib.geometry import GRID
-from fcnlib.runtime.compat import slim, tf
+from fcnlib.runtime.compat import tf
 
 
 def bilinear_kernel(size: int) -> np.ndarray:
@@ -45,27 +45,6 @@ def diagonal_kernel(channels: int, factor: int, centred: bool = False) -> np.nda
     return kernel[:, :, None, None] * np.eye(channels, dtype=np.float32)
 
 
-def learned_kernel(channels: int, factor: int, scope: str, centred: bool = False) -> tf.Variable:
-    """Create the variable `scope/weights` for `transposed`, `diagonal_kernel` at the start.
-
-    Args:
-        channels: as of `diagonal_kernel`, like factor and centred.
-        factor: upsampling factor f.
-        scope: name of the layer.
-        centred: for values in the middles of cells.
-
-    Returns:
-        The variable, float32 [k, k, C, C].
-    """
-    start = diagonal_kernel(channels, factor, centred)
-
-    def initialize(shape, dtype=None, partition_info=None):
-        return tf.constant(start, dtype)
-
-    with tf.compat.v1.variable_scope(scope):
-        return slim.model_variable("weights", start.shape, initializer=initialize)
-
-
 def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor:
     """Interpolate score maps bilinearly so that coarse values keep their place.
 
@@ -80,10 +59,9 @@ def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor
         float32 [N, (h - 1) * factor + 1, (w - 1) * factor + 1, C], or [N, h * factor, w * factor,
         C] if centred.
     """
+    grid = {"align_corners": not centred, "half_pixel_centers": centred}
     size = _fine_size(scores, factor, centred)
-    return tf.raw_ops.ResizeBilinear(
-        images=scores, size=size, align_corners=not centred, half_pixel_centers=centred
-    )
+    return tf.raw_ops.ResizeBilinear(images=scores, size=size, **grid)
 
 
 def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
@@ -116,8 +94,7 @@ def _fine_size(scores: tf.Tensor, factor: int, centred: bool) -> tf.Tensor:
 def pad_to_grid(images: tf.Tensor, centred: bool = False) -> tf.Tensor:
     """Pad images [N, H, W, C] right and bottom with mid-grey (0) to the grid of the backbone.
 
-    Returns:
-        float32 [N, H', W', C] with H' = geometry.grid_size(H, centred), W' likewise.
+    The sides become those of `geometry.grid_size`, float32 [N, H', W', C].
     """
     odd = 0 if centred else 1
     height, width = images.shape[1:3]

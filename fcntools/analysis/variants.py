@@ -135,10 +135,10 @@ class Decoder2017(SlimModule):
             **settings: of `features`.
 
         Raises:
-            ValueError: it had no skip of this stride.
+            InputError: it had no skip of this stride.
         """
         if stride not in (32, *SKIPS_2017):
-            raise ValueError(f"the network of 2017 had strides 32, 16 and 8, not {stride}")
+            raise InputError(f"chain: the network of 2017 had strides 32, 16 and 8, not {stride}")
         self.strides, self.stride = strides_down_to(stride), stride
         self.num_classes, self.outputs = num_classes, num_classes + void_class
         settings["backbone"] = _spec(backbone, raw_inputs)

@@ -11,7 +11,8 @@ import numpy as np
 
 from fcnlib import checkpoints
 from fcnlib.augmentation import augment_object, centre_object
-from fcnlib.backbone import Classifier
+from fcnlib.backbone import features, stateless_dropout
+from fcnlib.blocks import BACKBONES
 from fcnlib.builders import backbone_settings, describe_device, seed
 from fcnlib.config import Config
 from fcnlib.datasets.image_io import read_image
@@ -20,9 +21,9 @@ from fcnlib.errors import InputError
 from fcnlib.input_pipeline import order, prefetched
 from fcnlib.labels import SHAPES
 from fcnlib.runtime import files, run_record
-from fcnlib.runtime.compat import tf
+from fcnlib.runtime.compat import slim, tf
 from fcnlib.runtime.files import locked
-from fcnlib.slim import initialized_from
+from fcnlib.slim import SlimModule, initialized_from
 from fcnlib.training import Stage, Trainer
 from fcntools.synthetic import shapes
 
@@ -32,6 +33,51 @@ _SHAPE = (*_WIDTH, "batch_norm")
 # What else decides its training, besides all of `PretrainConfig` and `ShapesConfig`.
 _LEARNING = ("seed", "optimizer", "schedule", "warmup_steps", "weight_decay", "weight_average")
 _LEARNING += ("batch_norm_decay", "precision")
+
+
+class Classifier(SlimModule):
+    """A backbone with its 1 x 1 convolution of logits, pooled or as a map.
+
+    The average pool and the 1 x 1 convolution commute, so the mean of the dense map is the
+    classifier's output: the whole of "convolutionalizing" this network is to leave the pool out.
+
+    Source: Long et al. 2015, section 4.1 ("the final average pooling layer" dropped).
+    """
+
+    def __init__(self, num_classes: int, *, dropout: float = 0.2, **settings):
+        """Describe it; `dropout` is of the pooled features, `settings` are of `features`."""
+        self.num_classes = num_classes
+        spec = BACKBONES[settings.get("backbone", "inception_v3")]
+
+        def build(images, training, dropout_seed):
+            drop = {"dropout": dropout, "dropout_seed": dropout_seed}
+            end_points = features(images, training=training, **drop, **settings)
+            net = end_points[spec.skips[32]]  # [N, h, w, channels]
+            if training and dropout:  # one mask an image, as if drawn after the pool
+                net = stateless_dropout(net, dropout, dropout_seed, per_image=True)
+            plain = {"activation_fn": None, "normalizer_fn": None, "scope": spec.logits}
+            return slim.conv2d(net, num_classes, 1, **plain)  # [N, h, w, num_classes]
+
+        super().__init__(build)
+
+    def score_map(
+        self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)
+    ) -> tf.Tensor:
+        """Compute the logits before the pool.
+
+        Args:
+            images: float32 [N, H, W, 3] in [-1, 1].
+            training: normalize by the batch, drop features.
+            dropout_seed: two integers.
+
+        Returns:
+            float32 [N, h, w, num_classes].
+        """
+        return self._template(images, training, dropout_seed)
+
+    def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
+        """Return the logits, [N, num_classes]; arguments as in `score_map`."""
+        return tf.reduce_mean(self.score_map(images, **mode), axis=[1, 2])
 
 
 def build_classifier(config: Config, num_classes: int) -> Classifier:
@@ -137,7 +183,6 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
         meta=meta | {"settings": {key: flat[key] for key in wanted}},
         names=[path.name for path in paths],
         evaluate=accuracy,
-        evaluate_every=config.train.val_every,
     )
     trainer.run("classifier of single shapes", resume=resume)
     extra = {"accuracy": accuracy(), "objects": len(paths), "training_seconds": trainer.spent}

@@ -49,12 +49,7 @@ FORMATS |= {
 def prepare(config: Config, progress: Progress | None = None) -> Dataset:
     """Open the data set of a configuration; a generated one is made first where it is missing.
 
-    Args:
-        config: gives dataset, data_dir and what to generate.
-        progress: called with (images done, images in all) while generating.
-
-    Returns:
-        The data set.
+    `progress` is called with (images done, images in all) while generating.
 
     Raises:
         InputError: the folder does not hold that data set.

@@ -52,12 +52,7 @@ class Canvas:
     """
 
     def __init__(self, rng: np.random.Generator, size: int):
-        """Start with nothing: black, and "other" everywhere.
-
-        Args:
-            rng: the picture's own generator.
-            size: side, pixels.
-        """
+        """Start a square picture of `size` pixels: black, and "other" everywhere."""
         self.rng, self._side = rng, size * _FINE
         self._picture = Image.new("RGB", (self._side, self._side))
         self._owner = Image.new("L", (self._side, self._side))

@@ -84,14 +84,9 @@ def names() -> tuple[str, ...]:
 
 
 def random_form(name: str, rng: np.random.Generator) -> list[Outline]:
-    """Make a form of a class, its proportions at random.
+    """Return a form of a class, its proportions at random, as outlines in order of drawing.
 
-    Args:
-        name: one of `names()`.
-        rng: where the proportions come from.
-
-    Returns:
-        Outlines (points float64 [n, 2] within the unit circle, fill 0 or 1), drawn in order.
+    An outline is points float64 [n, 2] within the unit circle, and its fill, 0 or 1.
     """
     return _FORMS[name](rng)
 
@@ -127,14 +122,9 @@ def place(
 
 
 def rasterize(outlines: list[Outline], size: int) -> Image.Image:
-    """Draw outlines with supersampling.
+    """Draw the outlines of a placed form, in pixels, with supersampling.
 
-    Args:
-        outlines: a placed form, pixels.
-        size: side of the square picture, pixels.
-
-    Returns:
-        Coverage, PIL mode L [size, size], 0..255 = share of the pixel inside the form.
+    Return PIL mode L [size, size], 0..255 = share of the pixel inside the form.
     """
     fine = Image.new("L", (size * SUPERSAMPLING, size * SUPERSAMPLING))
     draw = ImageDraw.Draw(fine)

@@ -121,12 +121,7 @@ class Lesson:
             raise ClaimFailed(f"this run does not bear out: {text}")
 
     def claim(self, text: str, holds: bool) -> None:
-        """Print a claim about trained networks; `fact` where the profile trains long enough.
-
-        Args:
-            text: the claim with the measured numbers in it.
-            holds: whether the numbers bear it out.
-        """
+        """Print a claim with its numbers; a `fact` where the profile trains long enough."""
         self.fact(text, holds or not self.config.train.prove)
         print(("holds: " if holds else "not borne out (this profile trains too little): ") + text)
 

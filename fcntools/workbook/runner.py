@@ -306,10 +306,7 @@ def _finish(plan: RunPlan, execution: _Execution, progress: RunProgress, stopped
 
 
 def _failure(execution: _Execution, stopped: bool) -> str:
-    """Return in which cell an ended notebook failed and why, or "".
-
-    A cell whose kernel is gone, which papermill calls completed, is marked in the executed copy.
-    """
+    """Return in which cell an ended notebook failed and why, or ""; mark it in the copy."""
     status, (_, at, printed) = execution.process.returncode, execution.state()
     try:
         node = nbformat.read(execution.page, as_version=4)

@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fcnlib.backbone import Classifier, features, preprocess, unpreprocess
+from fcnlib.backbone import features, preprocess, unpreprocess
 from fcnlib.blocks import INCEPTION_V3
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import SlimModule, is_backbone
+from fcntools.pretrained.shapes_classifier import Classifier
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4}
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from tensorflow.python.eager import context
 
-from fcnlib.backbone import Classifier
 from fcnlib.builders import build_fcn, describe_device
 from fcnlib.config import Config
 from fcnlib.optimizer import Optimizer, Stage
@@ -11,6 +10,7 @@ from fcnlib.runtime import compat, run_record
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import compute_dtype
 from fcntools.analysis import variants  # noqa: F401  (builds networks of 2017)
+from fcntools.pretrained.shapes_classifier import Classifier
 
 TINY = {"depth_multiplier": 0.125, "min_depth": 4}
 NETWORKS = {

@@ -92,11 +92,11 @@ def test_a_resumed_run_sees_the_very_same_batches(store, start):
 
 
 def test_processes_share_every_batch_and_the_images_of_a_split(store):
-    shares = [batches(store, rank=rank, size=2) for rank in range(2)]
+    shares = [batches(store, shard=(rank, 2)) for rank in range(2)]
     for whole, one, other in zip(batches(store), *shares, strict=True):
         for key in whole:
             np.testing.assert_array_equal(whole[key], np.concatenate([one[key], other[key]]))
-    shares = [eval_batches(store, 2, rank, 2) for rank in range(2)]
+    shares = [eval_batches(store, 2, (rank, 2)) for rank in range(2)]
     found = [sorted(i for b in share for i in b["index"].numpy()) for share in shares]
     assert found == [[0, 1, 4], [2, 3]]
 

@@ -144,9 +144,9 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop, more):
 
 def test_averages_are_what_is_scored_and_kept(tmp_path):
     def run(folder, **more):
-        net, seen, config = network(), [], TrainConfig(warmup_steps=1, **more)
+        net, seen, config = network(), [], TrainConfig(warmup_steps=1, val_every=1, **more)
         look = lambda: seen.append(values(net)) or 0.0  # noqa: E731
-        options = {"meta": {}, "evaluate": look, "evaluate_every": 1}
+        options = {"meta": {}, "evaluate": look}
         Trainer(net, STAGES[1:], batches, loss, config, folder, **options).run("test")
         return seen, checkpoints.load(folder / CHECKPOINT)[0]
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from fcnlib.backbone import Classifier, features
+from fcnlib.backbone import features
 from fcnlib.blocks import BACKBONES, VGG_16
 from fcnlib.geometry import fields, grid_size
 from fcnlib.network import FCN
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import SlimModule
 from fcnlib.upsampling import diagonal_kernel, transposed, upsample
+from fcntools.pretrained.shapes_classifier import Classifier
 
 THIN = {"backbone": "vgg_16", "depth_multiplier": 0.05, "min_depth": 4}
 
