@@ -104,12 +104,7 @@ def check_interpreter(supported: str, version: tuple[int, int]) -> Check:
 
 
 def check_version(pin: str, needed: bool = True) -> Check:
-    """Check that the installed version of a package is the tested one, without importing it.
-
-    Args:
-        pin: such as "numpy==2.4.6", as pyproject.toml and the lock have it.
-        needed: False where only an export needs it; it may be missing then.
-    """
+    """Check that the installed version of a package is that of its pin, such as "numpy==2.4.6"."""
     name, _, wanted = pin.partition("==")
     hint = _REINSTALL if needed else _EXPORT
     try:
@@ -122,7 +117,7 @@ def check_version(pin: str, needed: bool = True) -> Check:
 
 
 def check_tensorflow(answer: dict[str, Any], complaint: str, nvidia: bool) -> list[Check]:
-    """Check that TensorFlow loads, sees the GPU that is there, and trains a network.
+    """Return the checks that TensorFlow loads, sees the GPU that is there, and trains a network.
 
     Args:
         answer: "gpus", their number, where it loads; what `describe_device` says after a step.
@@ -153,12 +148,7 @@ def check_tensorflow(answer: dict[str, Any], complaint: str, nvidia: bool) -> li
 
 
 def check_kernel(answer: dict[str, Any], complaint: str) -> Check:
-    """Check that notebooks opened in JupyterLab get this interpreter as their kernel.
-
-    Args:
-        answer: program and folder of Jupyter's kernel spec `python3`; {} where there is none.
-        complaint: what Jupyter wrote to standard error.
-    """
+    """Check that the kernel `python3` is this interpreter; its spec gives program and folder."""
     if not answer:
         return Check("kernel", False, f"no kernel python3: {_last(complaint)}", _REINSTALL)
     program = answer["program"]

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,21 @@ import click
 from fcnlib.errors import InputError
 from fcntools.cli import data, predict, train, weights
 from fcntools.cli.options import (
-    deterministic_option,
+    config_options,
     path_option,
-    profile_option,
     read_config,
     run_folder_option,
-    settings_option,
     short,
 )
 
-_MAKE_ROOM = "make room or choose another folder; what had finished stays, --resume goes on"
-_PLACES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _MAKE_ROOM)
-_PLACES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose another folder")
-_PLACES |= dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "choose another folder")
-_PLACES[errno.ENAMETOOLONG] = "choose a shorter name"
+_FULL = "make room or choose another folder; what had finished stays, --resume goes on"
+_OTHER = "choose another folder"
+_PLACES = {  # what a user can do about an error of a file system
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST), _OTHER),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR), _OTHER),
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 class _Commands(click.Group):
@@ -69,9 +71,7 @@ def main() -> None:
 
 
 @main.command()
-@profile_option
-@settings_option
-@deterministic_option
+@config_options
 @click.option("--only", multiple=True, metavar="03", help="Only this notebook; repeatable.")
 @click.option(
     "--resume", is_flag=True, help="Skip what finished with the same source and settings."
@@ -112,7 +112,7 @@ def report(folder: Path) -> None:
 
 for _command in (
     *(data.data, weights.weights, train.pretrain, train.train),
-    *(train.compare, train.rerun, train.evaluate, data.benchmark),
+    *(train.compare, train.rerun, train.evaluate, train.benchmark),
     *(predict.predict, weights.export, predict.tensorboard),
 ):
     main.add_command(_command)
@@ -138,12 +138,10 @@ def profiles() -> None:
 
 
 @main.command()
-@profile_option
+@click.option("--profile", default="quick", show_default=True, metavar="NAME")
 def settings(profile: str) -> None:
     """List what --set takes: key, type, and the value in a profile."""
     config = read_config(profile, ())
-    from dataclasses import fields
-
     for section in fields(config):
         click.echo(f"[{section.name}]")
         for field in fields(getattr(config, section.name)):

@@ -16,14 +16,14 @@ from fcntools.cli.options import (
     engine_option,
     network,
     path_option,
-    read_scales,
+    places_argument,
     short,
 )
 
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
+@places_argument
 @path_option("--out", makes="folder", required=True, help="Folder of the answers.")
 @averaging_options
 @click.option("--crf", is_flag=True, help="Sharpen with a conditional random field.")
@@ -34,7 +34,7 @@ def predict(
     places: tuple[Path, ...],
     out: Path,
     flip: bool,
-    scales: str,
+    scales: tuple[float, ...],
     others: tuple[Path, ...],
     crf: bool,
     tile: int,
@@ -46,7 +46,6 @@ def predict(
     """
     from fcntools.inference import prediction_files as files
 
-    factors = read_scales(scales)
     images = files.find_images(places)
     names = files.choose_names(images, out)
     checkpoint, *others = map(network, (checkpoint, *others))
@@ -56,9 +55,9 @@ def predict(
 
     networks, meta = load_alike(checkpoint, *others)
     labels = files.labels_of(meta)
-    segmenter = Segmenter(*networks, flip=flip, scales=factors, crf=crf, tile=tile, engine=engine)
+    segmenter = Segmenter(*networks, flip=flip, scales=scales, crf=crf, tile=tile, engine=engine)
     said = {"network": f"FCN-{meta['stride']}s", "engine": engine}
-    said |= {"flip": flip, "scales": factors, "crf": crf}
+    said |= {"flip": flip, "scales": scales, "crf": crf}
     said |= {"others": [os.path.relpath(other, out) for other in others]}
     failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
     if failed < len(images):

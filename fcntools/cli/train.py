@@ -1,4 +1,4 @@
-"""The commands for single stages: pre-training, training, scoring."""
+"""The commands for single stages: pre-training, training, scoring; and repeating them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import click
 
 from fcnlib.errors import InputError
 from fcntools.cli.options import (
-    deterministic_option,
+    averaging_options,
+    config_options,
     engine_option,
+    network,
     path_option,
-    profile_option,
+    places_argument,
     read_config,
     resume_option,
     run_folder,
@@ -23,19 +25,21 @@ from fcntools.cli.options import (
     settings_option,
     short,
     to_make,
-    trained,
+    trained_with,
 )
+
+Texts = tuple[str, ...]
+Paths = tuple[Path, ...]
 
 
 @click.command()
 @click.option("--profile", default="pretrain", show_default=True, metavar="NAME")
 @settings_option
-@deterministic_option
 @path_option(
     "--out", makes="checkpoint", help="The checkpoint; the profile's `initial` by default."
 )
 @resume_option
-def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: bool) -> None:
+def pretrain(profile: str, settings: Texts, out: Path | None, resume: bool) -> None:
     """Train the classifier that the default profile starts from."""
     config = read_config(profile, settings)
     from fcntools.pretrained import shapes_classifier
@@ -46,20 +50,13 @@ def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: 
 
 
 @click.command()
-@profile_option
-@settings_option
-@deterministic_option
+@config_options
 @run_folder_option
 @resume_option
 @click.option("--control", is_flag=True, help="Train the coarsest one on for as many steps, too.")
 @click.option("--workers", default=1, show_default=True, help="Processes here, a GPU or core each.")
 def train(
-    profile: str,
-    settings: tuple[str, ...],
-    out: Path | None,
-    resume: bool,
-    control: bool,
-    workers: int,
+    profile: str, settings: Texts, out: Path | None, resume: bool, control: bool, workers: int
 ) -> None:
     """Train the chain of networks of a profile, coarse to fine, and score them."""
     config = read_config(profile, settings)
@@ -88,13 +85,9 @@ def train(
 
 @click.command()
 @click.argument("systems", nargs=-1)
-@profile_option
-@settings_option
-@deterministic_option
+@config_options
 @run_folder_option
-def compare(
-    systems: tuple[str, ...], profile: str, settings: tuple[str, ...], out: Path | None
-) -> None:
+def compare(systems: Texts, profile: str, settings: Texts, out: Path | None) -> None:
     """Train and score the systems of notebook 08: history, systems, recipes, or single ones."""
     config = read_config(profile, settings)
     import pandas as pd
@@ -114,27 +107,19 @@ def compare(
 
 
 @click.command()
-@click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
+@places_argument
 @settings_option
 @engine_option
-def evaluate(places: tuple[Path, ...], settings: tuple[str, ...], engine: str) -> None:
+def evaluate(places: Paths, settings: Texts, engine: str) -> None:
     """Score trained networks: a run folder, a network's folder, or its checkpoint.npz."""
-    from fcnlib.config import Config, parse_setting
-    from fcnlib.runtime.files import read_json
-
-    overrides = dict(parse_setting(text) for text in settings)
-    folders = [folder for place in places for folder in trained(place.resolve())]
+    networks = trained_with(places, settings)
     from fcnlib import experiment
     from fcntools import synthetic
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference.engines import fold
 
     other = None if engine == "tensorflow" else functools.partial(fold, engine=engine)
-    for folder in folders:
-        record = read_json(folder / "record.json")
-        if not isinstance(record, dict) or "config" not in record:
-            raise InputError(f"{folder}: lacks record.json, which names settings and data set")
-        config = Config().replace(**record["config"]).replace(**overrides)
+    for folder, config in networks:
         dataset = synthetic.prepare(config)
         evaluation = experiment.evaluate_fcn(config, dataset, folder, other, engine)
         _echo_scores(str(short(folder)), evaluation.scores)
@@ -145,6 +130,45 @@ def _echo_scores(name: str, scores: Any) -> None:
 
     words = (f"{key.replace('_', ' ')} {100 * getattr(scores, key):.1f}" for key in METRICS)
     click.echo(f"{name}: {', '.join(words)}")
+
+
+@click.command()
+@places_argument
+@click.option(
+    "--competition",
+    type=click.Choice(["comp5", "comp6"]),
+    default="comp6",
+    show_default=True,
+    help="PASCAL VOC: comp5 if trained on nothing but VOC, comp6 if on anything else.",
+)
+@click.option("--stride", default=0, help="Cut the network off at a coarser stride: 8, 16, 32.")
+@averaging_options
+@settings_option
+def benchmark(
+    places: Paths,
+    competition: str,
+    stride: int,
+    flip: bool,
+    scales: tuple[float, ...],
+    others: Paths,
+    settings: Texts,
+) -> None:
+    """Score trained networks by the rules of their data set's benchmark.
+
+    For PASCAL VOC the answers are also written as the server wants them, in results/VOC2012/ of the
+    network's folder; those of its test images only there.
+    """
+    networks = trained_with(places, settings)
+    others = tuple(network(other.resolve()) for other in others)
+    from fcntools.analysis import benchmarks
+
+    augmentation = benchmarks.TestTimeAugmentation(stride, flip, scales, others)
+    for folder, config in networks:
+        click.echo(f"{short(folder)} on {config.data.eval_split}:")
+        for key, value in benchmarks.benchmark(config, folder, competition, augmentation).items():
+            click.echo(f"  {key:34} {100 * value:6.2f}")
+        if (folder / "results").is_dir():
+            click.echo(f"  for the server: {short(folder / 'results')}")
 
 
 @click.command()
