@@ -85,30 +85,25 @@ def data_check(**where: Any) -> None:
 
 @data.command("pack")
 @_place_options
-@path_option("--to", "target", makes="folder", required=True, help="The folder to make.")
+@path_option("--to", makes="folder", required=True, help="The folder to make.")
 @click.option("--split", "splits", multiple=True, help="Only this split; repeatable.")
-def data_pack(target: Path, splits: Texts, **where: Any) -> None:
+def data_pack(to: Path, splits: Texts, **where: Any) -> None:
     """Pack images and masks as they are into compressed TFRecords, for --set dataset=packed."""
     dataset = _open(faulty=False, **where)
     from fcntools.data import tfrecords
 
-    _echo_counts(tfrecords.pack(dataset, target, splits))
+    _echo_counts(tfrecords.pack(dataset, to, splits))
 
 
 @data.command("download")
 @click.argument("name")
-@path_option(
-    *("--to", "target"),
-    makes="folder",
-    required=True,
-    help="The folder that gets the data set's folder.",
-)
+@path_option("--to", makes="folder", required=True, help="What gets the data set's folder.")
 @path_option("--archive", help="An archive that you have already; it is checked and kept.")
-def data_download(name: str, target: Path, archive: Path | None) -> None:
+def data_download(name: str, to: Path, archive: Path | None) -> None:
     """Get voc2012, sbd, scene-parsing or camvid; a stopped download goes on where it was."""
     from fcntools.data import download
 
-    _echo_counts(download.obtain(name, target, archive))
+    _echo_counts(download.obtain(name, to, archive))
 
 
 def _echo_counts(dataset: Any) -> None:

@@ -126,6 +126,8 @@ def check_tensorflow(answer: dict[str, Any], complaint: str, nvidia: bool) -> li
     """
     if "gpus" not in answer:
         return [Check("TensorFlow", False, f"does not load: {_last(complaint)}", _REINSTALL)]
+    seen = f"{answer['gpus']} seen" if answer["gpus"] else "none; runs use the CPU"
+    gpu = Check("GPU", True, seen)
     if nvidia and not answer["gpus"]:
         words = [line for line in complaint.splitlines() if "GPU" in line or "dlopen" in line]
         hint = (
@@ -133,10 +135,6 @@ def check_tensorflow(answer: dict[str, Any], complaint: str, nvidia: bool) -> li
             '"tensorflow[and-cuda]", or use environment-gpu.yml; the CPU works meanwhile'
         )
         gpu = Check("GPU", False, "an NVIDIA driver is here, TensorFlow sees no GPU", hint)
-    else:
-        gpu = Check(
-            "GPU", True, f"{answer['gpus']} seen" if answer["gpus"] else "none; runs use the CPU"
-        )
     if "device" in answer:
         facts = [f"{key} {answer[key]}" for key in ("driver", "cuda", "cudnn") if answer.get(key)]
         where = ", ".join([answer["device"], answer["computed_in"], *facts])

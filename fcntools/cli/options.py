@@ -36,21 +36,12 @@ def config_options(command: Any) -> Any:
 
 def averaging_options(command: Any) -> Any:
     """Decorate a command with --flip, --scales and --with."""
-    scales = click.option(
-        *("--scales",),
-        default="1",
-        show_default=True,
-        callback=lambda _, __, text: read_scales(text),
-        help="Average over sizes: 0.75,1,1.25",
-    )
-    others = path_option(
-        *("--with", "others"),
-        multiple=True,
-        help="Average with another network, its folder or checkpoint; repeatable.",
-    )
-    return click.option("--flip", is_flag=True, help="Average with the mirrored image.")(
-        scales(others(command))
-    )
+    words = {"default": "1", "show_default": True, "help": "Average over sizes: 0.75,1,1.25"}
+    scales = click.option("--scales", callback=lambda _, __, text: read_scales(text), **words)
+    about = "Average with another network, its folder or checkpoint; repeatable."
+    others = path_option("--with", "others", multiple=True, help=about)
+    flip = click.option("--flip", is_flag=True, help="Average with the mirrored image.")
+    return flip(scales(others(command)))
 
 
 def read_scales(text: str) -> tuple[float, ...]:
@@ -60,11 +51,9 @@ def read_scales(text: str) -> tuple[float, ...]:
         InputError: one is no number, or no size that an answer could come from.
     """
     for part in text.split(","):
-        try:
-            fits = _SIZES[0] <= float(part) <= _SIZES[1]
-        except ValueError:
-            fits = False
-        if not fits:
+        if not (
+            re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*", part) and _SIZES[0] <= float(part) <= _SIZES[1]
+        ):
             raise InputError(
                 f"--scales {text}: {part!r} is no number from {_SIZES[0]} to {_SIZES[1]}; commas "
                 "stand between sizes, and a decimal has a point: 0.75,1,1.25"

@@ -33,12 +33,8 @@ def predict(
     checkpoint: Path,
     places: tuple[Path, ...],
     out: Path,
-    flip: bool,
-    scales: tuple[float, ...],
     others: tuple[Path, ...],
-    crf: bool,
-    tile: int,
-    engine: str,
+    **how: Any,
 ) -> None:
     """Label images or folders of images with a trained network, of a run with its finest.
 
@@ -55,9 +51,9 @@ def predict(
 
     networks, meta = load_alike(checkpoint, *others)
     labels = files.labels_of(meta)
-    segmenter = Segmenter(*networks, flip=flip, scales=scales, crf=crf, tile=tile, engine=engine)
-    said = {"network": f"FCN-{meta['stride']}s", "engine": engine}
-    said |= {"flip": flip, "scales": scales, "crf": crf}
+    segmenter = Segmenter(*networks, **how)
+    said = {"network": f"FCN-{meta['stride']}s"}
+    said |= {key: how[key] for key in ("engine", "flip", "scales", "crf")}
     said |= {"others": [os.path.relpath(other, out) for other in others]}
     failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
     if failed < len(images):

@@ -234,7 +234,7 @@ def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
                     if outside := [
                         n for n in opened.namelist() if ".." in n.split("/") or n[:1] == "/"
                     ]:
-                        raise ValueError(f"{outside[0]!r} is outside")
+                        raise InputError(f"{outside[0]!r} is outside")
                     opened.extractall(part)
             else:
                 with tarfile.open(archive) as opened:
