@@ -14,14 +14,7 @@ from typing import Any
 import click
 
 from fcnlib.errors import InputError
-from fcntools.cli import data, predict, train, weights
-from fcntools.cli.options import (
-    config_options,
-    path_option,
-    read_config,
-    run_folder_option,
-    short,
-)
+from fcntools.cli import data, options, predict, train, weights
 
 _FULL = "make room or choose another folder; what had finished stays, --resume goes on"
 _OTHER = "choose another folder"
@@ -71,14 +64,14 @@ def main() -> None:
 
 
 @main.command()
-@config_options
+@options.config_options
 @click.option("--only", multiple=True, metavar="03", help="Only this notebook; repeatable.")
 @click.option(
     "--resume", is_flag=True, help="Skip what finished with the same source and settings."
 )
-@run_folder_option
+@options.run_folder_option
 @click.option("--jobs", default=0, metavar="N", help="Notebooks at once; 0: as suits the machine.")
-@path_option("--notebooks", hidden=True, help="Another folder of notebooks.")
+@options.path_option("--notebooks", hidden=True, help="Another folder of notebooks.")
 def run(
     profile: str,
     settings: tuple[str, ...],
@@ -98,7 +91,7 @@ def run(
         index = runner.run(plan, resume)
     except runner.NotebookFailed:  # which has been shown
         sys.exit(1)
-    click.echo(f"all notebooks ran; open {short(index)}")
+    click.echo(f"all notebooks ran; open {options.short(index)}")
 
 
 @main.command()
@@ -107,7 +100,7 @@ def report(folder: Path) -> None:
     """Write the page of a run again, from what is on disk."""
     from fcntools.workbook import report
 
-    click.echo(f"wrote {short(report.build(folder))}")
+    click.echo(f"wrote {options.short(report.build(folder))}")
 
 
 for _command in (
@@ -141,15 +134,15 @@ def profiles() -> None:
 @click.option("--profile", default="quick", show_default=True, metavar="NAME")
 def settings(profile: str) -> None:
     """List what --set takes: key, type, and the value in a profile."""
-    config = read_config(profile, ())
+    config = options.read_config(profile, ())
     for section in fields(config):
         click.echo(f"[{section.name}]")
         for field in fields(getattr(config, section.name)):
             value = getattr(getattr(config, section.name), field.name)
             kind = "int,int,..." if isinstance(value, tuple) else type(value).__name__
-            options = field.metadata.get("options")
+            known = field.metadata.get("options")
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            kind = "|".join(options) if options and len(options) > 1 else kind
+            kind = "|".join(known) if known and len(known) > 1 else kind
             click.echo(f"  {field.name:22} {shown!s:40} {kind}")
 
 

@@ -11,24 +11,17 @@ from typing import Any
 import click
 
 from fcnlib.errors import InputError
-from fcntools.cli.options import (
-    averaging_options,
-    engine_option,
-    network,
-    path_option,
-    places_argument,
-    short,
-)
+from fcntools.cli import options
 
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@places_argument
-@path_option("--out", makes="folder", required=True, help="Folder of the answers.")
-@averaging_options
+@options.places_argument
+@options.path_option("--out", makes="folder", required=True, help="Folder of the answers.")
+@options.averaging_options
 @click.option("--crf", is_flag=True, help="Sharpen with a conditional random field.")
 @click.option("--tile", default=1024, show_default=True, help="Pixels a side of a tile.")
-@engine_option
+@options.engine_option
 def predict(
     checkpoint: Path,
     places: tuple[Path, ...],
@@ -44,7 +37,7 @@ def predict(
 
     images = files.find_images(places)
     names = files.choose_names(images, out)
-    checkpoint, *others = map(network, (checkpoint, *others))
+    checkpoint, *others = map(options.network, (checkpoint, *others))
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference.engines import load_alike
     from fcntools.inference.segmenter import Segmenter
@@ -58,7 +51,7 @@ def predict(
     failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
     if failed < len(images):
         files.write_legend(out, labels)
-    click.echo(f"{short(out)}: {len(images) - failed} of {len(images)} images labelled")
+    click.echo(f"{options.short(out)}: {len(images) - failed} of {len(images)} images labelled")
     sys.exit(1 if failed else 0)
 
 
@@ -93,11 +86,11 @@ def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@path_option("--out", makes="folder", help="The log folder; RUN/tensorboard by default.")
+@options.path_option("--out", makes="folder", help="The log folder; RUN/tensorboard by default.")
 def tensorboard(run: Path, out: Path | None) -> None:
     """Write a run's training logs and figures for TensorBoard (`pip install '.[tensorboard]'`)."""
     from fcntools.workbook.tensorboard import write_events
 
     out = out or (run / "tensorboard").resolve()
     files = write_events(run, out)
-    click.echo(f"{len(files)} logs; tensorboard --logdir {short(out)}")
+    click.echo(f"{len(files)} logs; tensorboard --logdir {options.short(out)}")
