@@ -16,19 +16,14 @@ from fcnlib.errors import InputError
 from fcnlib.runtime.environment import LAUNCHED, TF_CONFIG
 
 _POLL, _GRACE = 0.1, 10.0  # seconds
+_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
 def launch(words: Sequence[str], workers: int) -> int:
-    """Run a command of ours in several processes that find each other through TF_CONFIG.
+    """Run `fcnlib WORDS` in several processes that find each other through TF_CONFIG.
 
-    Output and Ctrl-C are the first one's. When one ends badly the others are stopped at once.
-
-    Args:
-        words: of the command line, after "fcnlib".
-        workers: how many.
-
-    Returns:
-        The exit status of the first process, which prints its own error.
+    Output, Ctrl-C and the exit status are those of the first. When one ends badly the others are
+    stopped at once.
 
     Raises:
         InputError: there are none to start, or one failed: its error, or how it ended.
@@ -36,22 +31,23 @@ def launch(words: Sequence[str], workers: int) -> int:
     if workers < 1:
         raise InputError(f"--workers {workers}: at least 1")
     print("TensorFlow listens on every address here: trust the network", file=sys.stderr)
-    held, lifeline = os.pipe()
+    held, lifeline = os.pipe()  # which ends with this process, however it dies
     nodes = [f"127.0.0.1:{port}" for port in free_ports(workers)]
+    # Each its share of the processor.
+    threads = dict.fromkeys(_THREADS, str(max((os.cpu_count() or 1) // workers, 1)))
+    # Who was lost is said here, so TensorFlow is to be quiet.
+    env = threads | os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", LAUNCHED: str(held)}
+    command = [sys.executable, "-m", "fcnlib", *words]
     team: list[subprocess.Popen] = []
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         try:
             for rank in range(workers):
-                quiet = {"stdout": said, "stderr": said} if rank else {}
-                team.append(
-                    subprocess.Popen(
-                        [sys.executable, "-m", "fcnlib", *words],
-                        env=_environment(nodes, rank, held),
-                        pass_fds=(held,),
-                        start_new_session=True,  # Ctrl-C comes here alone, and is passed on
-                        **quiet,
-                    )
-                )
+                task = {"type": "worker", "index": rank}
+                env[TF_CONFIG] = json.dumps({"cluster": {"worker": nodes}, "task": task})
+                # Ctrl-C comes here alone, and is passed on.
+                how = {"env": env, "pass_fds": (held,), "start_new_session": True}
+                how |= {"stdout": said, "stderr": said} if rank else {}
+                team.append(subprocess.Popen(command, **how))
             failed = _watch(team)
         finally:
             for process in team:
@@ -76,19 +72,6 @@ def free_ports(count: int) -> list[int]:
     for s in sockets:
         s.close()
     return ports
-
-
-def _environment(nodes: list[str], rank: int, held: int) -> dict[str, str]:
-    task = {"type": "worker", "index": rank}
-    threads = str(max((os.cpu_count() or 1) // len(nodes), 1))  # each its share of the processor
-    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-    return {
-        **dict.fromkeys(names, threads),
-        **os.environ,
-        "TF_CPP_MIN_LOG_LEVEL": "3",  # the launcher says who was lost
-        TF_CONFIG: json.dumps({"cluster": {"worker": nodes}, "task": task}),
-        LAUNCHED: str(held),
-    }
 
 
 def _watch(team: list[subprocess.Popen]) -> int:

@@ -7,28 +7,23 @@ import io
 import os
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
 from fcnlib.errors import InputError
-from fcntools.cli import data, predict, train, weights
-from fcntools.cli.options import (
-    deterministic_option,
-    path_option,
-    profile_option,
-    read_config,
-    run_folder_option,
-    settings_option,
-    short,
-)
+from fcntools.cli import data, options, predict, train, weights
 
-_MAKE_ROOM = "make room or choose another folder; what had finished stays, --resume goes on"
-_PLACES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _MAKE_ROOM)
-_PLACES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose another folder")
-_PLACES |= dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "choose another folder")
-_PLACES[errno.ENAMETOOLONG] = "choose a shorter name"
+_FULL = "make room or choose another folder; what had finished stays, --resume goes on"
+_OTHER = "choose another folder"
+_PLACES = {  # what a user can do about an error of a file system
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST), _OTHER),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR), _OTHER),
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 class _Commands(click.Group):
@@ -69,16 +64,14 @@ def main() -> None:
 
 
 @main.command()
-@profile_option
-@settings_option
-@deterministic_option
+@options.config_options
 @click.option("--only", multiple=True, metavar="03", help="Only this notebook; repeatable.")
 @click.option(
     "--resume", is_flag=True, help="Skip what finished with the same source and settings."
 )
-@run_folder_option
+@options.run_folder_option
 @click.option("--jobs", default=0, metavar="N", help="Notebooks at once; 0: as suits the machine.")
-@path_option("--notebooks", hidden=True, help="Another folder of notebooks.")
+@options.path_option("--notebooks", hidden=True, help="Another folder of notebooks.")
 def run(
     profile: str,
     settings: tuple[str, ...],
@@ -98,7 +91,7 @@ def run(
         index = runner.run(plan, resume)
     except runner.NotebookFailed:  # which has been shown
         sys.exit(1)
-    click.echo(f"all notebooks ran; open {short(index)}")
+    click.echo(f"all notebooks ran; open {options.short(index)}")
 
 
 @main.command()
@@ -107,12 +100,12 @@ def report(folder: Path) -> None:
     """Write the page of a run again, from what is on disk."""
     from fcntools.workbook import report
 
-    click.echo(f"wrote {short(report.build(folder))}")
+    click.echo(f"wrote {options.short(report.build(folder))}")
 
 
 for _command in (
     *(data.data, weights.weights, train.pretrain, train.train),
-    *(train.compare, train.rerun, train.evaluate, data.benchmark),
+    *(train.compare, train.rerun, train.evaluate, train.benchmark),
     *(predict.predict, weights.export, predict.tensorboard),
 ):
     main.add_command(_command)
@@ -138,20 +131,18 @@ def profiles() -> None:
 
 
 @main.command()
-@profile_option
+@click.option("--profile", default="quick", show_default=True, metavar="NAME")
 def settings(profile: str) -> None:
     """List what --set takes: key, type, and the value in a profile."""
-    config = read_config(profile, ())
-    from dataclasses import fields
-
+    config = options.read_config(profile, ())
     for section in fields(config):
         click.echo(f"[{section.name}]")
         for field in fields(getattr(config, section.name)):
             value = getattr(getattr(config, section.name), field.name)
             kind = "int,int,..." if isinstance(value, tuple) else type(value).__name__
-            options = field.metadata.get("options")
+            known = field.metadata.get("options")
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            kind = "|".join(options) if options and len(options) > 1 else kind
+            kind = "|".join(known) if known and len(known) > 1 else kind
             click.echo(f"  {field.name:22} {shown!s:40} {kind}")
 
 

@@ -13,55 +13,47 @@ from fcnlib.errors import InputError
 _CHECKPOINT = "checkpoint.npz"
 _SIZES = (0.1, 4)  # of an image, factors of its side
 
-profile_option = click.option("--profile", default="quick", show_default=True, metavar="NAME")
-settings_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."
-)
-deterministic_option = click.option(
-    *("--deterministic", "settings"),
-    flag_value="deterministic=true",
-    multiple=True,
-    help="Same seed, same bits: TensorFlow's own mode.",
-)
 engine_option = click.option(
     "--engine", default="tensorflow", show_default=True, help="Or openvino, onnxruntime."
 )
 resume_option = click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+places_argument = click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+def settings_option(command: Any) -> Any:
+    """Decorate a command with --set and --deterministic, which is one of its values."""
+    words = {"multiple": True, "help": "Same seed, same bits: TensorFlow's own mode."}
+    same = click.option("--deterministic", "settings", flag_value="deterministic=true", **words)
+    words["help"] = "Change a setting; repeatable."
+    return click.option("--set", "settings", metavar="KEY=VALUE", **words)(same(command))
+
+
+def config_options(command: Any) -> Any:
+    """Decorate a command with --profile and those of `settings_option`, for `read_config`."""
+    profile = click.option("--profile", default="quick", show_default=True, metavar="NAME")
+    return profile(settings_option(command))
 
 
 def averaging_options(command: Any) -> Any:
-    """Decorate a command with --flip, --scales, which `read_scales` reads, and --with."""
-    scales = click.option(
-        "--scales", default="1", show_default=True, help="Average over sizes: 0.75,1,1.25"
-    )
-    others = path_option(
-        *("--with", "others"),
-        multiple=True,
-        help="Average with another network, its folder or checkpoint; repeatable.",
-    )
-    return click.option("--flip", is_flag=True, help="Average with the mirrored image.")(
-        scales(others(command))
-    )
+    """Decorate a command with --flip, --scales and --with."""
+    words = {"default": "1", "show_default": True, "help": "Average over sizes: 0.75,1,1.25"}
+    scales = click.option("--scales", callback=lambda _, __, text: read_scales(text), **words)
+    about = "Average with another network, its folder or checkpoint; repeatable."
+    others = path_option("--with", "others", multiple=True, help=about)
+    flip = click.option("--flip", is_flag=True, help="Average with the mirrored image.")
+    return flip(scales(others(command)))
 
 
 def read_scales(text: str) -> tuple[float, ...]:
-    """Read the value of --scales.
-
-    Args:
-        text: numbers with commas between them.
-
-    Returns:
-        The factors.
+    """Read the value of --scales, numbers with commas between them.
 
     Raises:
         InputError: one is no number, or no size that an answer could come from.
     """
     for part in text.split(","):
-        try:
-            fits = _SIZES[0] <= float(part) <= _SIZES[1]
-        except ValueError:
-            fits = False
-        if not fits:
+        if not (
+            re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*", part) and _SIZES[0] <= float(part) <= _SIZES[1]
+        ):
             raise InputError(
                 f"--scales {text}: {part!r} is no number from {_SIZES[0]} to {_SIZES[1]}; commas "
                 "stand between sizes, and a decimal has a point: 0.75,1,1.25"
@@ -76,26 +68,25 @@ def path_option(*words: str, makes: str = "", **more: Any) -> Any:
         *words: the option's names.
         makes: what is written there, see `to_make`; empty where it is only read.
         **more: what click.option takes.
-
-    Returns:
-        The decorator.
     """
     if makes:
         more["callback"] = lambda _, option, path: path and to_make(path, makes, option.opts[0])
     return click.option(*words, type=click.Path(path_type=Path), **more)
 
 
+run_folder_option = path_option(
+    "--out", makes="folder", help="The run folder; results/runs/PROFILE by default."
+)
+
+
 def to_make(path: Path, kind: str, option: str = "--out") -> Path:
-    """Refuse the path of what shall be written if something else lies there or in the way.
+    """Return the absolute path of what shall be written, unless something else lies there.
 
     Args:
         path: from the user.
         kind: "folder"; "checkpoint", a file that may replace one of its kind, but no trained
             network, its record beside it; or "any", a file or a folder.
         option: what can name another.
-
-    Returns:
-        The absolute path.
 
     Raises:
         InputError: it, or a folder of it, is a file; or a folder, or another file, is there.
@@ -105,32 +96,29 @@ def to_make(path: Path, kind: str, option: str = "--out") -> Path:
     if not above.is_dir() or (kind == "folder" and path.exists() and not path.is_dir()):
         file = path if above.is_dir() else above
         raise InputError(f"{file}: is a file; give {option} the name of another place")
-    if kind == "checkpoint":
-        _require_replaceable(path, option)
+    if kind == "checkpoint" and path.is_dir():
+        raise InputError(f"{path}: is a folder; give {option} the name of a file")
+    if kind == "checkpoint" and (other := _another(path)):
+        raise InputError(
+            f"{other}: is there, and this command never made it; name another {option}"
+        )
     return path
 
 
-def _require_replaceable(path: Path, option: str) -> None:
+def _another(path: Path) -> Path | None:
+    """Return what is there instead of weights of ours: the file, or the record beside it."""
     from fcnlib import checkpoints
     from fcnlib.runtime.files import read_json
 
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give {option} the name of a file")
     try:
-        ours = not path.exists() or "stages" not in checkpoints.load(path)[1]  # those of a training
+        if path.exists() and "stages" in checkpoints.load(path)[1]:  # those of a training
+            return path
     except InputError:
-        ours = False
+        return path
     beside = path.with_suffix(".json")
     record = read_json(beside)
-    if ours and beside.exists() and not (isinstance(record, dict) and "commit" in record):
-        ours, path = False, beside
-    if not ours:
-        raise InputError(f"{path}: is there, and this command never made it; name another {option}")
-
-
-run_folder_option = path_option(
-    "--out", makes="folder", help="The run folder; results/runs/PROFILE by default."
-)
+    known = not beside.exists() or (isinstance(record, dict) and "commit" in record)
+    return None if known else beside
 
 
 def run_folder(out: Path | None, profile: str) -> Path:
@@ -141,18 +129,7 @@ def run_folder(out: Path | None, profile: str) -> Path:
 
 
 def read_config(profile: str, settings: tuple[str, ...]) -> Any:
-    """Read a profile with the settings of the command line.
-
-    Args:
-        profile: its name, or a .toml file.
-        settings: key=value texts.
-
-    Returns:
-        The configuration.
-
-    Raises:
-        InputError: an unknown profile or key, or a value of another type.
-    """
+    """Return the configuration of a profile, a name or a .toml file, and key=value texts."""
     from fcnlib.config import load_profile, parse_setting
 
     return load_profile(profile, dict(parse_setting(text) for text in settings))
@@ -166,12 +143,6 @@ def short(path: Path) -> Path:
 def trained(place: Path) -> list[Path]:
     """Return the folders of trained networks: of a run, of one network, or of a checkpoint.
 
-    Args:
-        place: what the user named.
-
-    Returns:
-        At least one folder.
-
     Raises:
         InputError: there is no checkpoint.
     """
@@ -184,14 +155,26 @@ def trained(place: Path) -> list[Path]:
     return found
 
 
+def trained_with(places: tuple[Path, ...], settings: tuple[str, ...]) -> list[tuple[Path, Any]]:
+    """Return the folders of `trained` networks, each with its configuration, some settings changed.
+
+    Raises:
+        InputError: there is no checkpoint, or no record of its settings.
+    """
+    from fcnlib.config import Config, parse_setting
+    from fcnlib.runtime.files import read_json
+
+    found, changes = [], dict(parse_setting(text) for text in settings)
+    for folder in (folder for place in places for folder in trained(place.resolve())):
+        record = read_json(folder / "record.json")
+        if not isinstance(record, dict) or "config" not in record:
+            raise InputError(f"{folder}: lacks record.json, which names settings and data set")
+        found.append((folder, Config().replace(**record["config"]).replace(**changes)))
+    return found
+
+
 def network(place: Path) -> Path:
     """Return the one network that is meant by a checkpoint, its folder, or a run: the finest.
-
-    Args:
-        place: what the user named; which network of a run it is, is said on standard error.
-
-    Returns:
-        A checkpoint or its folder.
 
     Raises:
         InputError: there is no checkpoint, or it is not clear which.

@@ -11,34 +11,23 @@ from typing import Any
 import click
 
 from fcnlib.errors import InputError
-from fcntools.cli.options import (
-    averaging_options,
-    engine_option,
-    network,
-    path_option,
-    read_scales,
-    short,
-)
+from fcntools.cli import options
 
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
-@path_option("--out", makes="folder", required=True, help="Folder of the answers.")
-@averaging_options
+@options.places_argument
+@options.path_option("--out", makes="folder", required=True, help="Folder of the answers.")
+@options.averaging_options
 @click.option("--crf", is_flag=True, help="Sharpen with a conditional random field.")
 @click.option("--tile", default=1024, show_default=True, help="Pixels a side of a tile.")
-@engine_option
+@options.engine_option
 def predict(
     checkpoint: Path,
     places: tuple[Path, ...],
     out: Path,
-    flip: bool,
-    scales: str,
     others: tuple[Path, ...],
-    crf: bool,
-    tile: int,
-    engine: str,
+    **how: Any,
 ) -> None:
     """Label images or folders of images with a trained network, of a run with its finest.
 
@@ -46,24 +35,23 @@ def predict(
     """
     from fcntools.inference import prediction_files as files
 
-    factors = read_scales(scales)
     images = files.find_images(places)
     names = files.choose_names(images, out)
-    checkpoint, *others = map(network, (checkpoint, *others))
+    checkpoint, *others = map(options.network, (checkpoint, *others))
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference.engines import load_alike
     from fcntools.inference.segmenter import Segmenter
 
     networks, meta = load_alike(checkpoint, *others)
     labels = files.labels_of(meta)
-    segmenter = Segmenter(*networks, flip=flip, scales=factors, crf=crf, tile=tile, engine=engine)
-    said = {"network": f"FCN-{meta['stride']}s", "engine": engine}
-    said |= {"flip": flip, "scales": factors, "crf": crf}
+    segmenter = Segmenter(*networks, **how)
+    said = {"network": f"FCN-{meta['stride']}s"}
+    said |= {key: how[key] for key in ("engine", "flip", "scales", "crf")}
     said |= {"others": [os.path.relpath(other, out) for other in others]}
     failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
     if failed < len(images):
         files.write_legend(out, labels)
-    click.echo(f"{short(out)}: {len(images) - failed} of {len(images)} images labelled")
+    click.echo(f"{options.short(out)}: {len(images) - failed} of {len(images)} images labelled")
     sys.exit(1 if failed else 0)
 
 
@@ -98,11 +86,11 @@ def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@path_option("--out", makes="folder", help="The log folder; RUN/tensorboard by default.")
+@options.path_option("--out", makes="folder", help="The log folder; RUN/tensorboard by default.")
 def tensorboard(run: Path, out: Path | None) -> None:
     """Write a run's training logs and figures for TensorBoard (`pip install '.[tensorboard]'`)."""
     from fcntools.workbook.tensorboard import write_events
 
     out = out or (run / "tensorboard").resolve()
     files = write_events(run, out)
-    click.echo(f"{len(files)} logs; tensorboard --logdir {short(out)}")
+    click.echo(f"{len(files)} logs; tensorboard --logdir {options.short(out)}")

@@ -17,13 +17,7 @@ COMMANDS = ("train", "compare", "run")  # what takes --out and writes the record
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[str], Config]:
-    """Read a record that a run left.
-
-    Args:
-        path: record.json, or the folder that holds it.
-
-    Returns:
-        (the record, the words of its command after "fcnlib", its settings).
+    """Return a run's record.json, the words of its command after "fcnlib", and its settings.
 
     Raises:
         InputError: it is no record of a command that can be repeated.
@@ -46,24 +40,15 @@ def read(path: Path) -> tuple[dict[str, Any], list[str], Config]:
 
 
 def as_settings(config: Config) -> tuple[str, ...]:
-    """Write every setting as `--set` takes it."""
-    texts = {
-        key: ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    """Return every setting as `--set` takes it."""
+    return tuple(
+        f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}"
         for key, value in config.to_dict().items()
-    }
-    return tuple(f"{key}={text}" for key, text in texts.items())
+    )
 
 
 def changes(record: dict[str, Any], config: Config) -> list[str]:
-    """List what is not as it was when a record was made.
-
-    Args:
-        record: from `read`.
-        config: its settings.
-
-    Returns:
-        A line each: code, versions, machine, data; empty where all is the same.
-    """
+    """Return a line for all that is not as it was: code, versions, machine, data."""
     commit, dirty = run_record.git_state(ROOT)
     now = {"commit": commit, "cpu": run_record.machine()["cpu"], **run_record.versions()}
     was = {"commit": record.get("commit"), "cpu": _table(record, "machine").get("cpu")}
@@ -83,15 +68,7 @@ def _table(record: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def verdict(old: Path, out: Path) -> str:
-    """Compare the scores of a repeated run with those beside its record.
-
-    Args:
-        old: the record, or its folder.
-        out: the run folder of the repetition.
-
-    Returns:
-        A sentence, or "" where either has no scores.
-    """
+    """Return how the scores of a repeated run compare with those of its record, if both exist."""
     folder = old if old.is_dir() else old.parent
     places = folder / experiment.METRICS, out / "models" / folder.name / experiment.METRICS
     one, other = (files.read_json(file) for file in places)

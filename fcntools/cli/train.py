@@ -1,4 +1,4 @@
-"""The commands for single stages: pre-training, training, scoring."""
+"""The commands for single stages: pre-training, training, scoring; and repeating them."""
 
 from __future__ import annotations
 
@@ -11,63 +11,47 @@ from typing import Any
 import click
 
 from fcnlib.errors import InputError
-from fcntools.cli.options import (
-    deterministic_option,
-    engine_option,
-    path_option,
-    profile_option,
-    read_config,
-    resume_option,
-    run_folder,
-    run_folder_option,
-    settings_option,
-    short,
-    to_make,
-    trained,
-)
+from fcntools.cli import options
+
+Texts = tuple[str, ...]
+Paths = tuple[Path, ...]
 
 
 @click.command()
 @click.option("--profile", default="pretrain", show_default=True, metavar="NAME")
-@settings_option
-@deterministic_option
-@path_option(
+@options.settings_option
+@options.path_option(
     "--out", makes="checkpoint", help="The checkpoint; the profile's `initial` by default."
 )
-@resume_option
-def pretrain(profile: str, settings: tuple[str, ...], out: Path | None, resume: bool) -> None:
+@options.resume_option
+def pretrain(profile: str, settings: Texts, out: Path | None, resume: bool) -> None:
     """Train the classifier that the default profile starts from."""
-    config = read_config(profile, settings)
+    config = options.read_config(profile, settings)
     from fcntools.pretrained import shapes_classifier
 
-    target = out or to_make(config.path("initial"), "checkpoint")
+    target = out or options.to_make(config.path("initial"), "checkpoint")
     record = shapes_classifier.pretrain(config, target, resume)
-    click.echo(f"{short(target)}: accuracy {100 * record['accuracy']:.1f} % on held-out objects")
+    click.echo(
+        f"{options.short(target)}: accuracy {100 * record['accuracy']:.1f} % on held-out objects"
+    )
 
 
 @click.command()
-@profile_option
-@settings_option
-@deterministic_option
-@run_folder_option
-@resume_option
+@options.config_options
+@options.run_folder_option
+@options.resume_option
 @click.option("--control", is_flag=True, help="Train the coarsest one on for as many steps, too.")
 @click.option("--workers", default=1, show_default=True, help="Processes here, a GPU or core each.")
 def train(
-    profile: str,
-    settings: tuple[str, ...],
-    out: Path | None,
-    resume: bool,
-    control: bool,
-    workers: int,
+    profile: str, settings: Texts, out: Path | None, resume: bool, control: bool, workers: int
 ) -> None:
     """Train the chain of networks of a profile, coarse to fine, and score them."""
-    config = read_config(profile, settings)
+    config = options.read_config(profile, settings)
     from fcnlib.runtime.environment import scheduled
     from fcnlib.runtime.files import locked
     from fcntools import launcher
 
-    folder = run_folder(out, profile)
+    folder = options.run_folder(out, profile)
     if workers != 1 and not scheduled():
         words = ["train", "--profile", profile, "--out", str(folder), "--workers", str(workers)]
         words += [word for text in settings for word in ("--set", text)]
@@ -89,15 +73,11 @@ def train(
 
 @click.command()
 @click.argument("systems", nargs=-1)
-@profile_option
-@settings_option
-@deterministic_option
-@run_folder_option
-def compare(
-    systems: tuple[str, ...], profile: str, settings: tuple[str, ...], out: Path | None
-) -> None:
+@options.config_options
+@options.run_folder_option
+def compare(systems: Texts, profile: str, settings: Texts, out: Path | None) -> None:
     """Train and score the systems of notebook 08: history, systems, recipes, or single ones."""
-    config = read_config(profile, settings)
+    config = options.read_config(profile, settings)
     import pandas as pd
 
     from fcnlib.runtime.files import locked, write_text
@@ -105,7 +85,7 @@ def compare(
     from fcntools.analysis import systems as comparison
     from fcntools.workbook.report import COMPARISON
 
-    folder = run_folder(out, profile)
+    folder = options.run_folder(out, profile)
     dataset, lines = synthetic.prepare(config), []
     with locked(folder):
         for row in comparison.chosen(systems):
@@ -115,30 +95,22 @@ def compare(
 
 
 @click.command()
-@click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
-@settings_option
-@engine_option
-def evaluate(places: tuple[Path, ...], settings: tuple[str, ...], engine: str) -> None:
+@options.places_argument
+@options.settings_option
+@options.engine_option
+def evaluate(places: Paths, settings: Texts, engine: str) -> None:
     """Score trained networks: a run folder, a network's folder, or its checkpoint.npz."""
-    from fcnlib.config import Config, parse_setting
-    from fcnlib.runtime.files import read_json
-
-    overrides = dict(parse_setting(text) for text in settings)
-    folders = [folder for place in places for folder in trained(place.resolve())]
+    networks = options.trained_with(places, settings)
     from fcnlib import experiment
     from fcntools import synthetic
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference.engines import fold
 
     other = None if engine == "tensorflow" else functools.partial(fold, engine=engine)
-    for folder in folders:
-        record = read_json(folder / "record.json")
-        if not isinstance(record, dict) or "config" not in record:
-            raise InputError(f"{folder}: lacks record.json, which names settings and data set")
-        config = Config().replace(**record["config"]).replace(**overrides)
+    for folder, config in networks:
         dataset = synthetic.prepare(config)
         evaluation = experiment.evaluate_fcn(config, dataset, folder, other, engine)
-        _echo_scores(str(short(folder)), evaluation.scores)
+        _echo_scores(str(options.short(folder)), evaluation.scores)
 
 
 def _echo_scores(name: str, scores: Any) -> None:
@@ -149,8 +121,49 @@ def _echo_scores(name: str, scores: Any) -> None:
 
 
 @click.command()
+@options.places_argument
+@click.option(
+    "--competition",
+    type=click.Choice(["comp5", "comp6"]),
+    default="comp6",
+    show_default=True,
+    help="PASCAL VOC: comp5 if trained on nothing but VOC, comp6 if on anything else.",
+)
+@click.option("--stride", default=0, help="Cut the network off at a coarser stride: 8, 16, 32.")
+@options.averaging_options
+@options.settings_option
+def benchmark(
+    places: Paths,
+    competition: str,
+    stride: int,
+    flip: bool,
+    scales: tuple[float, ...],
+    others: Paths,
+    settings: Texts,
+) -> None:
+    """Score trained networks by the rules of their data set's benchmark.
+
+    For PASCAL VOC the answers are also written as the server wants them, in results/VOC2012/ of the
+    network's folder; those of its test images only there.
+    """
+    networks = options.trained_with(places, settings)
+    others = tuple(options.network(other.resolve()) for other in others)
+    from fcntools.analysis import benchmarks
+
+    augmentation = benchmarks.TestTimeAugmentation(stride, flip, scales, others)
+    for folder, config in networks:
+        click.echo(f"{options.short(folder)} on {config.data.eval_split}:")
+        for key, value in benchmarks.benchmark(config, folder, competition, augmentation).items():
+            click.echo(f"  {key:34} {100 * value:6.2f}")
+        if (folder / "results").is_dir():
+            click.echo(f"  for the server: {options.short(folder / 'results')}")
+
+
+@click.command()
 @click.argument("record", type=click.Path(path_type=Path))
-@path_option("--out", makes="folder", required=True, help="The run folder of the repetition.")
+@options.path_option(
+    "--out", makes="folder", required=True, help="The run folder of the repetition."
+)
 @click.pass_context
 def rerun(context: click.Context, record: Path, out: Path) -> None:
     """Repeat a run from its record.json; say what has changed since: code, data, versions."""

@@ -17,12 +17,8 @@ def weights() -> None:
 
 @weights.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
-@path_option(
-    *("--to", "target"),
-    makes="checkpoint",
-    help="The .npz to write; data/pretrained/BACKBONE.npz by default.",
-)
-def import_(path: Path, target: Path | None) -> None:
+@path_option("--to", makes="checkpoint", help="By default data/pretrained/BACKBONE.npz.")
+def import_(path: Path, to: Path | None) -> None:
     """Turn a slim checkpoint, or a file of Keras with an InceptionV3 in it, into a checkpoint."""
     from fcnlib import checkpoints as weights
     from fcnlib.config import ROOT
@@ -30,7 +26,7 @@ def import_(path: Path, target: Path | None) -> None:
 
     imported = imagenet.read(path)
     default = ROOT / "data/pretrained" / f"{imported.backbone}.npz"
-    target = target or to_make(default, "checkpoint", "--to")
+    target = to or to_make(default, "checkpoint", "--to")
     weights.save(target, imported.arrays, imported.meta)
     click.echo(f"{short(target)}: {imported}")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -15,31 +13,63 @@ from fcnlib.datasets import FORMATS, Dataset, Record, describe_image, read_image
 from fcnlib.datasets.identity import by_content
 from fcnlib.datasets.image_io import Palette, agree
 from fcnlib.errors import InputError
-from fcnlib.labels import VOID, LabelSet
+from fcnlib.labels import VOID
 from fcnlib.runtime import progress
 
 _NAMED = 5  # files named of each unusual kind
 
 
-@dataclass
 class Report:
     """What a look at every file found.
 
     Attributes:
         dataset: the data set.
-        pixels: int64 [256], pixels of each class index and of VOID over all masks.
-        images: int64 [256], in how many masks each of them occurs.
+        faults: what is refused, a line each, naming file, value and place.
         sizes: {(H, W): images}.
         unusual: {what: files}, such as {"CMYK": [...]}: read rightly, but not what most are.
-        faults: what is refused, a line each, naming file, value and place.
+        pixels: int64 [256], pixels of each class index and of VOID over all masks.
+        images: int64 [256], in how many masks each of them occurs.
     """
 
-    dataset: Dataset
-    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    images: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    unusual: dict[str, list[str]] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+        self.faults: list[str] = []
+        self.sizes: Counter[tuple[int, int]] = Counter()
+        self.unusual: dict[str, list[str]] = {}
+        self.pixels, self.images = np.zeros((2, 256), np.int64)
+        self._palette: Palette = {}
+
+    def look(self, record: Record) -> Report:
+        """Return the report on one pair, of a fault at most."""
+        found = Report(self.dataset)
+        try:
+            size, kinds = describe_image(record.image_path)
+            found.sizes[size] += 1
+            if record.label_path is None:
+                read_image(record.image_path)
+                kinds = (*kinds, "without a mask")
+            else:
+                mask = read_pair(record, self.dataset.labels, found._palette)[1]
+                found.pixels = np.bincount(mask.ravel(), minlength=256)
+                found.images += found.pixels > 0
+                kinds += () if found.pixels[:VOID].any() else ("no labelled pixel",)
+            found.unusual = {kind: [record.image_path.name] for kind in kinds}
+        except InputError as error:
+            found.faults.append(str(error))
+        return found
+
+    def add(self, other: Report) -> None:
+        """Take in the report on another pair, whose palette must agree with those before."""
+        try:
+            agree(self._palette, other._palette)
+        except InputError as error:
+            self.faults.append(str(error))
+        self.faults += other.faults
+        self.sizes += other.sizes
+        for kind, names in other.unusual.items():
+            self.unusual.setdefault(kind, []).extend(names)
+        self.pixels += other.pixels
+        self.images += other.images
 
     def lines(self) -> Iterator[str]:
         """Yield the report as text, a line at a time."""
@@ -76,54 +106,19 @@ def check_dataset(dataset: Dataset) -> Report:
     Returns:
         The report; faults of lists and pairs come first, then those of files by name.
     """
-    report = Report(dataset, faults=[*dataset.faults])
+    report = Report(dataset)
+    report.faults += dataset.faults
     _find_shared(report)
-    every = {
-        (r.image_path, r.label_path): r for records in dataset.splits.values() for r in records
-    }
+    every = {(r.image_path, r.label_path): r for own in dataset.splits.values() for r in own}
     records = sorted(every.values(), key=lambda r: r.name)
-    seen: Palette = {}
-    palettes: list[Palette] = [{} for _ in records]
-    look = partial(_look, labels=dataset.labels)
-    with (
-        ThreadPoolExecutor(2) as pool,
-        progress.bar(len(records), dataset.name, "pair") as bar,
-    ):
-        looked = zip(records, palettes, pool.map(look, records, palettes), strict=True)
-        for record, palette, (size, kinds, counts, fault) in looked:
-            try:
-                agree(seen, palette)
-            except InputError as error:
-                report.faults.append(str(error))
-            report.faults += [fault] if fault else []
-            report.sizes.update([size] if size else [])
-            for kind in kinds:
-                report.unusual.setdefault(kind, []).append(record.image_path.name)
-            report.pixels += counts
-            report.images += counts > 0
+    with ThreadPoolExecutor(2) as pool, progress.bar(len(records), dataset.name, "pair") as bar:
+        for found in pool.map(report.look, records):
+            report.add(found)
             bar.update()
     absent = [name for name, n in zip(dataset.labels.classes, report.pixels, strict=False) if not n]
     if absent:
         report.unusual["no pixel of these classes"] = absent
     return report
-
-
-def _look(
-    record: Record, palette: Palette, labels: LabelSet
-) -> tuple[tuple[int, int] | None, tuple[str, ...], np.ndarray, str]:
-    """Return (size, what is unusual, pixels of each class, the fault or ""); fill the palette."""
-    counts = np.zeros(256, np.int64)
-    size, kinds = None, ()
-    try:
-        size, kinds = describe_image(record.image_path)
-        if record.label_path is None:
-            read_image(record.image_path)
-            return size, (*kinds, "without a mask"), counts, ""
-        counts += np.bincount(read_pair(record, labels, palette)[1].ravel(), minlength=256)
-        empty = ("no labelled pixel",) if not counts[:VOID].any() else ()
-        return size, (*kinds, *empty), counts, ""
-    except InputError as error:
-        return size, kinds, counts, str(error)
 
 
 def _find_shared(report: Report) -> None:

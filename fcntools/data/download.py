@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from fcnlib.datasets import FORMATS, Dataset, open_dataset
@@ -69,15 +69,12 @@ ARCHIVES = {
 
 
 def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
-    """Download and unpack a public data set, or find it there.
+    """Return a public data set, downloaded and unpacked, or there already.
 
     Args:
         name: one of ARCHIVES.
         target: the folder that gets the data set's own folder.
         file: an archive that is here already; it is checked and kept.
-
-    Returns:
-        The data set.
 
     Raises:
         InputError: as `fetch`, `verify` and `unpack`; or images are missing.
@@ -105,16 +102,13 @@ def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
 
 
 def fetch(urls: Sequence[str], target: Path, checksum: str, size: int | None = None) -> Path:
-    """Download a file from the first mirror that gives it whole, or find it there already.
+    """Return a file, downloaded from the first mirror that gives it whole or there already.
 
     Args:
         urls: the mirrors, best first.
         target: the file to write; it appears when it is complete and right.
         checksum: "md5:HEX", "sha256:HEX", "zip" for an archive that holds its own, or "".
         size: bytes; checked where the checksum is "".
-
-    Returns:
-        The target.
 
     Raises:
         InputError: every mirror failed, the disk lacks the space, the target holds another
@@ -125,10 +119,7 @@ def fetch(urls: Sequence[str], target: Path, checksum: str, size: int | None = N
         return target
     part = target.with_name(f"{target.name}.partial")
     lock = target.with_name(f"{OURS}{target.name}.lock")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{target.parent}: {error.strerror}; choose another folder") from None
+    target.parent.mkdir(parents=True, exist_ok=True)
     failures: dict[str, str] = {}
     with held(lock, f"{target}: another process downloads it; wait for it"):
         for _ in range(ROUNDS):
@@ -137,16 +128,15 @@ def fetch(urls: Sequence[str], target: Path, checksum: str, size: int | None = N
                 before = _size(part)
                 try:
                     _continue(url, part, size)
+                    failures[url] = _fault(part, checksum, size)
+                    if not failures[url]:
+                        os.replace(part, target)
+                        return target
+                    part.unlink()
+                    again |= before > 0  # it may lie in what was there: once more from the start
                 except (OSError, http.client.HTTPException) as error:
                     failures[url] = str(getattr(error, "reason", error))
                     again |= _size(part) > before
-                    continue
-                failures[url] = _fault(part, checksum, size)
-                if not failures[url]:
-                    os.replace(part, target)
-                    return target
-                part.unlink()
-                again |= before > 0  # the fault may be in what was there: once more from the start
             if not again:
                 break
     listed = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
@@ -224,15 +214,12 @@ def _fault(path: Path, checksum: str, size: int | None) -> str:
 
 
 def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
-    """Unpack a zip or tar archive into a new folder, which appears when it is complete.
+    """Return a new folder with what a zip or tar archive holds; it appears when it is complete.
 
     Args:
         archive: the file; its content tells the format.
         folder: to make; must not exist.
         inner: the folder of the archive to take, "." for everything in it.
-
-    Returns:
-        The folder.
 
     Raises:
         InputError: the archive is damaged, holds a path or link out of its root, or lacks `inner`;
@@ -240,25 +227,24 @@ def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
     """
     if folder.exists():
         raise InputError(f"{folder}: exists already; delete it to unpack {archive.name} again")
-    try:
-        with scratch(folder) as part:
+    with scratch(folder) as part:
+        try:
             if zipfile.is_zipfile(archive):
                 with zipfile.ZipFile(archive) as opened:
-                    for name in map(PurePosixPath, opened.namelist()):
-                        if name.is_absolute() or ".." in name.parts:
-                            raise InputError(f"{archive}: {str(name)!r} is outside; refused")
+                    if outside := [
+                        n for n in opened.namelist() if ".." in n.split("/") or n[:1] == "/"
+                    ]:
+                        raise InputError(f"{outside[0]!r} is outside")
                     opened.extractall(part)
             else:
                 with tarfile.open(archive) as opened:
                     opened.extractall(part, filter="data")
                     while opened.fileobj.read(CHUNK):  # to the checksum of a compressed one
                         pass
-            if not (part / inner).is_dir():
-                raise InputError(f"{archive}: has no folder {inner}; it is another archive")
-            os.rename(part / inner, folder)
-    except InputError:
-        raise
-    except Exception as error:  # a damaged archive fails in many ways
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{archive}: cannot be unpacked ({reason}); get it again") from None
+        except Exception as error:  # a damaged archive fails in many ways
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{archive}: cannot be unpacked ({reason}); get it again") from None
+        if not (part / inner).is_dir():
+            raise InputError(f"{archive}: has no folder {inner}; it is another archive")
+        os.rename(part / inner, folder)
     return folder

@@ -29,21 +29,13 @@ _MOST = 2**28  # bytes of a pair uncompressed; more is a bomb
 
 @dataclass(frozen=True, order=True)
 class PackedFile:
-    """A file inside a shard, read like a path; equal where name and content are equal.
+    """A file inside a shard, read like a path; equal where name and content are equal."""
 
-    Attributes:
-        entry: kind and name, such as "image/2007_000032.jpg".
-        sha256: of the content, hex.
-        shard: the file of records.
-        record: offset and size of its record in the shard, bytes.
-        place: offset and size of its content in the uncompressed record, bytes.
-    """
-
-    entry: str
-    sha256: str
+    entry: str  # kind and name, such as "image/2007_000032.jpg"
+    sha256: str  # of the content, hex
     shard: Path = field(compare=False)
-    record: tuple[int, int] = field(compare=False)
-    place: tuple[int, int] = field(compare=False)
+    record: tuple[int, int] = field(compare=False)  # offset and size in the shard, bytes
+    place: tuple[int, int] = field(compare=False)  # of the content in the uncompressed record
 
     name = property(lambda self: Path(self.entry).name)
     stem = property(lambda self: Path(self.entry).stem)
@@ -100,16 +92,14 @@ def _record(root: Path, entry: dict[str, Any]) -> Record:
     for plain in (entry["name"], entry["shard"]):
         if plain in ("", "..") or plain != Path(plain).name:  # predictions are saved by this name
             raise ValueError(f"{plain!r} is no plain name")
-    places = [entry["record"], entry["image"][2], entry["mask"][2]]
-    record, *places = [(int(at), int(size)) for at, size in places]
-    if min(*record, *places[0], *places[1]) < 0:
-        raise ValueError("a negative offset")
-    parts = zip((entry["image"], entry["mask"]), places, strict=True)
-    shard = root / entry["shard"]
-    return Record(
-        entry["name"],
-        *(PackedFile(str(part[0]), str(part[1]), shard, record, place) for part, place in parts),
-    )
+    files = []
+    for name, digest, place in (entry["image"], entry["mask"]):
+        record, place = [(int(at), int(size)) for at, size in (entry["record"], place)]
+        if min(*record, *place) < 0:
+            raise ValueError("a negative offset")
+        shard = root / entry["shard"]
+        files.append(PackedFile(str(name), str(digest), shard, record, place))
+    return Record(entry["name"], *files)
 
 
 def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
@@ -124,7 +114,7 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
         The packed data set.
 
     Raises:
-        InputError: the target exists or cannot be written, a pair is faulty, or no split has masks.
+        InputError: the target exists, a pair is faulty, or no split has masks.
     """
     target = target.absolute()
     if target.exists():
@@ -137,13 +127,10 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
     number = {pair: i for i, pair in enumerate(pairs)}
     index = {"version": VERSION, "name": dataset.name, "labels": dataset.labels.to_dict()}
     index["splits"] = {s: [number[pair] for pair in records] for s, records in chosen.items()}
-    try:
-        with files.scratch(target) as half:
-            half.mkdir()
-            files.write_json(half / INDEX, index | {"pairs": _write(dataset, half, pairs)})
-            half.rename(target)
-    except OSError as error:
-        raise InputError(f"{target}: cannot write here: {error.strerror}") from None
+    with files.scratch(target) as half:
+        half.mkdir()
+        files.write_json(half / INDEX, index | {"pairs": _write(dataset, half, pairs)})
+        half.rename(target)
     return open_packed(target)
 
 
@@ -155,38 +142,41 @@ def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict
     with progress.bar(len(pairs), f"packing {dataset.name}", "pair") as bar:
         for number, pair in enumerate(pairs):
             read_pair(pair, dataset.labels, seen)  # refuses a faulty one
-            record, parts = _serialized(pair, folder / "one")
             path = folder / f"pairs-{number // SHARD:05d}-of-{shards:05d}.tfrecord.gz"
+            contents = {
+                f"{kind}/{file.name}": file.read_bytes()
+                for kind, file in (("image", pair.image_path), ("mask", pair.label_path))
+            }
+            record = _record_of(contents, folder / "one")
             with path.open("ab") as shard:
                 where = {"shard": path.name, "record": [shard.tell(), len(record)]}
                 shard.write(record)
-            entries.append({"name": pair.name} | where | parts)
+            whole = gzip.decompress(record)
+            entries.append({"name": pair.name} | where)
+            for entry, data in contents.items():
+                place = [whole.index(data), len(data)]
+                kind = entry.partition("/")[0]
+                entries[-1][kind] = [entry, hashlib.sha256(data).hexdigest(), place]
             bar.update(1)
     return entries
 
 
-def _serialized(pair: Record, one: Path) -> tuple[bytes, dict[str, Any]]:
-    """Return a pair as a compressed TFRecord, and [entry, SHA-256, place] of its two files."""
+def _record_of(contents: dict[str, bytes], one: Path) -> bytes:
+    """Return files as one compressed TFRecord: NAME and bytes of each kind."""
     from fcnlib.runtime.compat import tf  # late: reading needs none
 
-    values, parts = {}, {}
-    for kind, file in (("image", pair.image_path), ("mask", pair.label_path)):
-        parts[kind] = f"{kind}/{file.name}", file.read_bytes()
-        values |= {f"{kind}/name": parts[kind][0].encode(), f"{kind}/bytes": parts[kind][1]}
-    feature = {
-        key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        for key, value in values.items()
-    }
+    feature = {}
+    for entry, data in contents.items():
+        kind = entry.partition("/")[0]
+        for key, value in (("name", entry.encode()), ("bytes", data)):
+            values = tf.train.BytesList(value=[value])
+            feature[f"{kind}/{key}"] = tf.train.Feature(bytes_list=values)
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     try:
         with tf.io.TFRecordWriter(str(one), "GZIP") as writer:  # a file a record: one GZIP member
             writer.write(example.SerializeToString(deterministic=True))
     except tf.errors.OpError as error:  # such as a full disk
-        raise OSError(0, error.message) from None
+        raise InputError(f"{one.parent}: cannot be written ({error.message})") from None
     record = one.read_bytes()
     one.unlink()
-    whole = gzip.decompress(record)
-    return record, {
-        kind: [entry, hashlib.sha256(data).hexdigest(), [whole.index(data), len(data)]]
-        for kind, (entry, data) in parts.items()
-    }
+    return record

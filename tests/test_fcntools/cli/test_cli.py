@@ -60,12 +60,12 @@ def test_a_mistake_is_one_line_and_status_2(words, complaint, tmp_path):
     assert found.stderr.count("\n") == 1
 
 
-def test_a_python_without_asserts_runs_no_notebook(tmp_path):
-    command = [sys.executable, "-m", "fcnlib", "run", "--out", str(tmp_path / "out")]
-    env = {**os.environ, "PYTHONOPTIMIZE": "1"}
-    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+def test_a_python_without_asserts_runs_no_notebook(tmp_path, monkeypatch):
+    flags = SimpleNamespace(optimize=1)
+    monkeypatch.setattr("fcntools.workbook.runner.sys", SimpleNamespace(flags=flags))
+    found = call("run", "--out", str(tmp_path / "out"))
     said = "fcnlib: error: Python leaves out every assert; unset PYTHONOPTIMIZE, run without -O\n"
-    assert (run.returncode, run.stderr) == (2, said)
+    assert (found.exit_code, found.stderr) == (2, said)
     assert not (tmp_path / "out").exists()
 
 

@@ -73,16 +73,12 @@ def test_all_good_is_status_0_and_tiles_do_not_change_the_answer(network, images
 def test_two_networks_answer_together(network, images, tmp_path):
     other, image = tmp_path / "fcn-32s", images / "colour.png"
     write_network(other, SHAPES.classes, 32, seed=2)
-    for name, words in {"one": [], "both": ["--with", other]}.items():
-        assert predict(network, image, "--out", tmp_path / name, *words).exit_code == 0
-        said = json.loads((tmp_path / name / "colour.json").read_text("utf-8"))
-        assert said["others"] == ["../fcn-32s"] * (len(words) // 2)
-    with Image.open(tmp_path / "both" / "colour.png") as stored:
-        answer = np.asarray(stored)
+    assert predict(network, image, "--out", tmp_path / "both", "--with", other).exit_code == 0
+    said = json.loads((tmp_path / "both" / "colour.json").read_text("utf-8"))
+    assert said["others"] == ["../fcn-32s"]
     networks = [load_fcn(folder)[0] for folder in (network, other)]
-    assert np.array_equal(answer, Segmenter(*networks).label(read_image(image)))
-    with Image.open(tmp_path / "one" / "colour.png") as stored:
-        assert np.mean(answer != np.asarray(stored)) > 0.01
+    with Image.open(tmp_path / "both" / "colour.png") as stored:
+        assert np.array_equal(stored, Segmenter(*networks).label(read_image(image)))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +103,7 @@ def test_a_run_answers_by_its_finest_network_and_says_so(network, images, tmp_pa
     write_network(models / "fcn-32s", SHAPES.classes, 32)
     shutil.copytree(models / "fcn-32s", models / "fcn-32s-longer")
     shutil.copytree(network, models / "fcn-8s")
-    for place in ("fcn-8s", "fcn-8s/checkpoint.npz", ""):
+    for place in ("fcn-8s/checkpoint.npz", ""):
         words = [models / place if place else models.parent, image, "--out", tmp_path / "out"]
         result = predict(*words, "--with", models.parent)
         assert result.exit_code == 0, result.output
@@ -115,8 +111,6 @@ def test_a_run_answers_by_its_finest_network_and_says_so(network, images, tmp_pa
         assert result.stderr.count(said) == (1 if place else 2)
         about = json.loads((tmp_path / "out" / "colour.json").read_text("utf-8"))
         assert about["network"] == "FCN-8s" and about["others"] == ["../run/models/fcn-8s"]
-    exported = CliRunner().invoke(main, ["export", str(models.parent)])
-    assert exported.exit_code == 0 and (models / "fcn-8s" / "fcn-8s.onnx").is_file()
     shutil.move(models / "fcn-8s", models / "second")
     shutil.move(models / "fcn-32s", models / "first")
     result = predict(models.parent, image, "--out", tmp_path / "out")
@@ -149,9 +143,11 @@ def test_other_engines_answer_the_same_and_an_export_says_so(network, images, tm
     assert np.mean(answers[0] == answers[1]) > 0.999
     wrong = predict(network, image, "--out", tmp_path / "gpu", "--engine", "gpu")
     assert wrong.exit_code == 2 and "no engine 'gpu'; there are tensorflow" in wrong.output
-    exported = CliRunner().invoke(main, ["export", str(network), "--out", str(tmp_path / "n.onnx")])
+    run = tmp_path / "run"
+    shutil.copytree(network, run / "models" / "fcn-8s")
+    exported = CliRunner().invoke(main, ["export", str(run)])
     assert exported.exit_code == 0 and "100.000 % of the pixels of 4 images" in exported.output
-    assert (tmp_path / "n.onnx").stat().st_size > 1000
+    assert (run / "models" / "fcn-8s" / "fcn-8s.onnx").stat().st_size > 1000
 
 
 def test_masks_of_the_user_are_not_overwritten(network, images, tmp_path):

@@ -135,12 +135,6 @@ def test_two_do_not_write_into_one_download(get, mirror, tmp_path, monkeypatch):
     get()
 
 
-def test_a_folder_that_cannot_be_written_is_told(mirror, tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="choose another folder"):
-        fetch([f"{mirror.url}/f.bin"], tmp_path / "file" / "f.bin", MD5)
-
-
 def test_another_file_of_that_name_is_not_overwritten(get, mirror, tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "f.bin").write_bytes(b"mine")
