@@ -270,6 +270,7 @@ def evaluate_fcn(
     split, labels = config.data.eval_split, dataset.labels
     chosen = dataset.records(split, config.data.eval_limit)
     names = tuple(record.name for record in chosen)
+    fold = fold or PREPARED.get("fold")
     ending, about = scored_as(config, dataset, folder)
     ending += "" if engine == "tensorflow" else f"-{engine}"
     metrics, evaluation = (
@@ -285,7 +286,6 @@ def evaluate_fcn(
     with locked(folder, not distributed.rank()):
         network, meta = load_fcn(folder)
         require_classes(folder, meta, labels)
-        fold = fold or PREPARED.get("fold")
         predict = predictor(fold(network) if fold else network)
         store = store or ImageStore(chosen, labels, limit=0, split=split)
         title = f"{meta['name']} on {split}"
