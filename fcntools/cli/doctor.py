@@ -23,8 +23,7 @@ from fcnlib.runtime.environment import nvidia_driver
 NEEDED_GIB = 2.0  # the generated data, checkpoints and pages of a run, with room to spare
 _REINSTALL = "run `make workbook`, or: python -m pip install -r requirements.txt -e ."
 _EXPORT = "python -m pip install -e '.[export]'"
-# A line once TensorFlow is there, another after all that a training needs: a network's variables,
-# gradients, an optimizer's state.
+# All that a training needs, once: a network's variables, gradients, an optimizer's state.
 _TENSORFLOW = """
 import json, pathlib, tempfile, warnings
 warnings.simplefilter("ignore")
@@ -35,14 +34,12 @@ from fcnlib.builders import build_fcn, describe_device
 from fcnlib.config import Config
 from fcnlib.training import Stage, Trainer
 config = Config().replace(depth_multiplier=0.125, min_depth=4, warmup_steps=0)
-network = build_fcn(config, 3, 32)
 image, label = tf.random.uniform([2, 65, 65, 3], -1, 1), tf.zeros([2, 65, 65], tf.uint8)
 batches = lambda first, steps: [{"image": image, "label": label, "index": tf.range(2)}]
 with tempfile.TemporaryDirectory() as folder:
-    Trainer(
-        network, [Stage("all", 1, 1e-3)], batches, losses.objective(config.train, None),
-        config.train, pathlib.Path(folder), meta={},
-    ).run("step")
+    start = build_fcn(config, 3, 32), [Stage("all", 1, 1e-3)], batches
+    loss = losses.objective(config.train, None)
+    Trainer(*start, loss, config.train, pathlib.Path(folder), meta={}).run("step")
 print(json.dumps(describe_device(config.train.precision)))
 """
 _KERNEL = """
@@ -70,9 +67,8 @@ class Check:
 def main() -> int:
     """Print every check and return the exit status: 1 where one failed, else 0."""
     found = checks()
-    for check in found:
-        print(check)
     failed = sum(not check.ok for check in found)
+    print(*found, sep="\n")
     print(f"{failed} of {len(found)} checks failed" if failed else "everything a run needs is here")
     return int(failed > 0)
 
@@ -170,8 +166,7 @@ def _ask(code: str) -> tuple[dict[str, Any], str]:
 
 
 def _last(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "(nothing)"
+    return text.strip().rpartition("\n")[2].strip() or "(nothing)"
 
 
 if __name__ == "__main__":

@@ -45,15 +45,14 @@ def averaging_options(command: Any) -> Any:
 
 
 def read_scales(text: str) -> tuple[float, ...]:
-    """Read the value of --scales, numbers with commas between them.
+    """Return the numbers of --scales, which have commas between them.
 
     Raises:
         InputError: one is no number, or no size that an answer could come from.
     """
     for part in text.split(","):
-        if not (
-            re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*", part) and _SIZES[0] <= float(part) <= _SIZES[1]
-        ):
+        number = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*", part)
+        if number is None or not _SIZES[0] <= float(part) <= _SIZES[1]:
             raise InputError(
                 f"--scales {text}: {part!r} is no number from {_SIZES[0]} to {_SIZES[1]}; commas "
                 "stand between sizes, and a decimal has a point: 0.75,1,1.25"
@@ -62,10 +61,10 @@ def read_scales(text: str) -> tuple[float, ...]:
 
 
 def path_option(*words: str, makes: str = "", **more: Any) -> Any:
-    """Return an option whose value is a path.
+    """Return a click.option whose value is a path.
 
     Args:
-        *words: the option's names.
+        *words: its names.
         makes: what is written there, see `to_make`; empty where it is only read.
         **more: what click.option takes.
     """
@@ -85,7 +84,7 @@ def to_make(path: Path, kind: str, option: str = "--out") -> Path:
     Args:
         path: from the user.
         kind: "folder"; "checkpoint", a file that may replace one of its kind, but no trained
-            network, its record beside it; or "any", a file or a folder.
+            network, its record beside it; or "any".
         option: what can name another.
 
     Raises:
