@@ -163,12 +163,11 @@ def forward_ours(precision: str):
 
 def forward_engine(engine: str):
     """Labels from the exported model."""
-    from fcntools.inference.onnx_file import PIXELS, onnx_model
-
     from fcntools.inference.engines import extra
+    from fcntools.inference.export import PIXELS, function_of, onnx_model
     from fcntools.inference.folding import Folded
 
-    model = onnx_model(Folded(ours("float32"))).SerializeToString()
+    model = onnx_model(function_of(Folded(ours("float32"))))
     return run_onnx(extra(engine), model, PIXELS, (images(GRID_SIDE) + 1) * np.float32(127.5))
 
 
