@@ -69,8 +69,12 @@ def open_folder(root: Path) -> Dataset:
 def _read(path: Path) -> dict[str, Any]:
     text = read_text(path)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise ValueError("holds *aliases, which can stand for a billion words; write them out")
+        depth = 0
+        for event in yaml.parse(text):  # as a stream: to build the whole can take hours
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or depth > 9:
+                raise ValueError("holds *aliases or ten brackets in brackets; write it out")
         about = yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"not readable: {error}") from None
