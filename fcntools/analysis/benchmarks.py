@@ -43,8 +43,7 @@ from fcnlib.runtime.files import locked
 from fcntools.analysis import diagnosis, variants  # noqa: F401  (loads networks of 2017)
 from fcntools.analysis.boundaries import boundary_f1
 from fcntools.analysis.experiments import predictions
-from fcntools.inference.engines import load_alike
-from fcntools.inference.segmenter import Segmenter
+from fcntools.inference.segmenter import Segmenter, load_alike
 from fcntools.synthetic import prepare
 
 CLASSES = {"voc2012": 21, "sbd": 21, "scene-parsing": 150, "scenes": 150, "camvid": 11}
