@@ -19,7 +19,6 @@ from fcnlib.labels import VOID
 from fcnlib.network import FCN
 from fcnlib.runtime import files
 from fcnlib.runtime.compat import tf
-from fcntools.analysis import boundaries
 
 Pair = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
@@ -27,14 +26,11 @@ Pair = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 def predictions(
     predict, batches: Iterable[dict[str, tf.Tensor]]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield every image of a split once, as it arrives, with truth and prediction.
+    """Yield (index, truth, prediction), both uint8 [H, W], of every image as it arrives.
 
     Args:
         predict: from `predictor`.
         batches: from `input_pipeline.eval_batches`.
-
-    Yields:
-        (index, truth uint8 [H, W] with 255 void, prediction uint8 [H, W]).
     """
     for batch in batches:
         predicted = predict(batch["image"]).numpy()
@@ -42,7 +38,7 @@ def predictions(
 
 
 def answers(config: Config, dataset: Dataset, folder: Path) -> Iterator[Pair]:
-    """Yield the predictions of a trained network for every image of the evaluation split.
+    """Yield what a trained network predicts for the images of the evaluation split, each once.
 
     Args:
         config: gives the split and the batch size.
@@ -50,8 +46,7 @@ def answers(config: Config, dataset: Dataset, folder: Path) -> Iterator[Pair]:
         folder: of the trained network.
 
     Yields:
-        (truth uint8 [H, W] with 255 void, prediction uint8 [H, W]), every image once; where sizes
-        are mixed not in the order of the split.
+        (truth, prediction), uint8 [H, W]; where sizes are mixed not in the order of the split.
     """
     predict = predictor(load_fcn(folder)[0])
     store = _store(config, dataset)
@@ -134,20 +129,6 @@ def shifted_mean_iou(pairs: Iterable[Pair], num_classes: int, shifts: Sequence[i
     return np.array([metrics.scores(matrix).mean_iou for matrix in matrices])
 
 
-def border_matrices(pairs: Iterable[Pair], num_classes: int, reach: int) -> np.ndarray:
-    """Count a split by the distance from the borders in the truth.
-
-    Args:
-        pairs: (truth, prediction) of every image.
-        num_classes: C.
-        reach: the greatest distance measured, pixels.
-
-    Returns:
-        int64 [reach + 1, C, C], the sum of `boundaries.ring_matrices`.
-    """
-    return sum(boundaries.ring_matrices(*pair, num_classes, reach) for pair in pairs)
-
-
 def weigh_skips(
     config: Config, dataset: Dataset, network: FCN, trials: Mapping[str, Mapping[int, float]]
 ) -> dict[str, Evaluation]:
@@ -168,10 +149,8 @@ def weigh_skips(
     @tf.function(autograph=False, input_signature=[images, numbers])
     def predict(images, factors):
         height, width = tf.unstack(tf.shape(images)[1:3])
-        fused = network.fuse(
-            *network.score_maps(images),
-            dict(zip(network.strides, tf.unstack(factors), strict=True)),
-        )
+        weights = dict(zip(network.strides, tf.unstack(factors), strict=True))
+        fused = network.fuse(*network.score_maps(images), weights)
         return tf.cast(tf.argmax(network.to_pixels(fused, height, width), axis=-1), tf.uint8)
 
     store, scored = _store(config, dataset), {}

@@ -28,28 +28,9 @@ from fcntools.synthetic import shapes
 
 # What a classifier's checkpoint says of its backbone, so that it can be built again.
 _WIDTH = ("backbone", "depth_multiplier", "min_depth")
-_SHAPE = (*_WIDTH, "batch_norm")
 # What else decides its training, besides all of `PretrainConfig` and `ShapesConfig`.
 _LEARNING = ("seed", "optimizer", "schedule", "warmup_steps", "weight_decay", "weight_average")
 _LEARNING += ("batch_norm_decay", "precision")
-
-
-def build_classifier(config: Config, num_classes: int) -> Classifier:
-    """Build the classifier of a configuration, its variables created.
-
-    It is built with SAME padding, as the network that will start from it.
-
-    Args:
-        config: gives the width and the batch-norm decay.
-        num_classes: outputs.
-
-    Returns:
-        The classifier with freshly drawn weights.
-    """
-    classifier = Classifier(num_classes, padding="SAME", **backbone_settings(config))
-    seed(config)
-    classifier(tf.zeros([1, 33, 33, 3]))
-    return classifier
 
 
 def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict[str, Any]]:
@@ -69,7 +50,7 @@ def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict
     if meta.get("kind") != "classifier":
         raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not a classifier")
     try:
-        settings = {k: meta[k] for k in _SHAPE if k in meta}
+        settings = {k: meta[k] for k in (*_WIDTH, "batch_norm") if k in meta}
         Config().replace(**{k: v for k, v in settings.items() if k in _WIDTH})
         classifier = Classifier(len(meta["classes"]), padding=padding, **settings)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -107,22 +88,25 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     started = run_record.start()
     root = config.path("data_dir")
     classes = shapes.ensure(root, config.shapes).labels.classes
-    classifier = build_classifier(config, len(classes))
+    # SAME padding, as the network that will start from it
+    classifier = Classifier(len(classes), padding="SAME", **backbone_settings(config))
+    seed(config)
+    classifier(tf.zeros([1, 33, 33, 3]))
     paths, labels = class_files(root / "objects/train")
-    settings, seed = config.pretrain, config.train.seed
+    settings, number = config.pretrain, config.train.seed
 
     def batches(first: int, steps: int):
         size, crop = settings.pretrain_batch_size, settings.pretrain_crop
-        return class_batches(paths, labels, crop, size, seed, first, steps, training=True)
+        return class_batches(paths, labels, crop, size, number, first, steps, training=True)
 
     def loss(net, batch, stage, step):
-        logits = net(batch["image"], training=True, dropout_seed=tf.stack([seed, step]))
+        logits = net(batch["image"], training=True, dropout_seed=tf.stack([number, step]))
         smooth = settings.label_smoothing
         target = tf.one_hot(batch["label"], len(classes)) * (1 - smooth) + smooth / len(classes)
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
 
     accuracy = _accuracy(classifier, root / "objects/val", settings.pretrain_crop)
-    width = {k: v for k, v in backbone_settings(config).items() if k in _SHAPE}
+    width = {k: v for k, v in backbone_settings(config).items() if k in (*_WIDTH, "batch_norm")}
     width["raw_inputs"] = False  # which older checkpoints say, too
     meta = {"kind": "classifier", "classes": list(classes), **width}
     flat, parts = config.to_dict(), (settings, config.shapes)
