@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,13 @@ class Variant:
 def variants(config: Config, models: Path) -> list[Variant]:
     """List the ways of training the coarsest network that are compared, all with as many steps.
 
+    "head" trains the head alone, on random features where there are no initial weights; "all" and
+    "frozen", which need them, train everything after a third of the steps, without and with batch
+    norm on the averages of the start; "scratch" trains everything from random numbers.
+
     Args:
         config: gives ablation_steps, the rates and the initial weights.
         models: folder of the networks; each variant gets one in its `ablation`.
-
-    Returns:
-        "head", the head alone; given initial weights, "all" and "frozen", where everything learns
-        after a third of the steps, without and with batch norm on the averages of the start; and
-        "scratch", where everything learns from random numbers. Without initial weights "head" is
-        from random numbers too.
     """
     train, stride = config.train, config.network.chain[0]
     steps = train.ablation_steps
@@ -72,13 +71,9 @@ def variants(config: Config, models: Path) -> list[Variant]:
 
 
 def scene_settings(config: Config) -> dict[str, Any]:
-    """Return what to change of a profile for 150 classes: the data, and crops that cost less.
+    """Return the settings to change of a profile for 150 classes: the data, and smaller crops.
 
-    Args:
-        config: of the profile; where it trains on scene parsing already, only the weights are.
-
-    Returns:
-        {setting: value}.
+    Where the profile trains on scene parsing already, only the class weights change.
     """
     if config.data.dataset in ("scenes", "scene-parsing"):
         return {"class_weights": "none"}
@@ -138,12 +133,12 @@ def relative_change(job: Job) -> dict[str, float]:
         depth, such as {"Conv2d_1a_3x3": 0.02, ..., "Mixed_7c": 0.3}.
     """
     before, after = _before_and_after(job)
-    change, norm = {}, {}
+    change, norm = Counter(), Counter()
     for name in after:
         if name.endswith("/weights"):
             block = name.split("/")[1]
-            change[block] = change.get(block, 0.0) + np.square(after[name] - before[name]).sum()
-            norm[block] = norm.get(block, 0.0) + np.square(before[name]).sum()
+            change[block] += np.square(after[name] - before[name]).sum()
+            norm[block] += np.square(before[name]).sum()
     return {block: float(np.sqrt(change[block] / norm[block])) for block in change}
 
 
@@ -153,9 +148,6 @@ def count_changed(job: Job, *endings: str) -> int:
     Args:
         job: trained, with a start.
         *endings: of the names to look at, such as "/moving_mean"; none for all.
-
-    Returns:
-        Their number.
     """
     before, after = _before_and_after(job)
     names = [name for name in after if name.endswith(endings or ("",))]

@@ -63,23 +63,16 @@ def score(benchmark: str, matrix: np.ndarray) -> dict[str, float]:
     """
     scores = metrics.scores(matrix)
     accuracy, present = scores.pixel_accuracy, scores.mean_iou
+    of_present = {"mean IoU of the classes present": present}
     if benchmark == "camvid":
         class_accuracy = scores.mean_accuracy
         return {"global accuracy": accuracy, "class accuracy": class_accuracy, "mean IoU": present}
     if CLASSES[benchmark] == VOC.num_classes:
-        return {
-            "mean IoU": float(scores.iou.mean()),
-            "mean IoU of the classes present": present,
-            "pixel accuracy": accuracy,
-        }
+        mean = {"mean IoU": float(scores.iou.mean())}
+        return mean | of_present | {"pixel accuracy": accuracy}
     zeroed = float(np.nan_to_num(scores.iou).mean())
-    return {
-        "score": (accuracy + zeroed) / 2,
-        "pixel accuracy": accuracy,
-        "mean IoU": zeroed,
-        "score of the classes present": (accuracy + present) / 2,
-        "mean IoU of the classes present": present,
-    }
+    found = {"score": (accuracy + zeroed) / 2, "pixel accuracy": accuracy, "mean IoU": zeroed}
+    return found | {"score of the classes present": (accuracy + present) / 2} | of_present
 
 
 class BenchmarkScorer:
@@ -91,8 +84,8 @@ class BenchmarkScorer:
         Args:
             benchmark: one of `CLASSES`.
             labels: the label set of truth and predictions.
-            results: folder for the PNGs that a server takes, where the benchmark has one; those of
-                an earlier run are deleted.
+            results: folder for the PNGs that PASCAL VOC's server takes; those of an earlier run
+                are deleted.
 
         Raises:
             InputError: no benchmark of this name, or its classes are others.
@@ -100,11 +93,11 @@ class BenchmarkScorer:
         if benchmark not in CLASSES:
             known = ", ".join(CLASSES)
             raise InputError(f"no rules for {benchmark!r}, only for {known}; use fcnlib evaluate")
-        self._benchmark, self._classes = benchmark, CLASSES[benchmark]
-        if labels.num_classes != self._classes:
-            words = f"{self._classes} classes, this has {labels.num_classes}"
-            raise InputError(f"{benchmark} has {words}")
-        self._results = results if self._classes == VOC.num_classes else None
+        count, given = CLASSES[benchmark], labels.num_classes
+        if given != count:
+            raise InputError(f"{benchmark} has {count} classes, this has {given}")
+        self._benchmark, self._classes = benchmark, count
+        self._results = results if count == VOC.num_classes else None
         for stale in self._results.glob("*.png") if self._results else ():
             stale.unlink()
         self.matrices: list[np.ndarray] = []  # int32 [C, C], one an image
@@ -165,10 +158,7 @@ class TestTimeAugmentation:
 
     @property
     def name(self) -> str:
-        """The part of a file name: "" without any, else such as "-8s-flip-0.75-1".
-
-        Others are there as their number and a digest of their paths.
-        """
+        """The part of a file name: "" without any, else such as "-8s-flip-0.75-1-with-2-DIGEST"."""
         words = [f"{self.stride}s"] * bool(self.stride) + ["flip"] * self.flip
         words += [f"{scale:g}" for scale in self.scales] if self.scales != (1.0,) else []
         if self.others:
