@@ -28,9 +28,6 @@ def curves(
         x_label: with its unit.
         y_label: with its unit.
         log: draw y on a logarithmic scale.
-
-    Returns:
-        The figure.
     """
     figure = blank_figure(8.5, 4.4, title)
     axes = figure.subplots()
@@ -110,9 +107,6 @@ def bars(
         colours: one a bar (one series) or one a series; anything Matplotlib takes, or RGB 0..255.
         digits: after the point, of the values written.
         log: draw the values on a logarithmic scale.
-
-    Returns:
-        The figure.
     """
     series = values if isinstance(values, Mapping) else {"": values}
     spreads = errors if isinstance(errors, Mapping) else {"": errors}
@@ -168,9 +162,6 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
         matrix: counts, int64 [C, C], rows truth.
         classes: C names.
         title: the finding.
-
-    Returns:
-        The figure; the row of a class without pixels is left empty.
     """
     total = matrix.sum(axis=1, keepdims=True)
     words = "predicted class", "true class", "percent of the true class's pixels"
@@ -185,9 +176,6 @@ def co_occurrence(together: np.ndarray, classes: Sequence[str], title: str) -> F
         together: images in which both classes are, int64 [C, C]; on the diagonal: the class is.
         classes: C names.
         title: the finding.
-
-    Returns:
-        The figure; the row of a class without images is left empty.
     """
     words = "... show this one too", "of the images with this class ...", "percent of its images"
     return _share_matrix(together, together.diagonal()[:, None], classes, title, words)

@@ -29,13 +29,10 @@ def overlay(
     """Lay the colours of a label map over its image; where class 0 is background it stays clear.
 
     Args:
-        image: uint8 [H, W, 3].
+        image: uint8 [H, W, 3], as what is returned.
         mask: uint8 [H, W], classes or 255.
         labels: gives the colours.
         alpha: weight of the colours, 0..1.
-
-    Returns:
-        uint8 [H, W, 3].
     """
     weight = np.where((mask == 0) & (labels.classes[0] == "background"), 0.0, alpha)[..., None]
     return np.round(image + weight * (labels.colorize(mask) - image.astype(float))).astype(np.uint8)
@@ -47,13 +44,10 @@ def heat_overlay(
     """Lay a heat map over the grey image.
 
     Args:
-        image: uint8 [H, W, 3].
+        image: uint8 [H, W, 3], as what is returned.
         heat: float [H, W], one value a pixel.
         limits: the values of the darkest and of the brightest colour.
         alpha: weight of the heat, 0..1.
-
-    Returns:
-        uint8 [H, W, 3].
     """
     low, high = limits
     colours = matplotlib.colormaps[HEAT_MAP](np.clip((heat - low) / (high - low), 0, 1))[..., :3]
@@ -68,10 +62,7 @@ def spread_out(values: np.ndarray, start: float, stride: int, size: tuple[int, i
         values: [h, w, ...] of an end point.
         start: pixel of its first sample point, both axes.
         stride: pixels between sample points.
-        size: (H, W) of the image.
-
-    Returns:
-        [H, W, ...]: a block a value.
+        size: (H, W) of the image, which is that of the result.
     """
     rows, columns = (
         np.clip(np.floor((np.arange(n) - start) / stride + 0.5).astype(int), 0, m - 1)
@@ -105,9 +96,6 @@ def picture_grid(
         marks: {(row, column): pixels [n, 2] as x, y} to put a ring around.
         limits: values of the darkest and the brightest colour of heat maps; None: each its own.
         width: inches of the figure at most; few pictures take less.
-
-    Returns:
-        The figure.
     """
     left = 0.34 if any(row_names or ()) else 0.1
     columns = max(len(row) for row in rows)
@@ -161,10 +149,9 @@ def _picture(axes: Axes, picture: np.ndarray, limits, points) -> None:
     axes.set_axis_off()
     if points is not None:
         x, y = np.asarray(points, float).reshape(-1, 2).T
-        axes.scatter(x, y, s=90, facecolors="none", edgecolors=INK, linewidths=3.2, clip_on=False)
-        axes.scatter(
-            x, y, s=90, facecolors="none", edgecolors="white", linewidths=1.6, clip_on=False
-        )
+        for colour, wide in ((INK, 3.2), ("white", 1.6)):
+            ring = {"facecolors": "none", "edgecolors": colour, "linewidths": wide}
+            axes.scatter(x, y, s=90, clip_on=False, **ring)
 
 
 def _entries(labels: LabelSet, present: Sequence[int], room: float) -> list[tuple]:
@@ -195,16 +182,13 @@ def _legend(figure: Figure, entries: list[tuple], left: float, foot: float) -> N
 def sample_points(
     image: np.ndarray, panels: Mapping[str, Mapping[str, Field]], title: str
 ) -> Figure:
-    """Draw the pixels that the units of end points are centred on.
+    """Draw the pixels that the units of end points are centred on, a panel beside the other.
 
     Args:
         image: uint8 [H, W, 3], H = W.
         panels: {name of the panel: {end point: its geometry}}, the same end points in each, the
             densest first.
         title: the finding.
-
-    Returns:
-        The figure: a panel beside the other, a colour an end point.
     """
     count, size = len(panels), image.shape[0]
     figure = blank_figure(4.4 * count, 5.1 + title_height(title, 4.4 * count), title)

@@ -29,14 +29,10 @@ _INSIDE = {  # all that an export in a folder makes there
 
 @dataclass(frozen=True)
 class Parity:
-    """How an exported network's answers differ from the original's.
+    """How an exported network's answers differ from the original's."""
 
-    `agreement` is the share of pixels given the same class; `error` the greatest difference of a
-    fused score, as a share of the greatest score.
-    """
-
-    agreement: float
-    error: float
+    agreement: float  # share of pixels given the same class
+    error: float  # greatest difference of a fused score, as a share of the greatest score
     images: int
 
 

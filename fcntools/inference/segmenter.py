@@ -101,7 +101,7 @@ def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], d
 
 
 class Segmenter:
-    """A trained network, or several that are averaged, that labels images of any size."""
+    """A trained network, or several averaged, that labels images of any size."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Segmenter:
 
         Args:
             network: a trained one.
-            *others: more of the same classes, their probabilities averaged with its own.
+            *others: more of the same classes (`load_alike`), whose probabilities are averaged.
             flip: average the probabilities with those of the mirrored image.
             scales: sizes of the image to average over, factors of its side.
             crf: refine the probabilities by `crf.refine`.
@@ -126,14 +126,11 @@ class Segmenter:
 
         Raises:
             InputError: a scale or the tile is not positive, there is no scale, the engine is not
-                there, a network is the one of 2017, or the numbers of classes differ.
+                there, or a network is the one of 2017.
         """
         networks = network, *others
         if not scales or not all(0 < scale < math.inf for scale in scales) or tile <= 0:
             raise InputError(f"scales {scales} and tile {tile} must be positive numbers")
-        counts = [network.num_classes for network in networks]
-        if len(set(counts)) > 1:
-            raise InputError(f"networks of {counts} classes cannot be averaged")
         self._flip, self._scales, self._crf = flip, scales, crf
         self._networks = [Folded(network, engine) for network in networks]
         self.side = math.ceil(tile / GRID) * GRID
@@ -144,14 +141,9 @@ class Segmenter:
     def label(
         self, image: np.ndarray, done: Callable[[int], object] = lambda count: None
     ) -> np.ndarray:
-        """Choose the class of every pixel.
+        """Return the class of every pixel, uint8 [H, W], of an image uint8 [H, W, 3].
 
-        Args:
-            image: uint8 [H, W, 3].
-            done: called with 1 after each tile.
-
-        Returns:
-            uint8 [H, W], 0..C-1.
+        `done` is called with 1 after each tile.
         """
         height, width = image.shape[:2]
         answer = np.empty((height, width), np.uint8)
