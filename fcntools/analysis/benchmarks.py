@@ -144,17 +144,12 @@ class BenchmarkScorer:
 
 @dataclass(frozen=True)
 class TestTimeAugmentation:
-    """How predictions are made with a trained network.
+    """How predictions are made with a trained network."""
 
-    `stride` is the one at which the sum of score maps is cut off, 0 for the network's own; `flip`
-    averages with the mirrored image; `scales` are sizes of the image to average over, `others`
-    checkpoints or folders of networks of the same classes.
-    """
-
-    stride: int = 0
-    flip: bool = False
-    scales: tuple[float, ...] = (1.0,)
-    others: tuple[Path, ...] = ()
+    stride: int = 0  # at which the sum of score maps is cut off; 0 for the network's own
+    flip: bool = False  # average with the mirrored image
+    scales: tuple[float, ...] = (1.0,)  # sizes of the image to average over
+    others: tuple[Path, ...] = ()  # checkpoints or folders of networks of the same classes
 
     @property
     def name(self) -> str:

@@ -62,7 +62,7 @@ def _store(config: Config, dataset: Dataset) -> ImageStore:
 
 
 def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
-    """Count a split with void as one more class, as the metric of 2017 needs it.
+    """Count a split with void as one more class, the last, as the metric of 2017 needs it.
 
     Args:
         config: gives the evaluation split.
@@ -70,7 +70,7 @@ def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
         folder: of the trained network; only one trained with a void class ever answers void.
 
     Returns:
-        int64 [images, C + 1, C + 1], rows truth, void last, in the order of the split.
+        int64 [images, C + 1, C + 1], rows truth, in the order of the split.
     """
     count = dataset.labels.num_classes
     predict = predictor(load_fcn(folder)[0], outputs=count + 1)
@@ -101,14 +101,13 @@ def majority_matrix(matrix: np.ndarray) -> np.ndarray:
     Args:
         matrix: int64 [C, C], rows truth, of any predictions for the same images.
     """
-    floor = np.zeros_like(matrix)
-    true = matrix.sum(axis=1)
+    floor, true = np.zeros_like(matrix), matrix.sum(axis=1)
     floor[:, true.argmax()] = true
     return floor
 
 
 def shifted_mean_iou(pairs: Iterable[Pair], num_classes: int, shifts: Sequence[int]) -> np.ndarray:
-    """Score predictions that lie too far right and down by some pixels.
+    """Return the mean IoU, float64 [len(shifts)], of predictions too far right and down.
 
     The pixels that a shift uncovers repeat the first row and column, so that as many pixels count.
 
@@ -116,9 +115,6 @@ def shifted_mean_iou(pairs: Iterable[Pair], num_classes: int, shifts: Sequence[i
         pairs: (truth, prediction) of every image.
         num_classes: C.
         shifts: pixels, each 0 or more.
-
-    Returns:
-        float64 [len(shifts)], mean IoU, 0..1.
     """
     matrices = np.zeros((len(shifts), num_classes, num_classes), np.int64)
     for truth, predicted in pairs:
@@ -132,16 +128,13 @@ def shifted_mean_iou(pairs: Iterable[Pair], num_classes: int, shifts: Sequence[i
 def weigh_skips(
     config: Config, dataset: Dataset, network: FCN, trials: Mapping[str, Mapping[int, float]]
 ) -> dict[str, Evaluation]:
-    """Score a network whose score maps are multiplied before they are added up.
+    """Score a network whose score maps are multiplied before they are added up, by trial.
 
     Args:
         config: gives the evaluation split.
         dataset: opened.
         network: trained.
         trials: {name: {stride: factor on its score map}}; 1 where absent, 0 switches a skip off.
-
-    Returns:
-        {name: the confusion matrices of the evaluation split}.
     """
     images = tf.TensorSpec([None, None, None, 3])
     numbers = tf.TensorSpec([len(network.strides)])

@@ -154,27 +154,22 @@ def _accuracy(classifier: Classifier, folder: Path, crop: int):
 def class_files(
     folder: Path, classes: Sequence[str] = SHAPES.classes
 ) -> tuple[tuple[Path, ...], np.ndarray]:
-    """List the pictures of single objects, a folder for each class.
+    """List the pictures of single objects, CLASS/*.jpg and the like.
 
     Args:
-        folder: holds CLASS/*.jpg and the like, such as `objects/train` of the shapes.
-        classes: the names the folders may have, by class index.
+        folder: such as `objects/train` of the shapes.
+        classes: the names of the folders in it, by class index.
 
     Returns:
         (paths sorted by class and name, labels int32 [N] of 0..len(classes)-1).
 
     Raises:
-        InputError: the folder is missing, holds another folder, or has no picture of some class.
+        InputError: a class has no picture.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; generate the shapes first")
-    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."}
-    for name in sorted(found - set(classes)):
-        raise InputError(f"{folder / name}: no class has this name; use {', '.join(classes)}")
     files = [files_in(folder / name) for name in classes]
     for name, own in zip(classes, files, strict=True):
         if not own:
-            raise InputError(f"{folder / name}: no pictures of this class; add some")
+            raise InputError(f"{folder / name}: no pictures of this class; generate the shapes")
     labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(own) for own in files])
     return tuple(path for own in files for path in own), labels
 
@@ -196,9 +191,9 @@ def class_batches(
         labels: int32 [N], class of each.
         crop: side of the crops, pixels.
         batch_size: B; in evaluation the last batch may be smaller.
-        seed: of the run; training only, as start_step and steps.
-        start_step: steps done before.
-        steps: how many batches.
+        seed: of the run; training only, as start_step (steps done before) and steps (to do).
+        start_step: see there.
+        steps: see there.
         training: vary the pictures, in shuffled order without end; else each once, central crop.
 
     Returns:
@@ -213,10 +208,11 @@ def class_batches(
     def sample(position, index, label):
         image = tf.numpy_function(lambda i: read(int(i)), [index], tf.uint8)
         image = tf.ensure_shape(image, (None, None, 3))
-        cut = (
-            augment_object(image, seed, position, crop) if training else centre_object(image, crop)
-        )
-        return {"image": cut, "label": label, "index": index}
+        if training:
+            image = augment_object(image, seed, position, crop)
+        else:
+            image = centre_object(image, crop)
+        return {"image": image, "label": label, "index": index}
 
     sequence = (np.arange(first, last), indices, np.asarray(labels, np.int32)[indices])
     items = tf.data.Dataset.from_tensor_slices(sequence).map(sample, 2)
