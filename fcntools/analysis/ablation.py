@@ -50,24 +50,20 @@ def variants(config: Config, models: Path) -> list[Variant]:
     # Looks at the validation images on the way would count as training time.
     settings = config.replace(batch_norm="running", batch_norm_decay=decay, val_every=0)
 
-    def head(count: int) -> Stage:
-        return Stage("head", count, train.head_lr, backbone=False, frozen=True)
-
-    def everything(count: int, frozen: bool = False) -> Stage:
-        return Stage("all", count, train.base_lr, frozen=frozen)
-
-    first, rest = steps // 3, steps - steps // 3
-    rows = [("head", "head only", initial, (head(steps),))]
+    head = Stage("head", steps, train.head_lr, backbone=False, frozen=True)
+    everything = Stage("all", steps, train.base_lr)
+    first, rest = replace(head, steps=steps // 3), replace(everything, steps=steps - steps // 3)
+    plans = {"head": ("head only", (head,))}
     if initial is not None:
-        frozen = (head(first), everything(rest, frozen=True))
-        rows.append(("all", "head, then all", initial, (head(first), everything(rest))))
-        rows.append(("frozen", "head, then all, norm frozen", initial, frozen))
-    rows.append(("scratch", "all, from scratch", None, (everything(steps),)))
-    jobs = {
-        name: Job(stride, models / "ablation" / name, start, stages, f"FCN-{stride}s, {meaning}")
-        for name, meaning, start, stages in rows
-    }
-    return [Variant(name, meaning, settings, jobs[name]) for name, meaning, _, _ in rows]
+        plans["all"] = ("head, then all", (first, rest))
+        plans["frozen"] = ("head, then all, norm frozen", (first, replace(rest, frozen=True)))
+    plans["scratch"] = ("all, from scratch", (everything,))
+    found = []
+    for name, (meaning, stages) in plans.items():
+        start, title = initial if name != "scratch" else None, f"FCN-{stride}s, {meaning}"
+        job = Job(stride, models / "ablation" / name, start, stages, title)
+        found.append(Variant(name, meaning, settings, job))
+    return found
 
 
 def scene_settings(config: Config) -> dict[str, Any]:
@@ -86,7 +82,7 @@ def scene_settings(config: Config) -> dict[str, Any]:
 
 
 def scene_jobs(config: Config, models: Path) -> dict[str, tuple[Config, Job]]:
-    """List the trainings: a common start, then as many steps with equal and with balanced weights.
+    """List trainings: a common start, then as many steps with equal and with balanced weights.
 
     Args:
         config: gives scenes_steps, the rates and the initial weights.

@@ -231,11 +231,14 @@ def benchmark(
                 scorer.add(store.names[index], truth, predicted)
         scores, iou = scorer.scores(), metrics.scores(scorer.matrix).iou
         again = diagnosis.bootstrap(np.array(scorer.matrices)).mean_iou
-        about = {"benchmark": dataset.name, **identity, "stride": augmentation.stride}
-        about |= {"flip": augmentation.flip, "scales": list(augmentation.scales)}
-        about |= {"others": [run_record.relative(other) for other in augmentation.others]}
-        about |= {"mean IoU, 95 % of test sets": [float(end) for end in diagnosis.interval(again)]}
-        about |= {"iou": dict(zip(dataset.labels.classes, iou, strict=True))}
+        about = {
+            "benchmark": dataset.name,
+            **identity,
+            **vars(augmentation),
+            "others": [run_record.relative(other) for other in augmentation.others],
+            "mean IoU, 95 % of test sets": [float(end) for end in diagnosis.interval(again)],
+            "iou": dict(zip(dataset.labels.classes, iou, strict=True)),
+        }
         path = folder / f"benchmark{augmentation.name}{ending}.json"
         files.write_json(path, about | scores)
         return scores

@@ -48,17 +48,12 @@ _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # ends their older form, a single 
 _RESAVE = "load it in Keras, write it with model.save('X.h5') and `fcnlib weights import X.h5`"
 _DOWNLOAD = "`fcnlib weights download NAME` gets ImageNet's inception_v3 or vgg_16"
 _CHECKPOINT, _KERAS_H5 = "a TensorFlow checkpoint", "an .h5 file such as Keras writes"
-_KERAS_MODEL, _OURS = "a .keras file", "a checkpoint of fcnlib"
-_PICKLE, _NUMBERS = "a pickle such as PyTorch writes", "a NumPy archive of unknown names"
-_PACKED = "a packed file"
-_ADVICE = {  # {what a file is that cannot be imported: what to do with it}
-    _OURS: "start from it with --set initial=FILE",
-    "a SavedModel folder": _RESAVE,
-    "a folder": "give a file in it",
-    _PICKLE: _DOWNLOAD,
-    _NUMBERS: _DOWNLOAD,
-    _PACKED: "unpack it; a release goes to `fcnlib weights download NAME --archive FILE`",
-}
+_KERAS_MODEL, _KERAS_WEIGHTS = "a .keras file", "model.weights.h5"  # and what is in it
+# What cannot be imported, and what to do with it.
+_OURS = "a checkpoint of fcnlib; start from it with --set initial=FILE"
+_PICKLE = f"a pickle such as PyTorch writes; {_DOWNLOAD}"
+_NUMBERS = f"a NumPy archive of unknown names; {_DOWNLOAD}"
+_PACKED = "a packed file; unpack it; a release: `fcnlib weights download NAME --archive FILE`"
 
 
 @dataclass(frozen=True)
@@ -112,14 +107,14 @@ def read(path: Path) -> Imported:
         if form == _KERAS_MODEL:
             with zipfile.ZipFile(path) as archive:
                 checkpoints.refuse_bomb(archive, path.stat().st_size)
-                return _from_keras(path, io.BytesIO(archive.read("model.weights.h5")))
+                return _from_keras(path, io.BytesIO(archive.read(_KERAS_WEIGHTS)))
     except InputError:
         raise
     except _UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{path}: {form}, but not whole ({reason}); get it again") from None
     if form:
-        raise InputError(f"{path}: {form}; {_ADVICE[form]}")
+        raise InputError(f"{path}: {form}")
     if not path.exists():
         raise InputError(f"{path}: no such file; give the .ckpt, .h5 or .keras file itself")
     raise InputError(f"{path}: no whole TensorFlow checkpoint or file of Keras; get it again")
@@ -129,7 +124,8 @@ def _form(path: Path) -> str:
     """Tell what a file is that may hold weights, "" where it is unknown."""
     with contextlib.suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         if path.is_dir():
-            return "a SavedModel folder" if (path / "saved_model.pb").is_file() else "a folder"
+            saved = (path / "saved_model.pb").is_file()
+            return f"a SavedModel folder; {_RESAVE}" if saved else "a folder; give a file in it"
         there = (_PART.subn("", other.name) for other in path.parent.iterdir())
         if (_PART.sub("", path.name), 1) in there:  # a part of it lies there
             return _CHECKPOINT
@@ -140,14 +136,10 @@ def _form(path: Path) -> str:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 names = [Path(name).name for name in archive.namelist()]
-            within = {
-                checkpoints.META: _OURS,
-                "model.weights.h5": _KERAS_MODEL,
-                "data.pkl": _PICKLE,
-            }
-            kinds = [kind for name, kind in within.items() if name in names]
+            within = {checkpoints.META: _OURS, "data.pkl": _PICKLE, _KERAS_WEIGHTS: _KERAS_MODEL}
             numbers = all(name.endswith(".npy") for name in names)
-            return (*kinds, _NUMBERS if numbers else _PACKED)[0]
+            kinds = (kind for name, kind in within.items() if name in names)
+            return next(kinds, _NUMBERS if numbers else _PACKED)
         starts = {b"\x89HDF": _KERAS_H5, b"\x80": _PICKLE, b"\x1f\x8b": _PACKED}
         return next((kind for start, kind in starts.items() if first.startswith(start)), "")
     return ""
