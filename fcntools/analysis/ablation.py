@@ -32,7 +32,7 @@ class Variant:
 
 
 def variants(config: Config, models: Path) -> list[Variant]:
-    """List the ways of training the coarsest network that are compared, all with as many steps.
+    """Return the ways of training the coarsest network to compare, all with as many steps.
 
     "head" trains the head alone, on random features where there are no initial weights; "all" and
     "frozen", which need them, train everything after a third of the steps, without and with batch
@@ -139,7 +139,7 @@ def relative_change(job: Job) -> dict[str, float]:
 
 
 def count_changed(job: Job, *endings: str) -> int:
-    """Count the backbone's variables that training changed in at least one bit.
+    """Return how many of the backbone's variables training changed in at least one bit.
 
     Args:
         job: trained, with a start.

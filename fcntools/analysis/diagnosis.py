@@ -22,7 +22,7 @@ class Bootstrap(NamedTuple):
 
 
 def bootstrap(matrices: np.ndarray, draws: int = 1000, seed: int = 0) -> Bootstrap:
-    """Score test sets drawn from the images of a test set: the pixels of an image fail together.
+    """Return scores of test sets drawn from a test set's images: pixels of one fail together.
 
     From equally many images one seed draws the same ones, so two networks may be compared draw by
     draw.
@@ -107,7 +107,7 @@ def iou_by_size(
 def mean_iou_2017(
     matrices: np.ndarray, *, forgets: bool = True, divides_by_all: bool = True, void: bool = False
 ) -> float:
-    """Compute mean IoU, 0..1, with the faults of the student project of 2017, each alone or both.
+    """Return mean IoU, 0..1, with the faults of the student project of 2017, each or both.
 
     Its third fault was to score the first batch only: pass the matrices of a few images.
 

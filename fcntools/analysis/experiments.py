@@ -128,7 +128,7 @@ def shifted_mean_iou(pairs: Iterable[Pair], num_classes: int, shifts: Sequence[i
 def weigh_skips(
     config: Config, dataset: Dataset, network: FCN, trials: Mapping[str, Mapping[int, float]]
 ) -> dict[str, Evaluation]:
-    """Score a network whose score maps are multiplied before they are added up, by trial.
+    """Return by trial how a network scores whose maps are multiplied before they are added.
 
     Args:
         config: gives the evaluation split.

@@ -246,7 +246,7 @@ def chance(systems: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
 
 
 def operations(network, size: int) -> int:
-    """Count the multiply-adds of all convolutions in a forward pass on one image.
+    """Return the multiply-adds of all convolutions in a forward pass on one image.
 
     Args:
         network: built.

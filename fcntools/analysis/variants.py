@@ -84,7 +84,11 @@ class VariantFCN(FCN):
         return {**maps, finest: tf.nn.conv2d(maps[finest], score, 1, "VALID") + bias}, kernels
 
     def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
-        """Return the sums of score maps, of which feature fusion has none."""
+        """Return the sums of score maps.
+
+        Raises:
+            InputError: features are added.
+        """
         if self.fusion == "feature":
             raise InputError(_NO_SUMS)
         return super().sums(images, **mode)
@@ -172,7 +176,11 @@ class Decoder2017(SlimModule):
         return scores[:, :height, :width]
 
     def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
-        """Refuse: this network has no score maps."""
+        """Refuse.
+
+        Raises:
+            InputError: this network has no score maps.
+        """
         raise InputError(_NO_SUMS)
 
 
@@ -182,7 +190,14 @@ def _up(net: tf.Tensor, channels: int, kernel: int, stride: int, scope: str) -> 
 
 
 def build_variant(config: Config, num_classes: int, stride: int, **settings) -> SlimModule:
-    """Build what `fusion`, `inputs` and `void` ask for; `settings` are of `features`."""
+    """Return the network, without variables, that `fusion`, `inputs` and `void` ask for.
+
+    Args:
+        config: gives these settings.
+        num_classes: C.
+        stride: of the finest skip.
+        **settings: of `features`.
+    """
     given = config.network
     settings |= {"void_class": given.void == "class", "raw_inputs": given.inputs == "raw"}
     if given.fusion == "2017":

@@ -20,7 +20,7 @@ from fcntools.figures.style import INK, LINE_COLOURS, STYLE, blank_figure, title
 def curves(
     series: Mapping[str, Sequence], title: str, x_label: str, y_label: str, *, log: bool = False
 ) -> Figure:
-    """Draw lines, each named at its end.
+    """Return a figure of lines, each named at its end.
 
     Args:
         series: {name: (x, y) or (x, y, half width of a band around y)}; NaN leaves a gap.
@@ -95,7 +95,7 @@ def bars(
     digits: int = 1,
     log: bool = False,
 ) -> Figure:
-    """Draw lying bars with their values at the ends; several series lie in groups.
+    """Return a figure of lying bars, their values at the ends; several series lie in groups.
 
     Args:
         names: of the bars or groups, the first on top.
@@ -156,7 +156,7 @@ def _mark(axes: Axes, value: float, name: str) -> None:
 
 @matplotlib.rc_context(STYLE)
 def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw a confusion matrix as percent of each true class.
+    """Return a figure of a confusion matrix, as percent of each true class.
 
     Args:
         matrix: counts, int64 [C, C], rows truth.
@@ -170,7 +170,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def co_occurrence(together: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw which classes share images, as percent of the images of the row's class.
+    """Return a figure of which classes share images, as percent of those of the row's class.
 
     Args:
         together: images in which both classes are, int64 [C, C]; on the diagonal: the class is.

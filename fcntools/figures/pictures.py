@@ -29,10 +29,13 @@ def overlay(
     """Lay the colours of a label map over its image; where class 0 is background it stays clear.
 
     Args:
-        image: uint8 [H, W, 3], as what is returned.
+        image: uint8 [H, W, 3].
         mask: uint8 [H, W], classes or 255.
         labels: gives the colours.
         alpha: weight of the colours, 0..1.
+
+    Returns:
+        uint8 [H, W, 3].
     """
     weight = np.where((mask == 0) & (labels.classes[0] == "background"), 0.0, alpha)[..., None]
     return np.round(image + weight * (labels.colorize(mask) - image.astype(float))).astype(np.uint8)
@@ -44,10 +47,13 @@ def heat_overlay(
     """Lay a heat map over the grey image.
 
     Args:
-        image: uint8 [H, W, 3], as what is returned.
+        image: uint8 [H, W, 3].
         heat: float [H, W], one value a pixel.
         limits: the values of the darkest and of the brightest colour.
         alpha: weight of the heat, 0..1.
+
+    Returns:
+        uint8 [H, W, 3].
     """
     low, high = limits
     colours = matplotlib.colormaps[HEAT_MAP](np.clip((heat - low) / (high - low), 0, 1))[..., :3]
@@ -62,7 +68,10 @@ def spread_out(values: np.ndarray, start: float, stride: int, size: tuple[int, i
         values: [h, w, ...] of an end point.
         start: pixel of its first sample point, both axes.
         stride: pixels between sample points.
-        size: (H, W) of the image, which is that of the result.
+        size: (H, W) of the image.
+
+    Returns:
+        [H, W, ...]: a block a value.
     """
     rows, columns = (
         np.clip(np.floor((np.arange(n) - start) / stride + 0.5).astype(int), 0, m - 1)
@@ -84,7 +93,7 @@ def picture_grid(
     limits: tuple[float, float] | None = None,
     width: float = 10.0,
 ) -> Figure:
-    """Draw pictures in rows and columns.
+    """Return a figure of pictures in rows and columns.
 
     Args:
         rows: pictures: RGB uint8 [H, W, 3], or float [h, w] drawn as a heat map, or None for a gap.
@@ -182,7 +191,7 @@ def _legend(figure: Figure, entries: list[tuple], left: float, foot: float) -> N
 def sample_points(
     image: np.ndarray, panels: Mapping[str, Mapping[str, Field]], title: str
 ) -> Figure:
-    """Draw the pixels that the units of end points are centred on, a panel beside the other.
+    """Return a figure of the pixels that the units of end points are centred on, in panels.
 
     Args:
         image: uint8 [H, W, 3], H = W.

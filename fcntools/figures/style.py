@@ -50,7 +50,7 @@ def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
 
 
 def blank_figure(width: float, height: float, title: str) -> Figure:
-    """Make an empty figure, of constrained layout, with a title: add axes with `subplots`.
+    """Return an empty figure, of constrained layout, with a title: add axes with `subplots`.
 
     Args:
         width: inches.

@@ -40,9 +40,12 @@ class Box:
     right: int
 
     def grown(self, margin: int, height: int, width: int) -> Box:
-        """Return the box with a margin of pixels around it, inside an image of this size.
+        """Return the box with a margin around it.
 
-        At the top and left the margin has up to 31 pixels more, so that it begins on the grid.
+        Args:
+            margin: pixels; at the top and left up to 31 more, so that it begins on the grid.
+            height: of the image, which cuts the margin.
+            width: of the image, likewise.
         """
         top, left = (max(at - margin, 0) // GRID * GRID for at in (self.top, self.left))
         return Box(top, left, min(self.bottom + margin, height), min(self.right + margin, width))
@@ -63,12 +66,15 @@ class Box:
 
 
 def tiles(height: int, width: int, side: int) -> Iterator[Box]:
-    """Yield cores that cover an image once, row by row; the last of each may be smaller.
+    """Cut an image into cores, row by row; the last of a row or column may be smaller.
 
     Args:
         height: of the image, pixels.
         width: of the image, pixels.
         side: of a core, pixels; a multiple of 32.
+
+    Yields:
+        The cores.
     """
     for top in range(0, height, side):
         for left in range(0, width, side):
@@ -84,7 +90,12 @@ def reach(network: FCN) -> int:
 
 
 def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], dict[str, Any]]:
-    """Load trained networks of the same classes, to be averaged; paths and stride as `load_fcn`.
+    """Load trained networks of the same classes, to be averaged.
+
+    Args:
+        path: as of `load_fcn`.
+        *others: more of them.
+        stride: as of `load_fcn`, for each.
 
     Returns:
         (the networks, the meta of the first checkpoint).
