@@ -151,33 +151,14 @@ def forward(tf, function, x):
     return lambda: compiled(x).numpy()
 
 
-def forward_ours(precision: str):
+def forward_ours(precision: str, engine: str = "tensorflow"):
     """Labels, as `fcnlib evaluate` gets them."""
     from fcnlib.evaluation import predictor
     from fcnlib.runtime.compat import tf
-    from fcntools.inference.engines import Engine
-
-    predict, x = predictor(Engine(ours(precision))), tf.constant(images(GRID_SIDE))
-    return lambda: predict(x).numpy()
-
-
-def forward_engine(engine: str):
-    """Labels from the exported model."""
-    from fcntools.inference.engines import extra
-    from fcntools.inference.export import PIXELS, function_of, onnx_model
     from fcntools.inference.folding import Folded
 
-    model = onnx_model(function_of(Folded(ours("float32"))))
-    return run_onnx(extra(engine), model, PIXELS, (images(GRID_SIDE) + 1) * np.float32(127.5))
-
-
-def run_onnx(package, model: bytes, name: str, x: np.ndarray):
-    if package.__name__ == "onnxruntime":
-        session = package.InferenceSession(model)
-        return lambda: session.run(None, {name: x})
-    core = package.Core()
-    compiled = core.compile_model(core.read_model(model, b""), "CPU")
-    return lambda: compiled({name: x})
+    predict, x = predictor(Folded(ours(precision), engine)), tf.constant(images(GRID_SIDE))
+    return lambda: predict(x).numpy()
 
 
 def forward_slim(bfloat16: bool):
@@ -231,8 +212,8 @@ TRAINING = {
 FORWARD = {
     "ours": functools.partial(forward_ours, "auto"),
     "ours, float32": functools.partial(forward_ours, "float32"),
-    "ours, OpenVINO": functools.partial(forward_engine, "openvino"),
-    "ours, ONNX Runtime": functools.partial(forward_engine, "onnxruntime"),
+    "ours, OpenVINO": functools.partial(forward_ours, "float32", "openvino"),
+    "ours, ONNX Runtime": functools.partial(forward_ours, "float32", "onnxruntime"),
     "tf-slim, float32": functools.partial(forward_slim, False),
     "tf-slim, bfloat16 rewriting": functools.partial(forward_slim, True),
     "tf-slim, OpenVINO": forward_slim_openvino,

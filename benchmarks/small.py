@@ -192,7 +192,7 @@ def evaluation() -> list[dict]:
     from fcnlib.builders import build_fcn
     from fcnlib.config import Config
     from fcnlib.evaluation import evaluate, predictor
-    from fcntools.inference.engines import Engine
+    from fcntools.inference.folding import Folded
 
     rng, rows = np.random.default_rng(1), []
     count = 8
@@ -201,7 +201,7 @@ def evaluation() -> list[dict]:
     names = tuple(map(str, range(count)))
     for multiplier in (0.25, 1.0):
         config = Config().replace(depth_multiplier=multiplier)
-        predict = predictor(Engine(build_fcn(config, CLASSES, 8)))
+        predict = predictor(Folded(build_fcn(config, CLASSES, 8)))
         batches = [
             {"image": images[i], "label": truth[i], "index": np.array([i])} for i in range(count)
         ]

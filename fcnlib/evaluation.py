@@ -11,7 +11,7 @@ from fcnlib import metrics
 from fcnlib.runtime import progress
 from fcnlib.runtime.compat import tf
 
-# {"fold": what makes a trained network faster to score}; `fcntools.inference.engines` adds it, and
+# {"fold": what makes a trained network faster to score}; `fcntools.inference.folding` adds it, and
 # so decides where the scores of tables are rounded. Without it the network itself is scored.
 PREPARED: dict[str, Callable[..., Callable]] = {}
 

@@ -58,7 +58,7 @@ LIGHT = (
         "fcntools.analysis.diagnosis",
         "fcntools.analysis.calibration",
     ),
-    *("fcntools.inference.crf", "fcntools.inference.prediction_files", "fcntools.data.check"),
+    *("fcntools.inference.crf", "fcntools.inference.outputs", "fcntools.data.check"),
     *("fcntools.data.download", "fcntools.figures.charts"),
     *("fcntools.workbook.report", "fcntools.workbook.runner"),
     *("fcntools.cli.doctor", "fcntools.cli.main"),

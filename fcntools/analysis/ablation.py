@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,15 @@ class Variant:
 
 
 def variants(config: Config, models: Path) -> list[Variant]:
-    """List the ways of training the coarsest network that are compared, all with as many steps.
+    """Return the ways of training the coarsest network to compare, all with as many steps.
+
+    "head" trains the head alone, on random features where there are no initial weights; "all" and
+    "frozen", which need them, train everything after a third of the steps, without and with batch
+    norm on the averages of the start; "scratch" trains everything from random numbers.
 
     Args:
         config: gives ablation_steps, the rates and the initial weights.
         models: folder of the networks; each variant gets one in its `ablation`.
-
-    Returns:
-        "head", the head alone; given initial weights, "all" and "frozen", where everything learns
-        after a third of the steps, without and with batch norm on the averages of the start; and
-        "scratch", where everything learns from random numbers. Without initial weights "head" is
-        from random numbers too.
     """
     train, stride = config.train, config.network.chain[0]
     steps = train.ablation_steps
@@ -51,34 +50,26 @@ def variants(config: Config, models: Path) -> list[Variant]:
     # Looks at the validation images on the way would count as training time.
     settings = config.replace(batch_norm="running", batch_norm_decay=decay, val_every=0)
 
-    def head(count: int) -> Stage:
-        return Stage("head", count, train.head_lr, backbone=False, frozen=True)
-
-    def everything(count: int, frozen: bool = False) -> Stage:
-        return Stage("all", count, train.base_lr, frozen=frozen)
-
-    first, rest = steps // 3, steps - steps // 3
-    rows = [("head", "head only", initial, (head(steps),))]
+    head = Stage("head", steps, train.head_lr, backbone=False, frozen=True)
+    everything = Stage("all", steps, train.base_lr)
+    first, rest = replace(head, steps=steps // 3), replace(everything, steps=steps - steps // 3)
+    plans = {"head": ("head only", (head,))}
     if initial is not None:
-        frozen = (head(first), everything(rest, frozen=True))
-        rows.append(("all", "head, then all", initial, (head(first), everything(rest))))
-        rows.append(("frozen", "head, then all, norm frozen", initial, frozen))
-    rows.append(("scratch", "all, from scratch", None, (everything(steps),)))
-    jobs = {
-        name: Job(stride, models / "ablation" / name, start, stages, f"FCN-{stride}s, {meaning}")
-        for name, meaning, start, stages in rows
-    }
-    return [Variant(name, meaning, settings, jobs[name]) for name, meaning, _, _ in rows]
+        plans["all"] = ("head, then all", (first, rest))
+        plans["frozen"] = ("head, then all, norm frozen", (first, replace(rest, frozen=True)))
+    plans["scratch"] = ("all, from scratch", (everything,))
+    found = []
+    for name, (meaning, stages) in plans.items():
+        start, title = initial if name != "scratch" else None, f"FCN-{stride}s, {meaning}"
+        job = Job(stride, models / "ablation" / name, start, stages, title)
+        found.append(Variant(name, meaning, settings, job))
+    return found
 
 
 def scene_settings(config: Config) -> dict[str, Any]:
-    """Return what to change of a profile for 150 classes: the data, and crops that cost less.
+    """Return the settings to change of a profile for 150 classes: the data, and smaller crops.
 
-    Args:
-        config: of the profile; where it trains on scene parsing already, only the weights are.
-
-    Returns:
-        {setting: value}.
+    Where the profile trains on scene parsing already, only the class weights change.
     """
     if config.data.dataset in ("scenes", "scene-parsing"):
         return {"class_weights": "none"}
@@ -91,7 +82,7 @@ def scene_settings(config: Config) -> dict[str, Any]:
 
 
 def scene_jobs(config: Config, models: Path) -> dict[str, tuple[Config, Job]]:
-    """List the trainings: a common start, then as many steps with equal and with balanced weights.
+    """List trainings: a common start, then as many steps with equal and with balanced weights.
 
     Args:
         config: gives scenes_steps, the rates and the initial weights.
@@ -138,24 +129,21 @@ def relative_change(job: Job) -> dict[str, float]:
         depth, such as {"Conv2d_1a_3x3": 0.02, ..., "Mixed_7c": 0.3}.
     """
     before, after = _before_and_after(job)
-    change, norm = {}, {}
+    change, norm = Counter(), Counter()
     for name in after:
         if name.endswith("/weights"):
             block = name.split("/")[1]
-            change[block] = change.get(block, 0.0) + np.square(after[name] - before[name]).sum()
-            norm[block] = norm.get(block, 0.0) + np.square(before[name]).sum()
+            change[block] += np.square(after[name] - before[name]).sum()
+            norm[block] += np.square(before[name]).sum()
     return {block: float(np.sqrt(change[block] / norm[block])) for block in change}
 
 
 def count_changed(job: Job, *endings: str) -> int:
-    """Count the backbone's variables that training changed in at least one bit.
+    """Return how many of the backbone's variables training changed in at least one bit.
 
     Args:
         job: trained, with a start.
         *endings: of the names to look at, such as "/moving_mean"; none for all.
-
-    Returns:
-        Their number.
     """
     before, after = _before_and_after(job)
     names = [name for name in after if name.endswith(endings or ("",))]

@@ -43,8 +43,8 @@ from fcnlib.runtime.files import locked
 from fcntools.analysis import diagnosis, variants  # noqa: F401  (loads networks of 2017)
 from fcntools.analysis.boundaries import boundary_f1
 from fcntools.analysis.experiments import predictions
-from fcntools.inference.engines import fold, load_alike
-from fcntools.inference.segmenter import Segmenter
+from fcntools.inference.folding import fold
+from fcntools.inference.segmenter import Segmenter, load_alike
 from fcntools.synthetic import prepare
 
 CLASSES = {"voc2012": 21, "sbd": 21, "scene-parsing": 150, "scenes": 150, "camvid": 11}
@@ -64,23 +64,16 @@ def score(benchmark: str, matrix: np.ndarray) -> dict[str, float]:
     """
     scores = metrics.scores(matrix)
     accuracy, present = scores.pixel_accuracy, scores.mean_iou
+    of_present = {"mean IoU of the classes present": present}
     if benchmark == "camvid":
         class_accuracy = scores.mean_accuracy
         return {"global accuracy": accuracy, "class accuracy": class_accuracy, "mean IoU": present}
     if CLASSES[benchmark] == VOC.num_classes:
-        return {
-            "mean IoU": float(scores.iou.mean()),
-            "mean IoU of the classes present": present,
-            "pixel accuracy": accuracy,
-        }
+        mean = {"mean IoU": float(scores.iou.mean())}
+        return mean | of_present | {"pixel accuracy": accuracy}
     zeroed = float(np.nan_to_num(scores.iou).mean())
-    return {
-        "score": (accuracy + zeroed) / 2,
-        "pixel accuracy": accuracy,
-        "mean IoU": zeroed,
-        "score of the classes present": (accuracy + present) / 2,
-        "mean IoU of the classes present": present,
-    }
+    found = {"score": (accuracy + zeroed) / 2, "pixel accuracy": accuracy, "mean IoU": zeroed}
+    return found | {"score of the classes present": (accuracy + present) / 2} | of_present
 
 
 class BenchmarkScorer:
@@ -92,8 +85,8 @@ class BenchmarkScorer:
         Args:
             benchmark: one of `CLASSES`.
             labels: the label set of truth and predictions.
-            results: folder for the PNGs that a server takes, where the benchmark has one; those of
-                an earlier run are deleted.
+            results: folder for the PNGs that PASCAL VOC's server takes; those of an earlier run
+                are deleted.
 
         Raises:
             InputError: no benchmark of this name, or its classes are others.
@@ -101,11 +94,11 @@ class BenchmarkScorer:
         if benchmark not in CLASSES:
             known = ", ".join(CLASSES)
             raise InputError(f"no rules for {benchmark!r}, only for {known}; use fcnlib evaluate")
-        self._benchmark, self._classes = benchmark, CLASSES[benchmark]
-        if labels.num_classes != self._classes:
-            words = f"{self._classes} classes, this has {labels.num_classes}"
-            raise InputError(f"{benchmark} has {words}")
-        self._results = results if self._classes == VOC.num_classes else None
+        count, given = CLASSES[benchmark], labels.num_classes
+        if given != count:
+            raise InputError(f"{benchmark} has {count} classes, this has {given}")
+        self._benchmark, self._classes = benchmark, count
+        self._results = results if count == VOC.num_classes else None
         for stale in self._results.glob("*.png") if self._results else ():
             stale.unlink()
         self.matrices: list[np.ndarray] = []  # int32 [C, C], one an image
@@ -152,24 +145,16 @@ class BenchmarkScorer:
 
 @dataclass(frozen=True)
 class TestTimeAugmentation:
-    """How predictions are made with a trained network.
+    """How predictions are made with a trained network."""
 
-    `stride` is the one at which the sum of score maps is cut off, 0 for the network's own; `flip`
-    averages with the mirrored image; `scales` are sizes of the image to average over, `others`
-    checkpoints or folders of networks of the same classes.
-    """
-
-    stride: int = 0
-    flip: bool = False
-    scales: tuple[float, ...] = (1.0,)
-    others: tuple[Path, ...] = ()
+    stride: int = 0  # at which the sum of score maps is cut off; 0 for the network's own
+    flip: bool = False  # average with the mirrored image
+    scales: tuple[float, ...] = (1.0,)  # sizes of the image to average over
+    others: tuple[Path, ...] = ()  # checkpoints or folders of networks of the same classes
 
     @property
     def name(self) -> str:
-        """The part of a file name: "" without any, else such as "-8s-flip-0.75-1".
-
-        Others are there as their number and a digest of their paths.
-        """
+        """The part of a file name: "" without any, else such as "-8s-flip-0.75-1-with-2-DIGEST"."""
         words = [f"{self.stride}s"] * bool(self.stride) + ["flip"] * self.flip
         words += [f"{scale:g}" for scale in self.scales] if self.scales != (1.0,) else []
         if self.others:
@@ -247,11 +232,14 @@ def benchmark(
                 scorer.add(store.names[index], truth, predicted)
         scores, iou = scorer.scores(), metrics.scores(scorer.matrix).iou
         again = diagnosis.bootstrap(np.array(scorer.matrices)).mean_iou
-        about = {"benchmark": dataset.name, **identity, "stride": augmentation.stride}
-        about |= {"flip": augmentation.flip, "scales": list(augmentation.scales)}
-        about |= {"others": [run_record.relative(other) for other in augmentation.others]}
-        about |= {"mean IoU, 95 % of test sets": [float(end) for end in diagnosis.interval(again)]}
-        about |= {"iou": dict(zip(dataset.labels.classes, iou, strict=True))}
+        about = {
+            "benchmark": dataset.name,
+            **identity,
+            **vars(augmentation),
+            "others": [run_record.relative(other) for other in augmentation.others],
+            "mean IoU, 95 % of test sets": [float(end) for end in diagnosis.interval(again)],
+            "iou": dict(zip(dataset.labels.classes, iou, strict=True)),
+        }
         path = folder / f"benchmark{augmentation.name}{ending}.json"
         files.write_json(path, about | scores)
         return scores

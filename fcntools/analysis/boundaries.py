@@ -38,8 +38,7 @@ def ring_matrices(
 ) -> np.ndarray:
     """Count a confusion matrix for every distance from a border.
 
-    The matrix of the band of width w is the sum of the first w. From it follow the trimap error
-    (`error_rates`) and the trimap IoU (`metrics.scores`).
+    The matrix of the band of width w is the sum of the first w.
 
     Args:
         truth: uint8 [H, W], 0..C-1 or 255 for void, which does not count.

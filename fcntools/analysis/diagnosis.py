@@ -6,37 +6,31 @@ Everything follows from the confusion matrices of single images, int64 [images, 
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
-class Bootstrap:
-    """Scores of test sets drawn again, with replacement, from the images of one test set.
+class Bootstrap(NamedTuple):
+    """Scores in 0..1 of test sets drawn again, with replacement, from the images of one."""
 
-    Attributes:
-        iou: float64 [draws, C] in 0..1; NaN where a class is in neither truth nor prediction.
-        mean_iou: float64 [draws] in 0..1, the mean over the classes that are.
-    """
-
-    iou: np.ndarray
-    mean_iou: np.ndarray
+    iou: np.ndarray  # float64 [draws, C]; NaN where a class is in neither truth nor prediction
+    mean_iou: np.ndarray  # float64 [draws], the mean over the classes that are
 
 
 def bootstrap(matrices: np.ndarray, draws: int = 1000, seed: int = 0) -> Bootstrap:
-    """Score test sets drawn from the images of a test set: the pixels of an image fail together.
+    """Return scores of test sets drawn from a test set's images: pixels of one fail together.
+
+    From equally many images one seed draws the same ones, so two networks may be compared draw by
+    draw.
 
     Args:
         matrices: int64 [N, C, C], one an image.
         draws: how many sets of N images to draw.
-        seed: of the draws. From equally many images one seed draws the same ones, so two networks
-            may be compared draw by draw.
-
-    Returns:
-        The scores of every draw.
+        seed: of the draws.
 
     Raises:
         ValueError: there is no image.
@@ -44,7 +38,7 @@ def bootstrap(matrices: np.ndarray, draws: int = 1000, seed: int = 0) -> Bootstr
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentiles).
     """
     count = len(matrices)
-    if count == 0:
+    if not count:
         raise ValueError("a test set without images has no spread")
     often = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
     iou = _iou(*(often @ part for part in _parts(matrices)))  # [draws, C]
@@ -52,36 +46,30 @@ def bootstrap(matrices: np.ndarray, draws: int = 1000, seed: int = 0) -> Bootstr
 
 
 def interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middle part of the draws of a score.
+    """Return (low, high), the ends of the middle share `level` of the draws of a score.
 
     Args:
         draws: float [draws, ...], NaN where a draw has no score.
         level: share of the draws inside.
 
     Returns:
-        (low, high), each of the shape of one draw; NaN where no draw has a score.
+        Two arrays of the shape of one draw; NaN where no draw has a score.
     """
-    scores = draws.reshape(len(draws), -1)
-    known = ~np.isnan(scores).all(axis=0)
-    ends = np.full((2, scores.shape[1]), np.nan)
-    shares = [(1 - level) / 2, (1 + level) / 2]
-    ends[:, known] = np.nanquantile(scores[:, known], shares, axis=0)
-    low, high = ends.reshape(2, *draws.shape[1:])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
 
 
 def size_edges(matrices: np.ndarray, bins: int, leave_out: Sequence[int] = ()) -> np.ndarray:
-    """Return edges of object size between which lie equally many objects.
+    """Return edges of object size, float64 [bins + 1] in pixels, with equally many objects between.
 
     An object here is all that an image has of one class, its size the labelled pixels.
 
     Args:
         matrices: int64 [N, C, C], one an image.
-        bins: number of sizes.
+        bins: number of sizes; each holds its lower edge, the last one also its upper.
         leave_out: classes that are no objects, such as the background.
-
-    Returns:
-        float64 [bins + 1], pixels; a bin holds its lower edge, the last one also its upper.
     """
     size, _ = _objects(matrices, leave_out)
     return np.quantile(size, np.linspace(0, 1, bins + 1))
@@ -119,10 +107,9 @@ def iou_by_size(
 def mean_iou_2017(
     matrices: np.ndarray, *, forgets: bool = True, divides_by_all: bool = True, void: bool = False
 ) -> float:
-    """Compute mean IoU with the faults of the student project of 2017, each alone or both.
+    """Return mean IoU, 0..1, with the faults of the student project of 2017, each or both.
 
-    Its third fault was to score the first batch only: pass the matrices of a few images. What it
-    predicted on void pixels counted too, which only matrices with void can show.
+    Its third fault was to score the first batch only: pass the matrices of a few images.
 
     Args:
         matrices: int64 [N, C, C], one an image; with `void` [N, C + 1, C + 1].
@@ -130,10 +117,7 @@ def mean_iou_2017(
             false alarm elsewhere costs nothing: the score is never lower than the right one.
         divides_by_all: the sum over classes is divided by C + 1, since void was a class, and absent
             classes are not left out: the score is never higher.
-        void: the matrices count void as one more class, the last.
-
-    Returns:
-        The score in 0..1; without any fault, the mean IoU of `metrics.scores`.
+        void: the matrices count void as one more class, the last; what was predicted there counts.
 
     Source: DeepSegment/FCN-GoogLeNet, colorize.py lines 117-123, inception_FCN.py lines 255-256.
     """
@@ -141,22 +125,19 @@ def mean_iou_2017(
     if forgets:
         predicted = np.where(true > 0, predicted, 0)
     iou = _iou(*(part.sum(axis=0) for part in (hits, true, predicted)))
-    return float(
-        np.nansum(iou) / (len(iou) + (not void)) if divides_by_all else _mean_of_known(iou)
-    )
+    if divides_by_all:
+        return float(np.nansum(iou) / (len(iou) + (not void)))
+    return float(_mean_of_known(iou))
 
 
 def subset_means(matrices: np.ndarray, count: int, draws: int = 500, seed: int = 0) -> np.ndarray:
-    """Score small test sets: which mean IoU fewer images could have given.
+    """Return the mean IoU of small test sets, float64 [draws] in 0..1.
 
     Args:
         matrices: int64 [N, C, C], one an image.
         count: images in a set, 1..N, each at most once.
         draws: how many sets.
         seed: of the choice.
-
-    Returns:
-        float64 [draws], mean IoU in 0..1; NaN where a set has no labelled pixel.
     """
     random = np.random.default_rng(seed)
     chosen = np.stack([random.permutation(len(matrices))[:count] for _ in range(draws)])
@@ -165,13 +146,10 @@ def subset_means(matrices: np.ndarray, count: int, draws: int = 500, seed: int =
 
 
 def deciding_step(predictions: Sequence[np.ndarray]) -> np.ndarray:
-    """Find the step from which on the prediction of each pixel is the final one.
+    """Return the step from which on the prediction of each pixel is the final one, int64 [H, W].
 
     Args:
         predictions: uint8 [H, W] each, after every step; the last is final.
-
-    Returns:
-        int64 [H, W], 0..len(predictions)-1.
     """
     last = np.zeros(predictions[0].shape, np.int64)
     for step, (before, now) in enumerate(itertools.pairwise(predictions), 1):

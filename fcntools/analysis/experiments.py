@@ -19,8 +19,7 @@ from fcnlib.labels import VOID
 from fcnlib.network import FCN
 from fcnlib.runtime import files
 from fcnlib.runtime.compat import tf
-from fcntools.analysis import boundaries
-from fcntools.inference.engines import fold
+from fcntools.inference.folding import fold
 
 Pair = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
@@ -28,14 +27,11 @@ Pair = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 def predictions(
     predict, batches: Iterable[dict[str, tf.Tensor]]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield every image of a split once, as it arrives, with truth and prediction.
+    """Yield (index, truth, prediction), both uint8 [H, W], of every image as it arrives.
 
     Args:
         predict: from `predictor`.
         batches: from `input_pipeline.eval_batches`.
-
-    Yields:
-        (index, truth uint8 [H, W] with 255 void, prediction uint8 [H, W]).
     """
     for batch in batches:
         predicted = predict(batch["image"]).numpy()
@@ -43,7 +39,7 @@ def predictions(
 
 
 def answers(config: Config, dataset: Dataset, folder: Path) -> Iterator[Pair]:
-    """Yield the predictions of a trained network for every image of the evaluation split.
+    """Yield what a trained network predicts for the images of the evaluation split, each once.
 
     Args:
         config: gives the split and the batch size.
@@ -51,8 +47,7 @@ def answers(config: Config, dataset: Dataset, folder: Path) -> Iterator[Pair]:
         folder: of the trained network.
 
     Yields:
-        (truth uint8 [H, W] with 255 void, prediction uint8 [H, W]), every image once; where sizes
-        are mixed not in the order of the split.
+        (truth, prediction), uint8 [H, W]; where sizes are mixed not in the order of the split.
     """
     predict = predictor(fold(load_fcn(folder)[0]))
     store = _store(config, dataset)
@@ -68,7 +63,7 @@ def _store(config: Config, dataset: Dataset) -> ImageStore:
 
 
 def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
-    """Count a split with void as one more class, as the metric of 2017 needs it.
+    """Count a split with void as one more class, the last, as the metric of 2017 needs it.
 
     Args:
         config: gives the evaluation split.
@@ -76,7 +71,7 @@ def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
         folder: of the trained network; only one trained with a void class ever answers void.
 
     Returns:
-        int64 [images, C + 1, C + 1], rows truth, void last, in the order of the split.
+        int64 [images, C + 1, C + 1], rows truth, in the order of the split.
     """
     count = dataset.labels.num_classes
     predict = predictor(fold(load_fcn(folder)[0]), outputs=count + 1)
@@ -107,14 +102,13 @@ def majority_matrix(matrix: np.ndarray) -> np.ndarray:
     Args:
         matrix: int64 [C, C], rows truth, of any predictions for the same images.
     """
-    floor = np.zeros_like(matrix)
-    true = matrix.sum(axis=1)
+    floor, true = np.zeros_like(matrix), matrix.sum(axis=1)
     floor[:, true.argmax()] = true
     return floor
 
 
 def shifted_mean_iou(pairs: Iterable[Pair], num_classes: int, shifts: Sequence[int]) -> np.ndarray:
-    """Score predictions that lie too far right and down by some pixels.
+    """Return the mean IoU, float64 [len(shifts)], of predictions too far right and down.
 
     The pixels that a shift uncovers repeat the first row and column, so that as many pixels count.
 
@@ -122,9 +116,6 @@ def shifted_mean_iou(pairs: Iterable[Pair], num_classes: int, shifts: Sequence[i
         pairs: (truth, prediction) of every image.
         num_classes: C.
         shifts: pixels, each 0 or more.
-
-    Returns:
-        float64 [len(shifts)], mean IoU, 0..1.
     """
     matrices = np.zeros((len(shifts), num_classes, num_classes), np.int64)
     for truth, predicted in pairs:
@@ -135,33 +126,16 @@ def shifted_mean_iou(pairs: Iterable[Pair], num_classes: int, shifts: Sequence[i
     return np.array([metrics.scores(matrix).mean_iou for matrix in matrices])
 
 
-def border_matrices(pairs: Iterable[Pair], num_classes: int, reach: int) -> np.ndarray:
-    """Count a split by the distance from the borders in the truth.
-
-    Args:
-        pairs: (truth, prediction) of every image.
-        num_classes: C.
-        reach: the greatest distance measured, pixels.
-
-    Returns:
-        int64 [reach + 1, C, C], the sum of `boundaries.ring_matrices`.
-    """
-    return sum(boundaries.ring_matrices(*pair, num_classes, reach) for pair in pairs)
-
-
 def weigh_skips(
     config: Config, dataset: Dataset, network: FCN, trials: Mapping[str, Mapping[int, float]]
 ) -> dict[str, Evaluation]:
-    """Score a network whose score maps are multiplied before they are added up.
+    """Return by trial how a network scores whose maps are multiplied before they are added.
 
     Args:
         config: gives the evaluation split.
         dataset: opened.
         network: trained.
         trials: {name: {stride: factor on its score map}}; 1 where absent, 0 switches a skip off.
-
-    Returns:
-        {name: the confusion matrices of the evaluation split}.
     """
     images = tf.TensorSpec([None, None, None, 3])
     numbers, folded = tf.TensorSpec([len(network.strides)]), fold(network)
@@ -169,10 +143,8 @@ def weigh_skips(
     @tf.function(autograph=False, input_signature=[images, numbers])
     def predict(images, factors):
         height, width = tf.unstack(tf.shape(images)[1:3])
-        fused = network.fuse(
-            *folded.score_maps(images),
-            dict(zip(network.strides, tf.unstack(factors), strict=True)),
-        )
+        weights = dict(zip(network.strides, tf.unstack(factors), strict=True))
+        fused = network.fuse(*folded.score_maps(images), weights)
         return tf.cast(tf.argmax(network.to_pixels(fused, height, width), axis=-1), tf.uint8)
 
     store, scored = _store(config, dataset), {}

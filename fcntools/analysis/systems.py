@@ -20,14 +20,7 @@ from scipy.stats import ttest_ind_from_stats
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
-from fcnlib.experiment import (
-    Job,
-    end_to_end,
-    evaluate_fcn,
-    head_only,
-    open_stores,
-    train_fcn,
-)
+from fcnlib.experiment import Job, end_to_end, evaluate_fcn, head_only, open_stores, train_fcn
 from fcnlib.runtime import files
 from fcnlib.runtime.compat import tf
 from fcnlib.training import CHECKPOINT
@@ -63,11 +56,7 @@ REPAIRS = (
     ("scores", "+ scores added, not features", "fusion"),
     ("regularized", "+ dropout, weight decay", "dropout weight_decay"),
     ("augmented", "+ augmentation", "flip min_scale max_scale colour_jitter"),
-    (
-        "repaired",
-        "+ rates and schedule: ours",
-        "optimizer schedule warmup_steps head_lr base_lr",
-    ),
+    ("repaired", "+ rates and schedule: ours", "optimizer schedule warmup_steps head_lr base_lr"),
 )
 
 
@@ -123,15 +112,12 @@ GROUPS: dict[str, list[Row]] = {
 
 
 def jobs(config: Config, row: Row, models: Path) -> tuple[Config, list[Job]]:
-    """Return what a row trains.
+    """Return (its configuration, its jobs) of a row; the last job is the system itself.
 
     Args:
         config: of the profile; gives comparison_steps.
         row: from `GROUPS`.
         models: folder of the networks; the row gets one in its `comparison`.
-
-    Returns:
-        (its configuration, its jobs, the last of which is the system itself).
     """
     config = config.replace(val_every=0, chain=(32, 16, 8), **row.settings)
     steps, folder = config.train.comparison_steps, models / "comparison" / row.name
@@ -171,11 +157,9 @@ def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]
         InputError: the loss is no longer finite, or a start does not fit.
     """
     changed, todo = jobs(config, row, out / "models")
-    seconds, stores = 0.0, open_stores(changed, dataset)
-    for job in todo:
-        folder = train_fcn(changed, dataset, job, stores=stores)
-        record = files.read_json(folder / "record.json")
-        seconds += record["training_seconds"]
+    stores = open_stores(changed, dataset)
+    folders = [train_fcn(changed, dataset, job, stores=stores) for job in todo]
+    records, folder = [files.read_json(f / "record.json") for f in folders], folders[-1]
     scores = evaluate_fcn(changed, dataset, folder).scores
     matrices = void_matrices(changed, dataset, folder)
     log = pd.read_csv(folder / "log.csv")
@@ -190,9 +174,9 @@ def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]
         "biased_all": mean_iou_2017(matrices, void=True),
         "first_loss": float(log.loss.iloc[0]),
         "trained_values": ablation.trained_values(todo[-1]),
-        "training_seconds": seconds,
+        "training_seconds": sum(record["training_seconds"] for record in records),
         "images_per_second": float(log.images_per_second.median()),
-        "commit": record["commit"],
+        "commit": records[-1]["commit"],
     }
 
 
@@ -208,21 +192,16 @@ def chosen(names: tuple[str, ...]) -> list[Row]:
     everything: dict[str, Row] = {}
     for row in (row for rows in GROUPS.values() for row in rows):
         everything.setdefault(row.name, row)  # one system may stand in several groups
+    known = [*GROUPS, *everything]
     for name in names:
-        if name not in GROUPS and name not in everything:
-            raise InputError(
-                f"no group or system {name!r}; there are {', '.join([*GROUPS, *everything])}"
-            )
+        if name not in known:
+            raise InputError(f"no group or system {name!r}; there are {', '.join(known)}")
     wanted = {row.name for name in names for row in GROUPS.get(name, [])} | set(names)
     return [row for row in everything.values() if not names or row.name in wanted]
 
 
 def read(dataset: str, results: Path = ROOT / "results") -> pd.DataFrame:
-    """Read the committed comparison of a data set, DATASET/comparison.csv.
-
-    Returns:
-        Its rows, one a system and seed; empty where there is none.
-    """
+    """Read DATASET/comparison.csv, a row a system and seed; empty if it is not there."""
     path = results / dataset / "comparison.csv"
     columns = ["name", "meaning", "seed", "mean_iou"]
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
@@ -253,16 +232,12 @@ def summary(rows: pd.DataFrame, group: str) -> pd.DataFrame:
 def chance(systems: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
     """Return how often chance alone gives two systems means as far apart as these.
 
-    A few seeds say little about their own spread, so twice the standard error is not enough: three
-    a side would call a difference where there is none in one case of nine.
-
     Args:
         systems: rows of `summary`, or a single one.
         others: as many.
 
     Returns:
-        float64, the p value of Welch's t test, two-sided, for each pair; NaN where one has one
-        seed.
+        float64, the p value of Welch's two-sided t test of each pair; NaN where one has one seed.
     """
     (mean, spread, seeds), other = (
         [np.asarray(rows[key], float) for key in ("mean_iou", "spread", "seeds")]
@@ -272,14 +247,11 @@ def chance(systems: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
 
 
 def operations(network, size: int) -> int:
-    """Count the multiply-adds of all convolutions in a forward pass on one image.
+    """Return the multiply-adds of all convolutions in a forward pass on one image.
 
     Args:
         network: built.
         size: pixels a side of the image, on the network's grid.
-
-    Returns:
-        Multiply-adds; half the floating-point operations.
     """
     spec = tf.TensorSpec([1, size, size, 3])
     graph = tf.function(network, autograph=False).get_concrete_function(spec).graph

@@ -13,7 +13,6 @@ inception_FCN.py line 142, BatchDatsetReader.py line 47.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 from fcnlib import builders
 from fcnlib.backbone import features
@@ -26,11 +25,11 @@ from fcnlib.slim import SlimModule
 from fcnlib.upsampling import GRID, bilinear_kernel
 
 SKIPS_2017 = {16: "Mixed_6e", 8: "Mixed_5c"}
+_NO_SUMS = "coarse_loss needs score maps: set fusion=score, or coarse_loss=0"
 LEAST_SIDE = 3 * GRID  # pixels; below that its unpadded layers have nothing left to look at
 
 
 def _spec(backbone: str, raw_inputs: bool) -> Backbone:
-    """Describe a backbone, without the published scaling of pixels if it is fed 0..255."""
     spec = BACKBONES[backbone]
     return dataclasses.replace(spec, mean=(0.0, 0.0, 0.0)) if raw_inputs else spec
 
@@ -65,9 +64,7 @@ class VariantFCN(FCN):
         if fusion == "feature":  # only the finest map is scored, so each network has its own layer
             self.private = ("FCN/score_",)
 
-    def head(
-        self, maps: Mapping[int, tf.Tensor]
-    ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
+    def head(self, maps):
         """Build maps and kernels whose fusion is the score of the summed features.
 
         A 1 x 1 score layer commutes with a sum and with an upsampling, so it is multiplied into the
@@ -87,12 +84,14 @@ class VariantFCN(FCN):
         return {**maps, finest: tf.nn.conv2d(maps[finest], score, 1, "VALID") + bias}, kernels
 
     def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
-        """Return the sums of score maps, of which feature fusion has none."""
-        return _refuse_sums() if self.fusion == "feature" else super().sums(images, **mode)
+        """Return the sums of score maps.
 
-
-def _refuse_sums():
-    raise InputError("coarse_loss needs score maps: set fusion=score, or coarse_loss=0")
+        Raises:
+            InputError: features are added.
+        """
+        if self.fusion == "feature":
+            raise InputError(_NO_SUMS)
+        return super().sums(images, **mode)
 
 
 def _projection(coarse: int, fine: int, scope: str, centred: bool) -> tf.Variable:
@@ -159,13 +158,13 @@ class Decoder2017(SlimModule):
     def __call__(
         self, images: tf.Tensor, training: bool = False, frozen: bool = False, dropout_seed=None
     ) -> tf.Tensor:
-        """Return the logits of every pixel, as `FCN` does.
+        """Return the logits of every pixel, as `FCN` does; its dropout reached no logit.
 
         Args:
             images: float32 [N, H, W, 3] in [-1, 1], any size; padded with mid-grey.
             training: normalize by the batch, where it has batch norm.
             frozen: keep batch norm on its moving averages.
-            dropout_seed: not used; its dropout lay on a branch that the decoder does not take.
+            dropout_seed: not used.
 
         Returns:
             float32 [N, H, W, C + 1], or C without the void class.
@@ -177,8 +176,12 @@ class Decoder2017(SlimModule):
         return scores[:, :height, :width]
 
     def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
-        """Refuse: this network has no score maps."""
-        return _refuse_sums()
+        """Refuse.
+
+        Raises:
+            InputError: this network has no score maps.
+        """
+        raise InputError(_NO_SUMS)
 
 
 def _up(net: tf.Tensor, channels: int, kernel: int, stride: int, scope: str) -> tf.Tensor:
@@ -187,16 +190,13 @@ def _up(net: tf.Tensor, channels: int, kernel: int, stride: int, scope: str) -> 
 
 
 def build_variant(config: Config, num_classes: int, stride: int, **settings) -> SlimModule:
-    """Build what `fusion`, `inputs` and `void` ask for.
+    """Return the network, without variables, that `fusion`, `inputs` and `void` ask for.
 
     Args:
         config: gives these settings.
         num_classes: C.
         stride: of the finest skip.
         **settings: of `features`.
-
-    Returns:
-        The network, without variables.
     """
     given = config.network
     settings |= {"void_class": given.void == "class", "raw_inputs": given.inputs == "raw"}

@@ -33,14 +33,13 @@ def predict(
 
     Each gets a palette PNG, an overlay and a JSON of class shares; legend.png names the colours.
     """
-    from fcntools.inference import prediction_files as files
+    from fcntools.inference import outputs as files
 
     images = files.find_images(places)
     names = files.choose_names(images, out)
     checkpoint, *others = map(options.network, (checkpoint, *others))
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
-    from fcntools.inference.engines import load_alike
-    from fcntools.inference.segmenter import Segmenter
+    from fcntools.inference.segmenter import Segmenter, load_alike
 
     networks, meta = load_alike(checkpoint, *others)
     labels = files.labels_of(meta)
@@ -61,7 +60,7 @@ def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, 
 
     from fcnlib.datasets import read_image
     from fcnlib.runtime import progress
-    from fcntools.inference import prediction_files as files
+    from fcntools.inference import outputs as files
     from fcntools.inference.segmenter import tiles
 
     failed = 0

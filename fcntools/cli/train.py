@@ -104,7 +104,7 @@ def evaluate(places: Paths, settings: Texts, engine: str) -> None:
     from fcnlib import experiment
     from fcntools import synthetic
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
-    from fcntools.inference.engines import fold
+    from fcntools.inference.folding import fold
 
     other = None if engine == "tensorflow" else functools.partial(fold, engine=engine)
     for folder, config in networks:

@@ -20,7 +20,7 @@ from fcntools.figures.style import INK, LINE_COLOURS, STYLE, blank_figure, title
 def curves(
     series: Mapping[str, Sequence], title: str, x_label: str, y_label: str, *, log: bool = False
 ) -> Figure:
-    """Draw lines, each named at its end.
+    """Return a figure of lines, each named at its end.
 
     Args:
         series: {name: (x, y) or (x, y, half width of a band around y)}; NaN leaves a gap.
@@ -28,9 +28,6 @@ def curves(
         x_label: with its unit.
         y_label: with its unit.
         log: draw y on a logarithmic scale.
-
-    Returns:
-        The figure.
     """
     figure = blank_figure(8.5, 4.4, title)
     axes = figure.subplots()
@@ -98,7 +95,7 @@ def bars(
     digits: int = 1,
     log: bool = False,
 ) -> Figure:
-    """Draw lying bars with their values at the ends; several series lie in groups.
+    """Return a figure of lying bars, their values at the ends; several series lie in groups.
 
     Args:
         names: of the bars or groups, the first on top.
@@ -110,9 +107,6 @@ def bars(
         colours: one a bar (one series) or one a series; anything Matplotlib takes, or RGB 0..255.
         digits: after the point, of the values written.
         log: draw the values on a logarithmic scale.
-
-    Returns:
-        The figure.
     """
     series = values if isinstance(values, Mapping) else {"": values}
     spreads = errors if isinstance(errors, Mapping) else {"": errors}
@@ -162,15 +156,12 @@ def _mark(axes: Axes, value: float, name: str) -> None:
 
 @matplotlib.rc_context(STYLE)
 def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw a confusion matrix as percent of each true class.
+    """Return a figure of a confusion matrix, as percent of each true class.
 
     Args:
         matrix: counts, int64 [C, C], rows truth.
         classes: C names.
         title: the finding.
-
-    Returns:
-        The figure; the row of a class without pixels is left empty.
     """
     total = matrix.sum(axis=1, keepdims=True)
     words = "predicted class", "true class", "percent of the true class's pixels"
@@ -179,15 +170,12 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def co_occurrence(together: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    """Draw which classes share images, as percent of the images of the row's class.
+    """Return a figure of which classes share images, as percent of those of the row's class.
 
     Args:
         together: images in which both classes are, int64 [C, C]; on the diagonal: the class is.
         classes: C names.
         title: the finding.
-
-    Returns:
-        The figure; the row of a class without images is left empty.
     """
     words = "... show this one too", "of the images with this class ...", "percent of its images"
     return _share_matrix(together, together.diagonal()[:, None], classes, title, words)

@@ -93,7 +93,7 @@ def picture_grid(
     limits: tuple[float, float] | None = None,
     width: float = 10.0,
 ) -> Figure:
-    """Draw pictures in rows and columns.
+    """Return a figure of pictures in rows and columns.
 
     Args:
         rows: pictures: RGB uint8 [H, W, 3], or float [h, w] drawn as a heat map, or None for a gap.
@@ -105,9 +105,6 @@ def picture_grid(
         marks: {(row, column): pixels [n, 2] as x, y} to put a ring around.
         limits: values of the darkest and the brightest colour of heat maps; None: each its own.
         width: inches of the figure at most; few pictures take less.
-
-    Returns:
-        The figure.
     """
     left = 0.34 if any(row_names or ()) else 0.1
     columns = max(len(row) for row in rows)
@@ -161,10 +158,9 @@ def _picture(axes: Axes, picture: np.ndarray, limits, points) -> None:
     axes.set_axis_off()
     if points is not None:
         x, y = np.asarray(points, float).reshape(-1, 2).T
-        axes.scatter(x, y, s=90, facecolors="none", edgecolors=INK, linewidths=3.2, clip_on=False)
-        axes.scatter(
-            x, y, s=90, facecolors="none", edgecolors="white", linewidths=1.6, clip_on=False
-        )
+        for colour, wide in ((INK, 3.2), ("white", 1.6)):
+            ring = {"facecolors": "none", "edgecolors": colour, "linewidths": wide}
+            axes.scatter(x, y, s=90, clip_on=False, **ring)
 
 
 def _entries(labels: LabelSet, present: Sequence[int], room: float) -> list[tuple]:
@@ -195,16 +191,13 @@ def _legend(figure: Figure, entries: list[tuple], left: float, foot: float) -> N
 def sample_points(
     image: np.ndarray, panels: Mapping[str, Mapping[str, Field]], title: str
 ) -> Figure:
-    """Draw the pixels that the units of end points are centred on.
+    """Return a figure of the pixels that the units of end points are centred on, in panels.
 
     Args:
         image: uint8 [H, W, 3], H = W.
         panels: {name of the panel: {end point: its geometry}}, the same end points in each, the
             densest first.
         title: the finding.
-
-    Returns:
-        The figure: a panel beside the other, a colour an end point.
     """
     count, size = len(panels), image.shape[0]
     figure = blank_figure(4.4 * count, 5.1 + title_height(title, 4.4 * count), title)

@@ -50,15 +50,12 @@ def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
 
 
 def blank_figure(width: float, height: float, title: str) -> Figure:
-    """Make an empty figure with a title.
+    """Return an empty figure, of constrained layout, with a title: add axes with `subplots`.
 
     Args:
         width: inches.
         height: inches, the title's included.
         title: wrapped to the width.
-
-    Returns:
-        The figure, its layout constrained: add axes with `subplots`.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     below = 1 - title_height(title, width) / height

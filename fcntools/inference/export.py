@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from fcnlib.backbone import BYTES_TO_UNIT
+from fcnlib.backbone import preprocess
 from fcnlib.errors import InputError, extra
 from fcnlib.network import FCN
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import scratch
-from fcnlib.upsampling import pad_to_grid
-from fcntools.inference.folding import Folded
+from fcntools.inference import folding
+from fcntools.inference.folding import LABELS, PIXELS, SCORES
 
-PIXELS, SCORES, LABELS = "pixels", "scores", "labels"
 Answer = Callable[[np.ndarray], dict[str, np.ndarray]]
-_OPSET = 18  # of ONNX
-_OUTPUTS = {SCORES, LABELS}
 _INSIDE = {  # all that an export in a folder makes there
     "saved_model": {"saved_model.pb", "fingerprint.pb", "assets", "variables"}
     | {f"variables/variables.{end}" for end in ("index", "data-00000-of-00001")},
@@ -34,14 +29,10 @@ _INSIDE = {  # all that an export in a folder makes there
 
 @dataclass(frozen=True)
 class Parity:
-    """How an exported network's answers differ from the original's.
+    """How an exported network's answers differ from the original's."""
 
-    `agreement` is the share of pixels given the same class; `error` the greatest difference of a
-    fused score, as a share of the greatest score.
-    """
-
-    agreement: float
-    error: float
+    agreement: float  # share of pixels given the same class
+    error: float  # greatest difference of a fused score, as a share of the greatest score
     images: int
 
 
@@ -68,10 +59,10 @@ def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> P
         raise InputError(f"no format {kind!r}; there are {', '.join(FORMATS)}")
     write, read = FORMATS[kind]
     _require_ours(target, kind)
-    folded = Folded(network)
+    function = folding.function_of(folding.Folded(network))
     try:
         with scratch(target) as made:
-            write(folded, made)
+            write(function, made)
             found = _compare(network, read(made), images)
             if target.is_dir():
                 shutil.rmtree(target)
@@ -90,7 +81,8 @@ def _require_ours(target: Path, kind: str) -> None:
     others, ours = sorted(inside - _INSIDE.get(kind, set())), False
     if not others:
         try:
-            ours = FORMATS[kind][1](target)(np.zeros([1, 33, 33, 3], np.float32)).keys() == _OUTPUTS
+            found = FORMATS[kind][1](target)(np.zeros([1, 33, 33, 3], np.float32))
+            ours = found.keys() == {SCORES, LABELS}
         except InputError:  # no package that could read it
             raise
         except Exception:  # whatever its reader stumbles over
@@ -103,73 +95,13 @@ def _require_ours(target: Path, kind: str) -> None:
 def _compare(network: FCN, answer: Answer, images: list[np.ndarray]) -> Parity:
     same, error, greatest = [], 0.0, 0.0
     for image in images:
-        batch = image[None].astype(np.float32)
-        fused = network.fused(tf.constant(batch / BYTES_TO_UNIT - 1))
-        labels = _labels(network, fused, image.shape)
-        found = answer(batch)
-        same.append(np.mean(found[LABELS] == labels.numpy()))
+        fused = network.fused(tf.constant(preprocess(image)[None]))
+        logits = network.to_pixels(fused, *image.shape[:2])[..., : network.num_classes]
+        found = answer(image[None].astype(np.float32))
+        same.append(np.mean(found[LABELS] == tf.argmax(logits, axis=-1).numpy()))
         error = max(error, float(np.abs(found[SCORES] - fused).max()))
         greatest = max(greatest, float(np.abs(fused).max()))
     return Parity(float(np.mean(same)), error / max(greatest, 1e-9), len(images))
-
-
-def _labels(network: FCN, fused: tf.Tensor, shape) -> tf.Tensor:
-    logits = network.to_pixels(fused, *shape[:2])[..., : network.num_classes]
-    return tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
-
-
-def function_of(folded: Folded, labels: bool = True):
-    """Return a TensorFlow function of PIXELS that gives SCORES and, if wanted, LABELS."""
-    network = folded.network
-
-    def segment(pixels):
-        images = pad_to_grid(pixels / BYTES_TO_UNIT - 1.0, network.centred)
-        # The padding hides from TensorFlow Lite that the channels are three.
-        fused = folded.run(tf.reshape(images, [*tf.unstack(tf.shape(images)[:3]), 3]))
-        if not labels:
-            return {SCORES: fused}
-        shape = tf.unstack(tf.shape(pixels)[1:3])
-        return {SCORES: fused, LABELS: _labels(network, fused, shape)}
-
-    spec = tf.TensorSpec([None, None, None, 3], tf.float32, PIXELS)
-    return tf.function(segment, [spec], autograph=False)
-
-
-def onnx_model(function) -> bytes:
-    """Convert what `function_of` returns to ONNX, by tf2onnx."""
-    convert = extra("tf2onnx").convert
-    with _quiet("tensorflow"), _quiet("tf2onnx"):
-        model, _ = convert.from_function(function, function.input_signature, opset=_OPSET)
-    return model.SerializeToString()
-
-
-def openvino_model(function, folder: Path):
-    """Convert what `function_of` returns by OpenVINO, by way of a SavedModel in a new folder."""
-    convert = extra("openvino").convert_model
-    _save(function, folder)
-    return convert(folder)
-
-
-@contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _save(function, path: Path) -> None:
-    module = tf.Module()
-    module.segment = function
-    with _quiet("tensorflow"):
-        tf.saved_model.save(module, str(path), signatures=function)
-
-
-def _write_saved_model(folded: Folded, path: Path) -> None:
-    _save(function_of(folded), path)
 
 
 def _read_saved_model(path: Path) -> Answer:
@@ -178,8 +110,8 @@ def _read_saved_model(path: Path) -> Answer:
     return lambda pixels: {n: v.numpy() for n, v in run(pixels=tf.constant(pixels)).items()}
 
 
-def _write_onnx(folded: Folded, path: Path) -> None:
-    path.write_bytes(onnx_model(function_of(folded)))
+def _write_onnx(function, path: Path) -> None:
+    path.write_bytes(folding.onnx_model(function))
 
 
 def _read_onnx(path: Path) -> Answer:
@@ -188,30 +120,23 @@ def _read_onnx(path: Path) -> Answer:
     return lambda pixels: dict(zip(names, session.run(names, {PIXELS: pixels}), strict=True))
 
 
-def _write_openvino(folded: Folded, path: Path) -> None:
+def _write_openvino(function, path: Path) -> None:
     path.mkdir()
-    model = openvino_model(function_of(folded), path / "saved_model")
+    model = folding.openvino_model(function, path / "saved_model")
     extra("openvino").save_model(model, path / "model.xml", compress_to_fp16=False)
     shutil.rmtree(path / "saved_model")
 
 
 def _read_openvino(path: Path) -> Answer:
-    core = extra("openvino").Core()
     # Its own choice on this processor may be bfloat16; the file is what is compared here.
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = core.compile_model(core.read_model(path / "model.xml"), "CPU", exact)
-
-    def answer(pixels):
-        found = compiled({PIXELS: pixels})
-        return {name: found[name] for name in (SCORES, LABELS)}
-
-    return answer
+    compiled = extra("openvino").Core().compile_model(path / "model.xml", "CPU", exact)
+    return lambda pixels: {n.any_name: found for n, found in compiled({PIXELS: pixels}).items()}
 
 
-def _write_tflite(folded: Folded, path: Path) -> None:
-    concrete = function_of(folded).get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
-    path.write_bytes(converter.convert())
+def _write_tflite(function, path: Path) -> None:
+    concrete = [function.get_concrete_function()]
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions(concrete).convert())
 
 
 def _read_tflite(path: Path) -> Answer:
@@ -232,7 +157,7 @@ def _read_tflite(path: Path) -> Answer:
 
 
 FORMATS = {
-    "saved_model": (_write_saved_model, _read_saved_model),
+    "saved_model": (folding.save_model, _read_saved_model),
     "onnx": (_write_onnx, _read_onnx),
     "openvino": (_write_openvino, _read_openvino),
     "tflite": (_write_tflite, _read_tflite),

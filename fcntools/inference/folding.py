@@ -1,85 +1,97 @@
-"""A trained network as the short list of operations that its answer needs.
+"""A trained network with batch norm folded into its convolutions, computed by one of three engines.
 
-Batch norm is folded into the kernels before it; the 1 x 1 convolutions that begin the branches of
-an Inception block are one convolution, split afterwards; a 1 x 1 convolution behind an average pool
-changes places with it (both are linear, and a pool leaves a constant as it is), so that the pool
-sees fewer channels. All of it is the same arithmetic in another order. `export.py` writes the list
-down in the formats of other engines; `run` does it in TensorFlow.
+The 1 x 1 convolutions that begin the branches of an Inception block are one convolution, split
+afterwards; a 1 x 1 convolution behind an average pool changes places with it (both are linear, and
+a pool leaves a constant as it is), so that the pool sees fewer channels. All of it is the same
+arithmetic in another order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from fcnlib.backbone import BATCH_NORM_EPSILON, BYTES_TO_UNIT
-from fcnlib.blocks import Backbone, Conv, Fork, Layer, Mixed, Pool
-from fcnlib.errors import InputError
+from fcnlib import evaluation
+from fcnlib.backbone import BATCH_NORM_EPSILON, BYTES_TO_UNIT, preprocess
+from fcnlib.blocks import Conv, Fork, Layer, Mixed, Pool
+from fcnlib.errors import InputError, extra
 from fcnlib.network import FCN
 from fcnlib.runtime.compat import tf
-from fcnlib.upsampling import transposed, upsample
+from fcnlib.upsampling import pad_to_grid
 
-INPUT = "images"
-
-
-@dataclass(frozen=True)
-class Op:
-    """One operation on maps [N, h, w, channels], named by its output.
-
-    `kind` is "scale" (times `kernel` plus `bias`), "conv", "max", "average" (SAME padding, the
-    padding not averaged), "relu", "slice" (channels `start` to `stop`), "concat", "add", "up"
-    (transposed convolution by two with `kernel` [k, k, C out, C in], as `upsampling.transposed`)
-    or "resize" (bilinear by two).
-    """
-
-    kind: str
-    output: str
-    inputs: tuple[str, ...]
-    kernel: np.ndarray | None = None  # float32 [rows, columns, C in, C out]
-    bias: np.ndarray | None = None  # float32 [C out]
-    relu: bool = False
-    window: tuple[int, int] = (1, 1)
-    stride: int = 1
-    start: int = 0
-    stop: int = 0
-    channels: int = 0  # of what is resized
+ENGINES = ("tensorflow", "openvino", "onnxruntime")
+PIXELS, SCORES, LABELS = "pixels", "scores", "labels"  # of a model in another program's format
+_OPSET = 18  # of ONNX
 
 
 class Folded:
-    """The operations of a network from images on the grid to fused scores.
+    """Answers as the network does that it was made from, faster; its weights are fixed.
 
     Attributes:
-        ops: in the order in which they can be done; the last gives the scores.
-        network: what they were made from.
+        network: that network; it knows strides, classes and grid.
+        num_classes: of the network.
     """
 
-    def __init__(self, network: FCN):
-        """Read a network's weights; later changes of them are not seen.
+    def __init__(self, network: FCN, engine: str = "tensorflow"):
+        """Read a network's weights and give them to an engine.
 
         Args:
             network: built and trained.
+            engine: one of `ENGINES`.
 
         Raises:
-            InputError: it is the network of 2017.
+            InputError: it is the network of 2017, there is no such engine, or its package is not
+                installed.
         """
+        if engine not in ENGINES:
+            raise InputError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
         if not isinstance(network, FCN):
             raise InputError("a network of fusion 2017 can only be scored: use `fcnlib evaluate`")
-        self.network = network
-        self._arrays = {n: v.numpy() for n, v in network.named_variables().items()}
-        self.ops: list[Op] = []
-        made = network.spec
-        net, ends = self._pixels(made), {}
-        wanted = [made.skips[stride] for stride in network.strides]
-        for layer in made.table:
-            net = ends[layer.name] = self._layer(net, layer, made.scope)
-            if set(wanted) <= set(ends):
-                break
-        self._fuse({stride: ends[made.skips[stride]] for stride in network.strides})
+        self.network, self.num_classes = network, network.num_classes
+        arrays = {name: v.numpy() for name, v in network.named_variables().items()}
+        ends = ("/biases", "/BatchNorm/beta")
+        layers = [name.removesuffix(end) for name in arrays for end in ends if name.endswith(end)]
+        self._layers = {layer: folded(arrays, layer) for layer in layers}
+        # The kernels that a network fuses with do not depend on the image.
+        kernels = network.score_maps(tf.zeros([1, 33, 33, 3]))[1]
+        self._kernels = {stride: kernel.numpy() for stride, kernel in kernels.items()}
+        self._session = None if engine == "tensorflow" else _session(self, engine)
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Return the logits, float32 [N, H, W, C], of images float32 [N, H, W, 3] in [-1, 1]."""
+        height, width = tf.unstack(tf.shape(images)[1:3])
+        return self.network.to_pixels(self.fused(images), height, width)
+
+    def fused(self, images: tf.Tensor) -> tf.Tensor:
+        """Compute the fused scores.
+
+        Args:
+            images: float32 [N, H, W, 3] in [-1, 1], any size; padded to the grid here.
+
+        Returns:
+            float32 [N, h, w, C] at the network's stride.
+        """
+        images = pad_to_grid(images, self.network.centred)
+        if self._session is None:
+            return self.run(images, self.network.dtype)
+
+        def ask(images: np.ndarray) -> np.ndarray:
+            return self._session((images + np.float32(1)) * np.float32(BYTES_TO_UNIT))
+
+        scores = tf.numpy_function(ask, [images], tf.float32, stateful=False)
+        return tf.ensure_shape(scores, [None, None, None, self.network.outputs])
+
+    def score_maps(self, images: tf.Tensor) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
+        """Return what `FCN.score_maps` does; by TensorFlow, whichever the engine is."""
+        return self._score_maps(pad_to_grid(images, self.network.centred), self.network.dtype)
 
     def run(self, images: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
-        """Compute the fused scores with TensorFlow.
+        """Compute the fused scores with TensorFlow, whichever the engine is.
 
         Args:
             images: float32 [N, H, W, 3] in [-1, 1], sizes on the network's grid.
@@ -88,116 +100,74 @@ class Folded:
         Returns:
             float32 [N, h, w, C] at the network's stride.
         """
-        return tf.cast(self._all(images, dtype)[self.ops[-1].output], tf.float32)
+        return self.network.fuse(*self._score_maps(images, dtype))
 
-    def score_maps(
-        self, images: tf.Tensor, dtype: tf.DType = tf.float32
-    ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
-        """Compute what `FCN.score_maps` does, from images and in a type as for `run`."""
-        maps = self._all(images, dtype)
-        return {s: tf.cast(maps[n], tf.float32) for s, n in self._scored.items()}, self._kernels
+    def _score_maps(self, images: tf.Tensor, dtype: tf.DType):
+        network, spec = self.network, self.network.spec
+        net, maps, scores = tf.cast(images, dtype), {}, {}
+        if spec.mean is not None:
+            net = net * np.float32(BYTES_TO_UNIT) + np.float32(BYTES_TO_UNIT - np.array(spec.mean))
+        for layer in spec.table:
+            net = maps[layer.name] = self._layer(net, layer, spec.scope)
+            if layer.name == spec.skips[32]:
+                break
+        for stride in network.strides:  # these are what is compared in the end: in float32
+            net = tf.cast(maps[spec.skips[stride]], tf.float32)
+            factor, score = network.skip_scales.get(stride, 1), f"FCN/score_{stride}"
+            if score in self._layers:
+                scores[stride] = self._conv(net, [score], relu=False, factor=factor)
+            else:  # features that are added as they are
+                scores[stride] = net * np.float32(factor)
+        return scores, {s: tf.constant(k) for s, k in self._kernels.items()}
 
-    def _all(self, images: tf.Tensor, dtype: tf.DType) -> dict[str, tf.Tensor]:
-        maps = {INPUT: tf.cast(images, dtype)}
-        for op in self.ops:
-            maps[op.output] = _do(op, [maps[name] for name in op.inputs], self.network.centred)
-        return maps
-
-    def _pixels(self, made: Backbone) -> str:
-        if made.mean is None:
-            return INPUT
-        factor, shift = np.float32(BYTES_TO_UNIT), np.float32(BYTES_TO_UNIT - np.array(made.mean))
-        return self._add("scale", "inputs", [INPUT], kernel=factor, bias=shift)
-
-    def _layer(self, net: str, layer: Layer, scope: str) -> str:
-        name = f"{scope}/{layer.name}" if not isinstance(layer, Fork) else scope
+    def _layer(self, net: tf.Tensor, layer: Layer, scope: str) -> tf.Tensor:
         match layer:
             case Conv():
-                return self._conv(net, name, [name], layer.stride)
+                return self._conv(net, [f"{scope}/{layer.name}"], layer.stride)
             case Pool():
-                return self._pool(net, name, layer)
+                pool = tf.nn.avg_pool2d if layer.average else tf.nn.max_pool2d
+                return pool(net, layer.kernel, layer.stride, "SAME")
             case Fork():
-                parts = [self._layer(net, part, scope) for part in layer.layers]
-                return self._add("concat", f"{parts[0]}+", parts)
+                return tf.concat([self._layer(net, p, scope) for p in layer.layers], axis=3)
             case Mixed():
-                return self._mixed(net, name, layer)
+                return self._mixed(net, f"{scope}/{layer.name}", layer)
 
-    def _mixed(self, net: str, name: str, block: Mixed) -> str:
-        scopes = [f"{name}/Branch_{i}" for i in range(len(block.branches))]
-        points = [
-            i
-            for i, branch in enumerate(block.branches)
-            if isinstance(branch[0], Conv) and branch[0].kernel == (1, 1) and branch[0].stride == 1
-        ]
-        firsts = [f"{scopes[i]}/{block.branches[i][0].name}" for i in points]
-        starts = dict(zip(points, self._shared(net, f"{name}/shared", firsts), strict=True))
+    def _mixed(self, net: tf.Tensor, name: str, block: Mixed) -> tf.Tensor:
+        branches = {f"{name}/Branch_{i}": list(b) for i, b in enumerate(block.branches)}
+        points = [s for s, b in branches.items() if isinstance(b[0], Conv) and _is_point(b[0])]
+        layers = [f"{scope}/{branches[scope].pop(0).name}" for scope in points]
+        sizes = [self._layers[layer][0].shape[-1] for layer in layers]
+        starts = dict(zip(points, tf.split(self._conv(net, layers), sizes, axis=3), strict=True))
         outputs = []
-        for i, (scope, branch) in enumerate(zip(scopes, block.branches, strict=True)):
-            out, rest = (starts[i], branch[1:]) if i in starts else (net, branch)
-            if len(rest) == 2 and isinstance(rest[0], Pool) and rest[0].average:
-                pool, point = rest
-                early = self._conv(out, f"{scope}/early", [f"{scope}/{point.name}"], relu=False)
-                pooled = self._pool(early, f"{scope}/{pool.name}", pool)
-                outputs.append(self._add("relu", f"{scope}/{point.name}", [pooled]))
-                continue
-            for part in rest:
-                out = self._layer(out, part, scope)
+        for scope, layers in branches.items():
+            out = starts.get(scope, net)
+            if len(layers) == 2 and isinstance(layers[0], Pool) and layers[0].average:
+                early = self._conv(out, [f"{scope}/{layers[1].name}"], relu=False)
+                out = tf.nn.relu(self._layer(early, layers[0], scope))
+            else:
+                for layer in layers:
+                    out = self._layer(out, layer, scope)
             outputs.append(out)
-        return self._add("concat", name, outputs)
-
-    def _shared(self, net: str, name: str, layers: list[str]) -> list[str]:
-        """Do 1 x 1 convolutions of one map at once; return the name of each one's part."""
-        if len(layers) < 2:
-            return [self._conv(net, layer, [layer]) for layer in layers]
-        whole, start, parts = self._conv(net, name, layers), 0, []
-        for layer in layers:
-            stop = start + self._arrays[f"{layer}/weights"].shape[-1]
-            parts.append(self._add("slice", layer, [whole], start=start, stop=stop))
-            start = stop
-        return parts
+        return tf.concat(outputs, axis=3)
 
     def _conv(
-        self, net: str, name: str, layers: list[str], stride: int = 1, relu: bool = True
-    ) -> str:
-        pairs = [folded(self._arrays, layer) for layer in layers]
-        kernel = np.concatenate([kernel for kernel, _ in pairs], axis=3)
-        bias = np.concatenate([bias for _, bias in pairs])
-        return self._add("conv", name, [net], kernel=kernel, bias=bias, relu=relu, stride=stride)
+        self,
+        net: tf.Tensor,
+        layers: Sequence[str],
+        stride: int = 1,
+        relu: bool = True,
+        factor: float = 1.0,
+    ) -> tf.Tensor:
+        """Do the convolutions of one or more layers as one; `factor` scales its kernel."""
+        kernels, biases = zip(*(self._layers[layer] for layer in layers), strict=True)
+        kernel = np.concatenate(kernels, axis=3) * np.float32(factor)
+        net = tf.nn.conv2d(net, tf.constant(kernel, net.dtype), stride, "SAME")
+        net = tf.nn.bias_add(net, tf.constant(np.concatenate(biases), net.dtype))
+        return tf.nn.relu(net) if relu else net
 
-    def _pool(self, net: str, name: str, pool: Pool) -> str:
-        kind = "average" if pool.average else "max"
-        return self._add(kind, name, [net], window=pool.kernel, stride=pool.stride)
 
-    def _fuse(self, maps: Mapping[int, str]) -> None:
-        # The kernels that a network fuses with do not depend on the image.
-        _, kernels = self.network.score_maps(tf.zeros([1, 33, 33, 3]))
-        self._kernels, self._scored = kernels, {}
-        fused, outputs = None, self.network.outputs
-        for stride, net in maps.items():
-            layer, factor = (
-                f"FCN/score_{stride}",
-                np.float32(self.network.skip_scales.get(stride, 1)),
-            )
-            if f"{layer}/weights" in self._arrays:
-                kernel, bias = folded(self._arrays, layer)
-                net = self._add("conv", layer, [net], kernel=kernel * factor, bias=bias)
-            elif factor != 1:  # features that are added as they are
-                more = {"kernel": factor, "bias": np.zeros(1, np.float32)}
-                net = self._add("scale", f"FCN/scaled_{stride}", [net], **more)
-            self._scored[stride] = net
-            if fused is None:
-                fused = net
-                continue
-            kernel = kernels.get(stride)
-            if kernel is None:
-                fused = self._add("resize", f"FCN/up_{stride}", [fused], channels=outputs)
-            else:
-                fused = self._add("up", f"FCN/up_{stride}", [fused], kernel=kernel.numpy())
-            fused = self._add("add", f"FCN/fused_{stride}", [fused, net])
-
-    def _add(self, kind: str, name: str, inputs: list[str], **more) -> str:
-        self.ops.append(Op(kind, name, tuple(inputs), **more))
-        return name
+def _is_point(layer: Conv) -> bool:
+    return layer.kernel == (1, 1) and layer.stride == 1
 
 
 def folded(arrays: Mapping[str, np.ndarray], layer: str) -> tuple[np.ndarray, np.ndarray]:
@@ -220,31 +190,71 @@ def folded(arrays: Mapping[str, np.ndarray], layer: str) -> tuple[np.ndarray, np
     return kernel * factor, norm["beta"] - norm["moving_mean"] * factor
 
 
-def _do(op: Op, nets: list[tf.Tensor], centred: bool) -> tf.Tensor:
-    if op.output.startswith("FCN/"):  # what is compared in the end: it is added up in float32
-        nets = [tf.cast(net, tf.float32) for net in nets]
-    net = nets[0]
-    match op.kind:
-        case "scale":
-            return net * op.kernel + op.bias
-        case "conv":
-            kernel, bias = tf.constant(op.kernel, net.dtype), tf.constant(op.bias, net.dtype)
-            net = tf.nn.bias_add(tf.nn.conv2d(net, kernel, op.stride, "SAME"), bias)
-            return tf.nn.relu(net) if op.relu else net
-        case "max":
-            return tf.nn.max_pool2d(net, op.window, op.stride, "SAME")
-        case "average":
-            return tf.nn.avg_pool2d(net, op.window, op.stride, "SAME")
-        case "relu":
-            return tf.nn.relu(net)
-        case "slice":
-            return net[..., op.start : op.stop]
-        case "concat":
-            return tf.concat(nets, axis=3)
-        case "add":
-            return net + nets[1]
-        case "up":
-            return transposed(net, tf.constant(op.kernel), 2)
-        case "resize":
-            return upsample(net, 2, centred)
-    raise ValueError(f"no operation {op.kind!r}")
+def fold(network, engine: str = "tensorflow"):
+    """Return what `evaluation.predictor` takes: a `Folded`, or the network of 2017 as it is."""
+    return Folded(network, engine) if isinstance(network, FCN) else network
+
+
+evaluation.PREPARED["fold"] = fold
+
+
+def _session(network: Folded, engine: str) -> Callable[[np.ndarray], np.ndarray]:
+    function = function_of(network, labels=False)
+    if engine == "onnxruntime":
+        session = extra("onnxruntime").InferenceSession(onnx_model(function))
+        return lambda pixels: session.run([SCORES], {PIXELS: pixels})[0]
+    with TemporaryDirectory() as folder:
+        model = openvino_model(function, Path(folder) / "saved_model")
+        compiled = extra("openvino").Core().compile_model(model, "CPU")
+    return lambda pixels: compiled({PIXELS: pixels})[SCORES]
+
+
+def function_of(network: Folded, labels: bool = True):
+    """Return a TensorFlow function of PIXELS that gives SCORES and, if wanted, LABELS."""
+
+    def segment(pixels):
+        images = pad_to_grid(preprocess(pixels), network.network.centred)
+        # The padding hides from TensorFlow Lite that the channels are three.
+        fused = network.run(tf.reshape(images, [*tf.unstack(tf.shape(images)[:3]), 3]))
+        if not labels:
+            return {SCORES: fused}
+        height, width = tf.unstack(tf.shape(pixels)[1:3])
+        logits = network.network.to_pixels(fused, height, width)[..., : network.num_classes]
+        return {SCORES: fused, LABELS: tf.cast(tf.argmax(logits, axis=-1), tf.uint8)}
+
+    spec = tf.TensorSpec([None, None, None, 3], tf.float32, PIXELS)
+    return tf.function(segment, [spec], autograph=False)
+
+
+def onnx_model(function) -> bytes:
+    """Convert what `function_of` returns to ONNX, by tf2onnx."""
+    convert = extra("tf2onnx").convert
+    with _quiet("tensorflow"), _quiet("tf2onnx"):
+        model, _ = convert.from_function(function, function.input_signature, opset=_OPSET)
+    return model.SerializeToString()
+
+
+def openvino_model(function, folder: Path):
+    """Convert what `function_of` returns by OpenVINO, by way of a SavedModel in a new folder."""
+    convert = extra("openvino").convert_model
+    save_model(function, folder)
+    return convert(folder)
+
+
+def save_model(function, folder: Path) -> None:
+    """Write what `function_of` returns as a SavedModel."""
+    module = tf.Module()
+    module.segment = function
+    with _quiet("tensorflow"):
+        tf.saved_model.save(module, str(folder), signatures=function)
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

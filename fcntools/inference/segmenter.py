@@ -1,8 +1,8 @@
 """Label images of any size: whole or in overlapped tiles; flips, scales, networks averaged.
 
 A tile sees as far beyond its core as the network's units do, and begins on the 32-pixel grid of the
-image at its scale, so that its core gets the very answer that the whole image would: there are no
-seams. The random field alone works on a tile and 128 pixels around it, for want of memory.
+image at its scale, so the prediction inside the core equals that of the whole image. The CRF sees
+only the tile and 128 pixels around it, for want of memory.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fcnlib import geometry
-from fcnlib.blocks import BACKBONES
+from fcnlib.backbone import preprocess
+from fcnlib.builders import load_fcn
 from fcnlib.errors import InputError
 from fcnlib.geometry import GRID
 from fcnlib.network import FCN
 from fcnlib.runtime.compat import tf
 from fcnlib.upsampling import pad_to_grid, upsample
 from fcntools.inference.crf import refine
-from fcntools.inference.engines import Engine
+from fcntools.inference.folding import Folded
 
 TILE = 1024  # pixels a side of a tile's core; with margins some 2 GB of a full-width network
 _CRF_ROOM = 128  # pixels beyond a tile's core that the random field may look at
@@ -43,9 +46,6 @@ class Box:
             margin: pixels; at the top and left up to 31 more, so that it begins on the grid.
             height: of the image, which cuts the margin.
             width: of the image, likewise.
-
-        Returns:
-            The larger box.
         """
         top, left = (max(at - margin, 0) // GRID * GRID for at in (self.top, self.left))
         return Box(top, left, min(self.bottom + margin, height), min(self.right + margin, width))
@@ -57,12 +57,8 @@ class Box:
 
     def within(self, other: Box) -> Box:
         """Return the same pixels, counted from another box's corner."""
-        return Box(
-            self.top - other.top,
-            self.left - other.left,
-            self.bottom - other.top,
-            self.right - other.left,
-        )
+        y, x = other.top, other.left
+        return Box(self.top - y, self.left - x, self.bottom - y, self.right - x)
 
     def cut(self, array: np.ndarray) -> np.ndarray:
         """Return these pixels of an array [H, W, ...]."""
@@ -70,7 +66,7 @@ class Box:
 
 
 def tiles(height: int, width: int, side: int) -> Iterator[Box]:
-    """Cut an image into cores that cover it once.
+    """Cut an image into cores, row by row; the last of a row or column may be smaller.
 
     Args:
         height: of the image, pixels.
@@ -78,7 +74,7 @@ def tiles(height: int, width: int, side: int) -> Iterator[Box]:
         side: of a core, pixels; a multiple of 32.
 
     Yields:
-        The cores, row by row; those at the right and at the bottom may be smaller.
+        The cores.
     """
     for top in range(0, height, side):
         for left in range(0, width, side):
@@ -87,14 +83,36 @@ def tiles(height: int, width: int, side: int) -> Iterator[Box]:
 
 def reach(network: FCN) -> int:
     """Return how far from a pixel a network can look, in pixels."""
-    table, last = BACKBONES[network.backbone].table, network.skips[32]
-    field = geometry.fields(table, geometry.grid_size(GRID, network.centred), "SAME")[last]
+    grid = geometry.grid_size(GRID, network.centred)
+    field = geometry.fields(network.spec.table, grid, "SAME")[network.skips[32]]
     # The answer between two sample points is made of both; each step of upsampling adds its own.
     return math.ceil(field.reach) + 2 * GRID + network.stride
 
 
+def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], dict[str, Any]]:
+    """Load trained networks of the same classes, to be averaged.
+
+    Args:
+        path: as of `load_fcn`.
+        *others: more of them.
+        stride: as of `load_fcn`, for each.
+
+    Returns:
+        (the networks, the meta of the first checkpoint).
+
+    Raises:
+        InputError: as `load_fcn`, or one has other classes than the first.
+    """
+    loaded = [load_fcn(one, stride) for one in (path, *others)]
+    meta = loaded[0][1]
+    for other, (_, theirs) in zip(others, loaded[1:], strict=True):
+        if theirs["classes"] != meta["classes"]:
+            raise InputError(f"{other}: its classes are not those of {path}; no average of both")
+    return [network for network, _ in loaded], meta
+
+
 class Segmenter:
-    """A trained network, or several that are averaged, that labels images of any size."""
+    """A trained network, or several averaged, that labels images of any size."""
 
     def __init__(
         self,
@@ -110,25 +128,22 @@ class Segmenter:
 
         Args:
             network: a trained one.
-            *others: more of the same classes, their probabilities averaged with its own.
+            *others: more of the same classes (`load_alike`), whose probabilities are averaged.
             flip: average the probabilities with those of the mirrored image.
             scales: sizes of the image to average over, factors of its side.
             crf: refine the probabilities by `crf.refine`.
             tile: pixels a side of a tile's core; rounded up to a multiple of 32.
-            engine: what computes, one of `engines.ENGINES`.
+            engine: what computes, one of `folding.ENGINES`.
 
         Raises:
             InputError: a scale or the tile is not positive, there is no scale, the engine is not
-                there, a network is the one of 2017, or the numbers of classes differ.
+                there, or a network is the one of 2017.
         """
         networks = network, *others
         if not scales or not all(0 < scale < math.inf for scale in scales) or tile <= 0:
             raise InputError(f"scales {scales} and tile {tile} must be positive numbers")
-        counts = [network.num_classes for network in networks]
-        if len(set(counts)) > 1:
-            raise InputError(f"networks of {counts} classes cannot be averaged")
         self._flip, self._scales, self._crf = flip, scales, crf
-        self._engines = [Engine(network, engine) for network in networks]
+        self._networks = [Folded(network, engine) for network in networks]
         self.side = math.ceil(tile / GRID) * GRID
         self._margin = max(reach(network) for network in networks)
         image, box = tf.TensorSpec([None, None, 3]), tf.TensorSpec([4], tf.int32)
@@ -137,14 +152,9 @@ class Segmenter:
     def label(
         self, image: np.ndarray, done: Callable[[int], object] = lambda count: None
     ) -> np.ndarray:
-        """Choose the class of every pixel.
+        """Return the class of every pixel, uint8 [H, W], of an image uint8 [H, W, 3].
 
-        Args:
-            image: uint8 [H, W, 3].
-            done: called with 1 after each tile.
-
-        Returns:
-            uint8 [H, W], 0..C-1.
+        `done` is called with 1 after each tile.
         """
         height, width = image.shape[:2]
         answer = np.empty((height, width), np.uint8)
@@ -179,41 +189,36 @@ class Segmenter:
         seen = wanted.grown(self._margin, *size)
         around = math.ceil(1 / min(down, across)) + 1 if scale != 1 else 0
         source = seen.scaled(1 / down, 1 / across).grown(around, height, width)
-        pixels = tf.cast(source.cut(image), tf.float32) / 127.5 - 1.0
+        pixels = preprocess(tf.constant(source.cut(image)))
         pixels = _resample(pixels, source, seen, down, across, antialias=True)
-        corners = tf.constant(astuple(wanted.within(seen)))
-        found = self._run(pixels, corners)
+        found = self._run(pixels, tf.constant(astuple(wanted.within(seen))))
         return _resample(found, wanted, box, 1 / down, 1 / across)
 
     def _probabilities(self, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
-        total = sum(self._of_one(engine, pixels, corners) for engine in self._engines)
-        return total / len(self._engines)
-
-    def _of_one(self, engine: Engine, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
-        network = engine.network
-        images = pad_to_grid(pixels[None], network.centred)
-        found = _part(network, engine.fused(images), corners)
-        if self._flip:
-            # The grid's sample points lie as far from its right end as from its left.
-            mirrored = engine.fused(images[:, :, ::-1])
-            found = (found + _part(network, mirrored[:, :, ::-1], corners)) / 2
-        return found
+        total = 0.0
+        for folded in self._networks:
+            images = pad_to_grid(pixels[None], folded.network.centred)
+            found = _part(folded.network, folded.fused(images), corners)
+            if self._flip:
+                # The grid's sample points lie as far from its right end as from its left.
+                mirrored = folded.fused(images[:, :, ::-1])[:, :, ::-1]
+                found = (found + _part(folded.network, mirrored, corners)) / 2
+            total += found
+        return total / len(self._networks)
 
 
 def _part(network: FCN, fused: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
     """Upsample the scores of one part, and turn them into probabilities."""
     top, left, bottom, right = tf.unstack(corners)
-    stride, classes = network.stride, network.num_classes
     if network.centred:
-        logits = upsample(fused, stride, centred=True)[0, top:bottom, left:right]
-        return tf.nn.softmax(logits[..., :classes])
-    coarse = fused[
-        :,
-        top // stride : (bottom - 1) // stride + 2,
-        left // stride : (right - 1) // stride + 2,
-    ]
-    logits = upsample(coarse, stride)[0, : bottom - top, : right - left]
-    return tf.nn.softmax(logits[..., :classes])
+        logits = upsample(fused, network.stride, centred=True)[0, top:bottom, left:right]
+    else:
+        stride = network.stride
+        rows = slice(top // stride, (bottom - 1) // stride + 2)
+        columns = slice(left // stride, (right - 1) // stride + 2)
+        logits = upsample(fused[:, rows, columns], stride)
+        logits = logits[0, : bottom - top, : right - left]
+    return tf.nn.softmax(logits[..., : network.num_classes])
 
 
 def _resample(

@@ -14,6 +14,7 @@ the layers' names), https://docs.hdfgroup.org/hdf5/ (external storage, links).
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import operator
 import os
@@ -29,7 +30,8 @@ import h5py
 import numpy as np
 
 from fcnlib import checkpoints
-from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
+from fcnlib.backbone import Classifier
+from fcnlib.blocks import BACKBONES
 from fcnlib.errors import InputError
 from fcnlib.runtime.compat import tf
 
@@ -46,17 +48,12 @@ _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # ends their older form, a single 
 _RESAVE = "load it in Keras, write it with model.save('X.h5') and `fcnlib weights import X.h5`"
 _DOWNLOAD = "`fcnlib weights download NAME` gets ImageNet's inception_v3 or vgg_16"
 _CHECKPOINT, _KERAS_H5 = "a TensorFlow checkpoint", "an .h5 file such as Keras writes"
-_KERAS_MODEL, _OURS = "a .keras file", "a checkpoint of fcnlib"
-_PICKLE, _NUMBERS = "a pickle such as PyTorch writes", "a NumPy archive of unknown names"
-_PACKED = "a packed file"
-_ADVICE = {  # {what a file is that cannot be imported: what to do with it}
-    _OURS: "start from it with --set initial=FILE",
-    "a SavedModel folder": _RESAVE,
-    "a folder": "give a file in it",
-    _PICKLE: _DOWNLOAD,
-    _NUMBERS: _DOWNLOAD,
-    _PACKED: "unpack it; a release goes to `fcnlib weights download NAME --archive FILE`",
-}
+_KERAS_MODEL, _KERAS_WEIGHTS = "a .keras file", "model.weights.h5"  # and what is in it
+# What cannot be imported, and what to do with it.
+_OURS = "a checkpoint of fcnlib; start from it with --set initial=FILE"
+_PICKLE = f"a pickle such as PyTorch writes; {_DOWNLOAD}"
+_NUMBERS = f"a NumPy archive of unknown names; {_DOWNLOAD}"
+_PACKED = "a packed file; unpack it; a release: `fcnlib weights download NAME --archive FILE`"
 
 
 @dataclass(frozen=True)
@@ -72,11 +69,8 @@ class Imported:
     account: checkpoints.Transfer
 
     def __str__(self) -> str:
-        parts = {
-            "copied": self.account.copied,
-            "skipped": self.account.skipped,
-            "missing": self.account.missing,
-        }
+        account = self.account
+        parts = {"copied": account.copied, "skipped": account.skipped, "missing": account.missing}
         said = ", ".join(f"{what} {len(names)}{_groups(names)}" for what, names in parts.items())
         alone = "; the backbone alone: it has no head of ImageNet's classes"
         return said + (alone if self.meta["kind"] == "backbone" else "")
@@ -85,7 +79,7 @@ class Imported:
 def _groups(names: tuple[str, ...]) -> str:
     counts = Counter("/".join(name.split("/")[:2]) for name in names)
     shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return f" ({shown})" if len(counts) <= 5 and shown else ""
+    return f" ({shown})" if 1 <= len(counts) <= 5 else ""
 
 
 def read(path: Path) -> Imported:
@@ -113,14 +107,14 @@ def read(path: Path) -> Imported:
         if form == _KERAS_MODEL:
             with zipfile.ZipFile(path) as archive:
                 checkpoints.refuse_bomb(archive, path.stat().st_size)
-                return _from_keras(path, io.BytesIO(archive.read("model.weights.h5")))
+                return _from_keras(path, io.BytesIO(archive.read(_KERAS_WEIGHTS)))
     except InputError:
         raise
     except _UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{path}: {form}, but not whole ({reason}); get it again") from None
     if form:
-        raise InputError(f"{path}: {form}; {_ADVICE[form]}")
+        raise InputError(f"{path}: {form}")
     if not path.exists():
         raise InputError(f"{path}: no such file; give the .ckpt, .h5 or .keras file itself")
     raise InputError(f"{path}: no whole TensorFlow checkpoint or file of Keras; get it again")
@@ -130,7 +124,8 @@ def _form(path: Path) -> str:
     """Tell what a file is that may hold weights, "" where it is unknown."""
     with contextlib.suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         if path.is_dir():
-            return "a SavedModel folder" if (path / "saved_model.pb").is_file() else "a folder"
+            saved = (path / "saved_model.pb").is_file()
+            return f"a SavedModel folder; {_RESAVE}" if saved else "a folder; give a file in it"
         there = (_PART.subn("", other.name) for other in path.parent.iterdir())
         if (_PART.sub("", path.name), 1) in there:  # a part of it lies there
             return _CHECKPOINT
@@ -141,14 +136,10 @@ def _form(path: Path) -> str:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 names = [Path(name).name for name in archive.namelist()]
-            within = {
-                checkpoints.META: _OURS,
-                "model.weights.h5": _KERAS_MODEL,
-                "data.pkl": _PICKLE,
-            }
-            kinds = [kind for name, kind in within.items() if name in names]
+            within = {checkpoints.META: _OURS, "data.pkl": _PICKLE, _KERAS_WEIGHTS: _KERAS_MODEL}
             numbers = all(name.endswith(".npy") for name in names)
-            return (*kinds, _NUMBERS if numbers else _PACKED)[0]
+            kinds = (kind for name, kind in within.items() if name in names)
+            return next(kinds, _NUMBERS if numbers else _PACKED)
         starts = {b"\x89HDF": _KERAS_H5, b"\x80": _PICKLE, b"\x1f\x8b": _PACKED}
         return next((kind for start, kind in starts.items() if first.startswith(start)), "")
     return ""
@@ -168,7 +159,7 @@ def _from_slim(path: Path) -> Imported:
         known = " or ".join(f"{made.scope}/..." for made in BACKBONES.values())
         raise InputError(f"{path}: holds no variables {known}; give a released slim checkpoint")
     classes = _SLIM_CLASSES[backbone]
-    names = {name: name for name in expected_shapes(BACKBONES[backbone], classes)}
+    names = {name: name for name in expected_shapes(backbone, classes)}
     return _collect(path, backbone, arrays, names, classes)
 
 
@@ -176,7 +167,7 @@ def _from_keras(path: Path, content: Path | io.BytesIO) -> Imported:
     backbone = "inception_v3"
     with h5py.File(content, "r") as file:
         found = _datasets(file)
-        names = _keras_names(path, BACKBONES[backbone], found)
+        names = _keras_names(path, backbone, found)
         for name in names:
             if name in found and found[name] is None:
                 raise InputError(f"{path}: {name} is there twice or lies in another file")
@@ -208,9 +199,12 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset | None]:
     return found
 
 
-def _keras_names(path: Path, made: Backbone, found: Mapping[str, Any]) -> dict[str, str]:
+def _keras_names(path: Path, backbone: str, found: Mapping[str, Any]) -> dict[str, str]:
     """Compute {name in the file, as `_datasets` gives it: our name}, or say what else is in it."""
-    kernels = _kernels(made)[0]
+    logits = BACKBONES[backbone].logits
+    shapes = expected_shapes(backbone, _KERAS_CLASSES)
+    kernels = {n.removesuffix("/weights"): s for n, s in shapes.items() if n.endswith("/weights")}
+    del kernels[logits]
     (fit, convolutions), *others = _runs("conv2d", "kernel", list(kernels.values()), found)
     if fit < len(kernels) / 2:
         layers = list(dict.fromkeys(name.rpartition("/")[0] for name in found))
@@ -223,12 +217,10 @@ def _keras_names(path: Path, made: Backbone, found: Mapping[str, Any]) -> dict[s
     if others and others[0][0] == len(kernels):
         raise InputError(f"{path}: holds two InceptionV3; save the one that you mean by itself")
     norms = _runs("batch_normalization", "beta", [k[3:] for k in kernels.values()], found)[0][1]
-    names = {}
+    names = {"predictions/kernel": f"{logits}/weights", "predictions/bias": f"{logits}/biases"}
     for scope, convolution, norm in zip(kernels, convolutions, norms, strict=True):
         names[f"{convolution}/kernel"] = f"{scope}/weights"
         names |= {f"{norm}/{part}": f"{scope}/BatchNorm/{part}" for part in _NORM}
-    names["predictions/kernel"] = f"{made.logits}/weights"
-    names["predictions/bias"] = f"{made.logits}/biases"
     return names
 
 
@@ -254,7 +246,7 @@ def _collect(
 ) -> Imported:
     """Check what was found against what is wanted, and give it our names."""
     made = BACKBONES[backbone]
-    wanted = expected_shapes(made, classes)
+    wanted = expected_shapes(backbone, classes)
     shapes = {theirs: wanted[ours] for theirs, ours in names.items()}
     head = [theirs for theirs, ours in names.items() if ours.startswith(made.logits)]
     if "predictions/kernel" in shapes:  # a matrix, where a 1 x 1 convolution has four axes
@@ -287,42 +279,10 @@ def _collect(
     return Imported(backbone, arrays, meta, account)
 
 
-def expected_shapes(made: Backbone, classes: int) -> dict[str, tuple[int, ...]]:
+@functools.cache
+def expected_shapes(backbone: str, classes: int) -> dict[str, tuple[int, ...]]:
     """Return {our variable name: shape} of the whole classifier at full width, in table order."""
-    kernels, channels = _kernels(made)
-    kernels = kernels | {made.logits: (1, 1, channels, classes)}
-    shapes = {}
-    for scope, kernel in kernels.items():
-        shapes[f"{scope}/weights"] = kernel
-        norm = made.batch_norm and scope != made.logits
-        parts = [f"BatchNorm/{part}" for part in _NORM] if norm else ["biases"]
-        shapes |= {f"{scope}/{part}": kernel[3:] for part in parts}
-    return shapes
-
-
-def _kernels(made: Backbone) -> tuple[dict[str, tuple[int, ...]], int]:
-    """Return ({variable scope: kernel shape} in the order of the table, channels at the end)."""
-    found: dict[str, tuple[int, ...]] = {}
-    channels = 3
-    for layer in made.table:
-        channels = _walk(layer, made.scope, channels, found)
-    return found, channels
-
-
-def _walk(layer: Layer, scope: str, channels: int, found: dict[str, tuple[int, ...]]) -> int:
-    match layer:
-        case Conv():
-            found[f"{scope}/{layer.name}"] = (*layer.kernel, channels, layer.depth)
-            return layer.depth
-        case Pool():
-            return channels
-        case Fork():
-            return sum(_walk(part, scope, channels, found) for part in layer.layers)
-        case Mixed():
-            total = 0
-            for number, branch in enumerate(layer.branches):
-                out = channels
-                for part in branch:
-                    out = _walk(part, f"{scope}/{layer.name}/Branch_{number}", out, found)
-                total += out
-            return total
+    with tf.Graph().as_default():  # in which no variable takes memory
+        classifier = Classifier(classes, backbone=backbone, padding="SAME")
+        classifier(tf.zeros([1, 33, 33, 3]))
+        return {name: tuple(v.shape) for name, v in classifier.named_variables().items()}

@@ -38,11 +38,6 @@ class Release:
     size: int | None = None  # bytes
     member: str = ""  # of an archive; empty where the file itself is the weights
 
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """Return the addresses of the file, best first."""
-        return tuple(mirror + self.file for mirror in self.mirrors)
-
 
 RELEASES = {
     "inception_v3": Release(
@@ -70,11 +65,9 @@ RELEASES = {
 def obtain(name: str, folder: Path, archive: Path | None = None) -> tuple[Path, imagenet.Imported]:
     """Download released weights and turn them into a checkpoint.
 
-    The file downloaded stays beside the checkpoint, so that a second call needs no network.
-
     Args:
         name: a name of `RELEASES`.
-        folder: where both go.
+        folder: where both go; the file downloaded stays for a second call.
         archive: the released file, had by other means; it is checked just the same.
 
     Returns:
@@ -87,7 +80,8 @@ def obtain(name: str, folder: Path, archive: Path | None = None) -> tuple[Path, 
         raise InputError(f"no released weights {name!r}; there are {', '.join(RELEASES)}")
     release = RELEASES[name]
     if archive is None:
-        archive = fetch(release.urls, folder / release.file, release.checksum, release.size)
+        urls = tuple(mirror + release.file for mirror in release.mirrors)  # best first
+        archive = fetch(urls, folder / release.file, release.checksum, release.size)
     else:
         verify(archive, release.checksum, release.size)
     with scratch(folder / "unpacked") as place:

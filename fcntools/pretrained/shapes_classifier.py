@@ -29,7 +29,6 @@ from fcntools.synthetic import shapes
 
 # What a classifier's checkpoint says of its backbone, so that it can be built again.
 _WIDTH = ("backbone", "depth_multiplier", "min_depth")
-_SHAPE = (*_WIDTH, "batch_norm")
 # What else decides its training, besides all of `PretrainConfig` and `ShapesConfig`.
 _LEARNING = ("seed", "optimizer", "schedule", "warmup_steps", "weight_decay", "weight_average")
 _LEARNING += ("batch_norm_decay", "precision")
@@ -115,7 +114,7 @@ def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict
     if meta.get("kind") != "classifier":
         raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not a classifier")
     try:
-        settings = {k: meta[k] for k in _SHAPE if k in meta}
+        settings = {k: meta[k] for k in (*_WIDTH, "batch_norm") if k in meta}
         Config().replace(**{k: v for k, v in settings.items() if k in _WIDTH})
         classifier = Classifier(len(meta["classes"]), padding=padding, **settings)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -153,22 +152,25 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     started = run_record.start()
     root = config.path("data_dir")
     classes = shapes.ensure(root, config.shapes).labels.classes
-    classifier = build_classifier(config, len(classes))
+    # SAME padding, as the network that will start from it
+    classifier = Classifier(len(classes), padding="SAME", **backbone_settings(config))
+    seed(config)
+    classifier(tf.zeros([1, 33, 33, 3]))
     paths, labels = class_files(root / "objects/train")
-    settings, seed = config.pretrain, config.train.seed
+    settings, number = config.pretrain, config.train.seed
 
     def batches(first: int, steps: int):
         size, crop = settings.pretrain_batch_size, settings.pretrain_crop
-        return class_batches(paths, labels, crop, size, seed, first, steps, training=True)
+        return class_batches(paths, labels, crop, size, number, first, steps, training=True)
 
     def loss(net, batch, stage, step):
-        logits = net(batch["image"], training=True, dropout_seed=tf.stack([seed, step]))
+        logits = net(batch["image"], training=True, dropout_seed=tf.stack([number, step]))
         smooth = settings.label_smoothing
         target = tf.one_hot(batch["label"], len(classes)) * (1 - smooth) + smooth / len(classes)
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
 
     accuracy = _accuracy(classifier, root / "objects/val", settings.pretrain_crop)
-    width = {k: v for k, v in backbone_settings(config).items() if k in _SHAPE}
+    width = {k: v for k, v in backbone_settings(config).items() if k in (*_WIDTH, "batch_norm")}
     width["raw_inputs"] = False  # which older checkpoints say, too
     meta = {"kind": "classifier", "classes": list(classes), **width}
     flat, parts = config.to_dict(), (settings, config.shapes)
@@ -215,27 +217,22 @@ def _accuracy(classifier: Classifier, folder: Path, crop: int):
 def class_files(
     folder: Path, classes: Sequence[str] = SHAPES.classes
 ) -> tuple[tuple[Path, ...], np.ndarray]:
-    """List the pictures of single objects, a folder for each class.
+    """List the pictures of single objects, CLASS/*.jpg and the like.
 
     Args:
-        folder: holds CLASS/*.jpg and the like, such as `objects/train` of the shapes.
-        classes: the names the folders may have, by class index.
+        folder: such as `objects/train` of the shapes.
+        classes: the names of the folders in it, by class index.
 
     Returns:
         (paths sorted by class and name, labels int32 [N] of 0..len(classes)-1).
 
     Raises:
-        InputError: the folder is missing, holds another folder, or has no picture of some class.
+        InputError: a class has no picture.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; generate the shapes first")
-    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."}
-    for name in sorted(found - set(classes)):
-        raise InputError(f"{folder / name}: no class has this name; use {', '.join(classes)}")
     files = [files_in(folder / name) for name in classes]
     for name, own in zip(classes, files, strict=True):
         if not own:
-            raise InputError(f"{folder / name}: no pictures of this class; add some")
+            raise InputError(f"{folder / name}: no pictures of this class; generate the shapes")
     labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(own) for own in files])
     return tuple(path for own in files for path in own), labels
 
@@ -257,9 +254,9 @@ def class_batches(
         labels: int32 [N], class of each.
         crop: side of the crops, pixels.
         batch_size: B; in evaluation the last batch may be smaller.
-        seed: of the run; training only, as start_step and steps.
-        start_step: steps done before.
-        steps: how many batches.
+        seed: of the run; training only, as start_step (steps done before) and steps (to do).
+        start_step: see there.
+        steps: see there.
         training: vary the pictures, in shuffled order without end; else each once, central crop.
 
     Returns:
@@ -274,10 +271,11 @@ def class_batches(
     def sample(position, index, label):
         image = tf.numpy_function(lambda i: read(int(i)), [index], tf.uint8)
         image = tf.ensure_shape(image, (None, None, 3))
-        cut = (
-            augment_object(image, seed, position, crop) if training else centre_object(image, crop)
-        )
-        return {"image": cut, "label": label, "index": index}
+        if training:
+            image = augment_object(image, seed, position, crop)
+        else:
+            image = centre_object(image, crop)
+        return {"image": image, "label": label, "index": index}
 
     sequence = (np.arange(first, last), indices, np.asarray(labels, np.int32)[indices])
     items = tf.data.Dataset.from_tensor_slices(sequence).map(sample, 2)

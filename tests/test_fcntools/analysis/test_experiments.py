@@ -9,7 +9,7 @@ from fcnlib.builders import build_fcn
 from fcnlib.config import Config
 from fcnlib.datasets import Dataset, Record, open_dataset
 from fcnlib.labels import SHAPES
-from fcnlib.metrics import scores
+from fcnlib.metrics import confusion_matrix, scores
 from fcnlib.runtime import files
 from fcntools.analysis import experiments
 
@@ -63,20 +63,13 @@ def test_a_shift_goes_down_too_and_void_stays_out():
     np.testing.assert_allclose(experiments.shifted_mean_iou(found, 2, [0, 1, 2]), [1, 1, 0.25])
 
 
-def test_borders_of_a_split_add_up():
-    truth = np.array([[0, 0, 0, 1, 1, 1]], np.uint8)
-    wrong = np.array([[0, 0, 1, 1, 1, 1]], np.uint8)
-    total = experiments.border_matrices([(truth, truth), (truth, wrong)], 2, reach=2)
-    assert total.tolist() == [[[1, 1], [0, 2]], [[2, 0], [0, 2]], [[2, 0], [0, 2]]]
-
-
 def test_all_weights_one_is_the_network_itself(dataset, network, tmp_path):
     save(tmp_path, network)
     trials = {"whole": {32: 1.0}, "without": {16: 0.0}, "nothing": {32: 0.0, 16: 0.0}}
     found = experiments.weigh_skips(CONFIG, dataset, network, trials)
     own = list(experiments.answers(CONFIG, dataset, tmp_path))
     assert len(own) == len(found["whole"].names) == 5
-    total = experiments.border_matrices(own, 9, reach=1).sum(axis=0)
+    total = sum(confusion_matrix(truth, predicted, 9) for truth, predicted in own)
     np.testing.assert_array_equal(found["whole"].matrix, total)
     assert (found["without"].matrix != total).any()
     assert found["nothing"].matrix[:, 1:].sum() == 0  # all scores equal: the first class

@@ -1,4 +1,4 @@
-"""The conditional random field against mean field over every pair of pixels of tiny images."""
+"""The filters and the mean field against every pair of pixels of tiny images, in float64."""
 
 from __future__ import annotations
 
@@ -7,11 +7,81 @@ import dataclasses
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from test_filters import exact, scene
 
+from fcntools.inference import crf
 from fcntools.inference.crf import CRF, SEED, bilateral_filter, gaussian_filter, refine
 
-RANDOM = np.random.default_rng(5)
+RANDOM = np.random.default_rng(3)
+
+
+def exact(height, width, sigma, image=None, colour_sigma=1.0):
+    """Return the weights of all pairs, float64 [N, N]."""
+    rows, columns = np.indices((height, width)).reshape(2, -1) / sigma
+    features = [rows, columns]
+    if image is not None:
+        features += list(image.reshape(-1, 3).T / colour_sigma)
+    apart = sum((f[:, None] - f) ** 2 for f in features)
+    return np.exp(-apart / 2)
+
+
+def scene(height, width):
+    """Return an image of soft shades, an edge and noise, uint8 [H, W, 3]."""
+    rows, columns = np.indices((height, width))
+    image = np.stack([60 + 2 * rows, 200 - columns, 90 + 0 * rows], axis=-1)
+    image = image + (70 * (columns > width // 2))[..., None] + RANDOM.normal(0, 6, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width", "sigma"), [(9, 14, 10.0), (24, 31, 3.0), (1, 7, 2.0)])
+def test_gaussian_filter_is_the_sum_over_all_pairs(height, width, sigma):
+    values = RANDOM.random((height * width, 4)).astype(np.float32)
+    wanted = exact(height, width, sigma) @ values
+    np.testing.assert_allclose(gaussian_filter(height, width, sigma)(values), wanted, rtol=2e-5)
+
+
+@pytest.mark.parametrize("reach", [50.0, 12.0])
+def test_bilateral_filter_is_nearly_the_sum_over_all_pairs(reach):
+    image = scene(40, 50)
+    values = RANDOM.random((2000, 3)).astype(np.float32)
+    weights = exact(40, 50, reach, image, 20.0)
+    apply = bilateral_filter(image, reach, 20.0)
+    found = apply(values) / apply(np.ones((2000, 1), np.float32))
+    wanted = weights @ values / weights.sum(axis=1, keepdims=True)
+    spread = np.std(wanted)  # of means around a half: what an edge makes of them
+    assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.02 * wanted.mean()
+    assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.97
+    assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.25 * spread
+
+
+def test_an_edge_stops_it():
+    image = np.zeros((20, 30, 3), np.uint8)
+    image[:, 15:] = 200
+    values = np.repeat([[1.0]], 600, axis=0).astype(np.float32).reshape(20, 30)
+    values[:, 15:] = 0
+    found = bilateral_filter(image, 50.0, 20.0)(values.reshape(-1, 1)).reshape(20, 30)
+    assert found[:, 15:].max() < 1e-3 * found[:, :15].min()
+
+
+def test_an_image_of_one_colour_is_filtered_by_position_alone():
+    image = np.full((12, 15, 3), 77, np.uint8)
+    values = RANDOM.random((180, 2)).astype(np.float32)
+    wanted = exact(12, 15, 6.0) @ values
+    apply = bilateral_filter(image, 6.0, 20.0)
+    wanted /= exact(12, 15, 6.0).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(apply(values) / apply(np.ones((180, 1), np.float32)), wanted, 0.03)
+
+
+def test_the_weights_are_symmetric():
+    image = scene(8, 9)
+    weights = bilateral_filter(image, 10.0, 20.0)(np.eye(72, dtype=np.float32))
+    np.testing.assert_allclose(weights, weights.T, atol=1e-5)
+
+
+def test_the_grid_of_a_large_colourful_image_stays_fine_enough():
+    """Beyond a spacing of 1.7 sigmas the kernel would have no variance left, and give NaN."""
+    reach = np.array([25.6, 25.6, 22.0, 18.0, 21.0], np.float32)  # 1280 x 1280, all colours
+    step, shape = crf._grid(np.stack([np.zeros(5, np.float32), reach]))
+    assert step <= 1.2 and np.isfinite(crf._kernel(shape[0], step)).all()
 
 
 def guesses(height, width, count, sure=2.0):
@@ -20,19 +90,22 @@ def guesses(height, width, count, sure=2.0):
     return odds / odds.sum(axis=-1, keepdims=True)
 
 
-def brute(probabilities, image, crf):
+def brute(probabilities, image, settings):
     """Mean field as Krähenbühl and Koltun write it down, all pairs, float64."""
     height, width, count = probabilities.shape
-    evidence = np.log(np.clip(probabilities, crf.floor, 1)).reshape(-1, count)
+    evidence = np.log(np.clip(probabilities, settings.floor, 1)).reshape(-1, count)
     pairs = []
     for weight, weights in (
-        (crf.compat_gaussian, exact(height, width, crf.sxy_gaussian)),
-        (crf.compat_bilateral, exact(height, width, crf.sxy_bilateral, image, crf.srgb)),
+        (settings.compat_gaussian, exact(height, width, settings.sxy_gaussian)),
+        (
+            settings.compat_bilateral,
+            exact(height, width, settings.sxy_bilateral, image, settings.srgb),
+        ),
     ):
         root = np.sqrt(weights.sum(axis=1))
         pairs.append(weight * weights / root / root[:, None])
     belief = np.exp(evidence) / np.exp(evidence).sum(axis=1, keepdims=True)
-    for _ in range(crf.iterations):
+    for _ in range(settings.iterations):
         odds = np.exp(evidence + sum(pairs) @ belief)
         belief = odds / odds.sum(axis=1, keepdims=True)
     return belief.reshape(height, width, count)
@@ -42,8 +115,8 @@ def brute(probabilities, image, crf):
 @pytest.mark.parametrize(("height", "width"), [(24, 30), (33, 17)])
 def test_it_is_mean_field_over_all_pairs(height, width, iterations):
     image, given = scene(height, width), guesses(height, width, 4)
-    crf = dataclasses.replace(SEED, iterations=iterations)
-    found, wanted = refine(given, image, crf), brute(given, image, crf)
+    settings = dataclasses.replace(SEED, iterations=iterations)
+    found, wanted = refine(given, image, settings), brute(given, image, settings)
     assert np.mean(found.argmax(-1) == wanted.argmax(-1)) > 0.995
     assert np.abs(found - wanted).mean() < 0.01
     assert np.mean(wanted.argmax(-1) != given.argmax(-1)) > 0.05, "the test shows nothing"
@@ -61,19 +134,11 @@ def test_a_round_on_a_photograph_is_what_all_pairs_say():
     place = np.indices(size).reshape(2, -1).T
     both = np.column_stack([place / SEED.sxy_bilateral, image.reshape(-1, 3) / SEED.srgb])
     drawn = np.log(given).reshape(-1, 4)[some]
+    position = gaussian_filter(*size, SEED.sxy_gaussian)
+    colour = bilateral_filter(image, SEED.sxy_bilateral, SEED.srgb)
     for weight, features, apply, error in (
-        (
-            SEED.compat_gaussian,
-            place / SEED.sxy_gaussian,
-            gaussian_filter(*size, SEED.sxy_gaussian),
-            1e-5,
-        ),
-        (
-            SEED.compat_bilateral,
-            both,
-            bilateral_filter(image, SEED.sxy_bilateral, SEED.srgb),
-            0.02,
-        ),
+        (SEED.compat_gaussian, place / SEED.sxy_gaussian, position, 1e-5),
+        (SEED.compat_bilateral, both, colour, 0.02),
     ):
         near = np.exp(-cdist(features[some], features, "sqeuclidean") / 2)
         sums, exact_sums = apply(np.ones((187_500, 1), np.float32)), near.sum(axis=1, keepdims=True)
@@ -86,20 +151,18 @@ def test_a_round_on_a_photograph_is_what_all_pairs_say():
     assert np.mean(second[some].argmax(axis=1) == wanted.argmax(axis=1)) > 0.94
 
 
-def test_ties_gaussian_filter_alone_are_exact():
-    crf = CRF(sxy_gaussian=3.0, compat_bilateral=0.0)
+def test_ties_of_position_alone_are_exact():
+    settings = CRF(sxy_gaussian=3.0, compat_bilateral=0.0)
     image, given = scene(20, 25), guesses(20, 25, 3)
-    np.testing.assert_allclose(refine(given, image, crf), brute(given, image, crf), atol=1e-4)
+    np.testing.assert_allclose(
+        refine(given, image, settings), brute(given, image, settings), atol=1e-4
+    )
 
 
 def test_without_ties_nothing_changes():
     given = guesses(9, 11, 3, sure=0.5)
     found = refine(given, scene(9, 11), CRF(compat_gaussian=0.0, compat_bilateral=0.0))
     np.testing.assert_allclose(found, given, rtol=1e-5)
-
-
-def test_the_defaults_are_the_seeds():
-    assert dataclasses.astuple(SEED) == (10, 10.0, 3.0, 50.0, 20.0, 10.0, 1e-5)
 
 
 def test_class_0_is_a_class():

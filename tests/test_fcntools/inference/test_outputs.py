@@ -20,7 +20,7 @@ from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES, make_labels
 from fcnlib.runtime.files import read_json
-from fcntools.inference import prediction_files as files
+from fcntools.inference import outputs as files
 
 
 @pytest.fixture

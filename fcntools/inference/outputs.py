@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -36,20 +37,18 @@ def find_images(places: Sequence[Path]) -> list[Path]:
         places: files, or folders whose images are meant, not those of folders inside.
 
     Returns:
-        The files, those of a folder by name, none twice.
+        The files, none twice.
 
     Raises:
         InputError: a place is not there, or a folder holds no image.
     """
     found: list[Path] = []
     for place in places:
+        inside = files_in(place) if place.is_dir() else [place]
         if not place.exists():
             raise InputError(f"{place}: no such file or folder")
-        inside = [place]
-        if place.is_dir():
-            inside = files_in(place)
-            if not inside:
-                raise InputError(f"{place}: no image in this folder")
+        if not inside:
+            raise InputError(f"{place}: no image in this folder")
         found += inside
     return list(dict.fromkeys(path.resolve() for path in found))
 
@@ -70,23 +69,20 @@ def choose_names(images: Sequence[Path], out: Path) -> list[str]:
     """
     names = [Path(LEGEND).stem]
     for image in images:
-        number = 1
-        name = stem = os.fsencode(image.stem)[:_LONGEST].decode("utf-8", "replace")
-        while name in names:
-            number += 1
-            name = f"{stem}-{number}"
-        names.append(name)
-    del names[0]
-    targets = {(out / (name + ending)).resolve() for name in names for ending in _ENDINGS}
+        stem = os.fsencode(image.stem)[:_LONGEST].decode("utf-8", "replace")
+        numbered = (f"{stem}-{number}" for number in itertools.count(2))
+        names.append(next(n for n in itertools.chain([stem], numbered) if n not in names))
+    files = {name: [out / (name + ending) for ending in _ENDINGS] for name in names[1:]}
+    targets = {path.resolve() for path in (out / LEGEND, *itertools.chain(*files.values()))}
     for image in images:
-        if image in targets | {(out / LEGEND).resolve()}:
+        if image in targets:
             raise InputError(f"--out {out}: an answer would overwrite {image}; name another folder")
-    known = {path.stem for path in out.glob("*.json") if _is_answer(path)}
-    strange = [name + ending for name in names if name not in known for ending in _ENDINGS]
-    for file in strange if known else [LEGEND, *strange]:
-        if (out / file).exists():
-            raise InputError(f"{out / file}: is there, and no earlier answer; name another --out")
-    return names
+    earlier = {path.stem for path in out.glob("*.json") if _is_answer(path)}
+    strange = [path for name in files if name not in earlier for path in files[name]]
+    for path in strange if earlier else [out / LEGEND, *strange]:
+        if path.exists():
+            raise InputError(f"{path}: is there, and no earlier answer; name another --out")
+    return names[1:]
 
 
 def _is_answer(path: Path) -> bool:
@@ -95,14 +91,7 @@ def _is_answer(path: Path) -> bool:
 
 
 def labels_of(meta: Mapping[str, Any]) -> LabelSet:
-    """Return the label set that a checkpoint tells of.
-
-    Args:
-        meta: what it says of itself; "labels", or as older ones "classes" alone.
-
-    Returns:
-        The label set; by classes alone a known one, or one in the colours of PASCAL VOC.
-    """
+    """Return the label set that a checkpoint's meta data tell of; older ones name classes alone."""
     if "labels" in meta:
         return LabelSet.from_dict(meta["labels"])
     classes = tuple(meta["classes"])
@@ -115,29 +104,27 @@ def labels_of(meta: Mapping[str, Any]) -> LabelSet:
 def write_answer(
     out: Path, name: str, image: np.ndarray, answer: np.ndarray, labels: LabelSet, said: dict
 ) -> dict[str, float]:
-    """Write an answer: NAME.png, NAME_overlay.jpg, NAME.json with class shares.
-
-    The PNG has the values that stand for the classes in the data set's masks, and its colours.
+    """Write NAME.png, NAME_overlay.jpg and NAME.json with the shares of the classes.
 
     Args:
         out: the folder, made where it is missing.
         name: without ending.
         image: uint8 [H, W, 3].
-        answer: uint8 [H, W], 0..C-1.
-        labels: names and colours.
+        answer: uint8 [H, W], 0..C-1; the PNG has the values that stand for them in the data set's
+            masks, and the data set's colours.
+        labels: names, values and colours.
         said: what else the JSON says.
 
     Returns:
         {class: share of the pixels}, the classes that are there, largest first.
     """
     counts = np.bincount(answer.ravel(), minlength=labels.num_classes)
-    shares = {labels.classes[i]: float(counts[i] / answer.size) for i in np.argsort(-counts)}
-    shares = {name: share for name, share in shares.items() if share}
-    values, size = labels.values, {"width": answer.shape[1], "height": answer.shape[0]}
-    said = {**size, **said, "values": dict(zip(labels.classes, values, strict=True))}
-    # First: by it the rest is known as an answer, also after a kill.
-    write_json(out / f"{name}.json", {"image": name, **said, "shares": shares})
-    picture = Image.fromarray(values[answer])
+    present = [i for i in np.argsort(-counts) if counts[i]]
+    shares = {labels.classes[i]: float(counts[i] / answer.size) for i in present}
+    said = {"image": name, "width": answer.shape[1], "height": answer.shape[0], **said}
+    said |= {"values": dict(zip(labels.classes, labels.values, strict=True)), "shares": shares}
+    write_json(out / f"{name}.json", said)  # first: by it the rest is known as an answer
+    picture = Image.fromarray(labels.values[answer])
     picture.putpalette(labels.png_palette())
     _save(picture, out / f"{name}.png")
     painted = np.empty_like(image)
