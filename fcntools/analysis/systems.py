@@ -27,7 +27,7 @@ from fcnlib.training import CHECKPOINT
 from fcntools.analysis import ablation, variants  # noqa: F401  (builds networks of 2017)
 from fcntools.analysis.diagnosis import mean_iou_2017
 from fcntools.analysis.experiments import void_matrices
-from fcntools.inference import engines  # noqa: F401  (folds what is scored)
+from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
 BATCH_2017 = 10  # images its evaluation looked at
 SETTINGS_2017 = {

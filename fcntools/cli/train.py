@@ -61,7 +61,7 @@ def train(
     from fcnlib.runtime.distributed import joined, on_chief, rank
     from fcntools import synthetic
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
-    from fcntools.inference import engines  # noqa: F401  (folds what is scored)
+    from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
     with joined(workers, config.train.batch_size), locked(folder, rank() == 0):
         on_chief(lambda: synthetic.prepare(config))

@@ -25,7 +25,7 @@ from fcnlib.errors import InputError
 from fcnlib.runtime import files, run_record
 from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
 from fcntools.figures.style import save_figure
-from fcntools.inference import engines  # noqa: F401  (folds what is scored)
+from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 from fcntools.synthetic import prepare
 
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
