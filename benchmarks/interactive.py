@@ -25,7 +25,7 @@ from fcnlib.labels import SHAPES, LabelSet
 from fcnlib.runtime import files, run_record
 from fcnlib.training import CHECKPOINT
 from fcntools.inference.crf import refine
-from fcntools.inspector.score_map_cache import Readings
+from fcntools.inspector.score_map_cache import ScoreMapCache
 from fcntools.inspector.widget import SkipInspector
 
 MOVES = 200
@@ -57,7 +57,7 @@ def slider(labels: LabelSet, height: int, width: int) -> list[dict]:
         Image.fromarray(picture(height, width)).save(f"{folder}/x.png")
         record = Record("x", Path(folder) / "x.png", None)
         data = Dataset("own", Path(folder), labels, {"val": (record,)})
-        inspector = SkipInspector(Readings(Path(folder), data, "val"))
+        inspector = SkipInspector(ScoreMapCache(Path(folder), data, "val"))
         times, strides = [], list(inspector.weights)
         for move in range(MOVES + 10):  # the first ten warm up
             before, began = inspector.picture.value, time.perf_counter()
