@@ -369,6 +369,8 @@ function openPage(root, data) {
 export default {
   render({ model, el }) {
     el.classList.add("fcnlib-inspector");
+    // Or JupyterLab takes the arrow keys from sliders and ring for shortcuts of its own.
+    el.addEventListener("focusin", (event) => { event.target.dataset.lmSuppressShortcuts = true; });
     const send = (values) => {
       for (const [name, value] of Object.entries(values)) model.set(name, value);
       model.save_changes();

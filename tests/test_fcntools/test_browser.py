@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from browser import Browser
 from conftest import NO_BROWSER, TINY_SHAPES
-from lab import jupyter_lab, run_all
+from lab import IDLE, jupyter_lab, run_all
 from model_maker import make_network, write_network
 
 from fcnlib.builders import load_fcn
@@ -225,12 +225,16 @@ def lab(run, tiny_shapes, tmp_path_factory):
 
 def wait_for_answer(browser, answer):
     """Wait until the notebook shows an answer, but for ties; fail with how much differs."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 20
     while time.monotonic() < end:
         found = painted(browser)
         if found.shape[:2] == answer.shape and same(found, answer):
             return
         time.sleep(0.3)
+    browser.picture(Path("/tmp/ha_work/fail.png"))
+    print("ACTIVE", browser.value("document.activeElement.outerHTML.slice(0,300)"))
+    print("VALUES", browser.value("[...document.querySelectorAll('.sliders input')].map(e => e.value).join()"), drawings(browser), browser.value("document.querySelectorAll('[data-drawn]').length"))
+    print([c for c in browser.complaints if not isinstance(c, str)])
     raise AssertionError(f"the answer differs, or its size: {found.shape}, {answer.shape}")
 
 
@@ -244,7 +248,8 @@ def test_the_inspector_of_notebook_06_in_jupyterlab(chromium, lab, readings):
     run_all(chromium)
     maps = readings.read("fcn-8s", "val_00001")
     wait_for_answer(chromium, maps.own)  # the cells after it set the weights, and set them back
-    focus(chromium, "[name=weight-32]")
+    chromium.wait_for(IDLE)
+    chromium.click("[name=weight-32]")  # in its middle, where the weight is 1
     chromium.press("ArrowLeft", times=8)
     wait_for_answer(chromium, what_if.answer(maps, {32: 0.6}))
     chromium.click(".source", 0.05, 0.2)
