@@ -30,38 +30,29 @@ def figure(view: View, title: str) -> Figure:
         The figure. In score maps orange speaks for the class and purple against it; shades go with
         the square root, for the finer a skip, the smaller its scores.
     """
-    maps, labels = view.maps, view.labels
-    strides, size = maps.strides, maps.image.shape[:2]
+    maps, labels, strides = view.maps, view.labels, view.maps.strides
     # What is finer is mute: the sum so far, on the finest grid, as the JavaScript makes it.
     steps = [{t: w * (t >= s) for t, w in view.weights.items()} for s in strides]
     answers = [what_if.answer(maps, step) for step in steps]
+    so_far = [overlay(maps.image, answer, labels, 0.7) for answer in answers]
+    moved = [np.mean(a != b) for a, b in zip(answers[1:], answers, strict=False)]
     parts = {s: maps.parts[s][..., view.class_index] for s in strides}
     limit = max(float(np.abs(part).max()) for part in parts.values()) or 1.0
-    top = [_framed(view), overlay(maps.image, answers[-1], labels, 0.7)]
+    grid = maps.first, min(strides), maps.image.shape[:2]
+    scores = [_shaded(spread_out(parts[s] * view.weights[s] / limit, *grid)) for s in strides]
+    top = [_framed(view), so_far[-1]]
     told = ["image, and what each stride sees", f"answer: {_score(view, answers[-1])}"]
     if maps.truth is not None:
         top.append(overlay(maps.image, maps.truth, labels, 0.7))
         told.append("truth")
-    scores = [
-        spread_out(parts[s] * view.weights[s], maps.first, min(strides), size) for s in strides
-    ]
-    moved = [np.mean(a != b) for a, b in zip(answers[1:], answers, strict=False)]
-    known = [m for m in (*answers, maps.truth) if m is not None]
+        answers.append(maps.truth)
+    weights = [f"stride {s} × {view.weights[s]:.2f}" for s in strides]
     return picture_grid(
-        [
-            top,
-            [_shaded(s / limit) for s in scores],
-            [overlay(maps.image, a, labels, 0.7) for a in answers],
-        ],
+        [top, scores, so_far],
         ["", f"scores of {labels.classes[view.class_index]}", "answer so far"],
-        None,
-        title,
-        legend_of=(labels, np.unique(known)),
-        captions=[
-            told,
-            [f"stride {s} × {view.weights[s]:.2f}" for s in strides],
-            ["alone", *(f"moves {100 * share:.1f} %" for share in moved)],
-        ],
+        title=title,
+        legend_of=(labels, np.unique(answers)),
+        captions=[told, weights, ["alone", *(f"moves {100 * m:.1f} %" for m in moved)]],
         marks={(0, column): np.array([[view.column, view.row]]) for column in (0, 1)},
     )
 

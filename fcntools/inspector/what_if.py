@@ -123,20 +123,9 @@ def answer(
     return tf.argmax(fused(maps, weights, down_to), axis=-1).numpy().astype(np.uint8)
 
 
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """One pixel: what each skip says there, and what comes of it.
-
-    Attributes:
-        contributions: {stride: float32 [C]}, what a skip adds to the logit of every class.
-        probabilities: float32 [C], softmax of their sum.
-    """
-
-    contributions: dict[int, np.ndarray]
-    probabilities: np.ndarray
-
-
-def probe(maps: ScoreMaps, weights: Mapping[int, float], row: int, column: int) -> Probe:
+def probe(
+    maps: ScoreMaps, weights: Mapping[int, float], row: int, column: int
+) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """Take the scores of one pixel apart.
 
     Args:
@@ -146,13 +135,14 @@ def probe(maps: ScoreMaps, weights: Mapping[int, float], row: int, column: int) 
         column: of the pixel, 0..W-1.
 
     Returns:
-        Contributions that add up to the pixel's logits (but for rounding), and the probabilities.
+        ({stride: float32 [C], what a skip adds to the logit of every class}, float32 [C], softmax
+        of their sum). They add up to the pixel's logits but for rounding.
     """
     at = [max(place - maps.first, 0) / min(maps.strides) for place in (row, column)]
-    found = {s: _between(p, *at) * np.float32(weights.get(s, 1)) for s, p in maps.parts.items()}
-    logits = sum(found.values())
+    added = {s: _between(p, *at) * np.float32(weights.get(s, 1)) for s, p in maps.parts.items()}
+    logits = sum(added.values())
     odds = np.exp(logits - logits.max())
-    return Probe(found, odds / odds.sum())
+    return added, odds / odds.sum()
 
 
 def _between(values: np.ndarray, row: float, column: float) -> np.ndarray:
@@ -179,25 +169,16 @@ def receptive_fields(
         {stride: (top, left, bottom, right)}, first and last pixel, beyond the image's border where
         the field is.
     """
-    height, width = maps.image.shape[:2]
-    boxes = {}
+    made, boxes = BACKBONES[maps.backbone], {}
     for stride in maps.strides:
-        top, bottom = _seen(maps.backbone, height, 0, stride, row)
-        left, right = _seen(maps.backbone, width, 1, stride, column)
-        boxes[stride] = (top, left, bottom, right)
+        ends = []
+        for axis, (place, side) in enumerate(zip((row, column), maps.image.shape, strict=False)):
+            size = geometry.grid_size(side, made.centred)
+            field = geometry.fields(made.table, size, "SAME", axis)[made.skips[stride]]
+            centre = field.start + round((place - field.start) / stride) * stride
+            ends.append((round(centre - field.reach), round(centre + field.reach)))
+        boxes[stride] = (ends[0][0], ends[1][0], ends[0][1], ends[1][1])
     return boxes
-
-
-def _seen(backbone: str, size: int, axis: int, stride: int, place: int) -> tuple[int, int]:
-    made = BACKBONES[backbone]
-    field = _fields(backbone, geometry.grid_size(size, made.centred), axis)[made.skips[stride]]
-    centre = field.start + round((place - field.start) / stride) * stride
-    return round(centre - field.reach), round(centre + field.reach)
-
-
-@functools.lru_cache(maxsize=64)
-def _fields(backbone: str, size: int, axis: int) -> dict[str, geometry.Field]:
-    return geometry.fields(BACKBONES[backbone].table, size, "SAME", axis)
 
 
 def landmark(maps: ScoreMaps) -> tuple[int, int, int]:
@@ -209,16 +190,13 @@ def landmark(maps: ScoreMaps) -> tuple[int, int, int]:
     Returns:
         (class, row, column); of the largest class where there is but one.
     """
-    counts = np.bincount(_known(maps).ravel(), minlength=256)[:VOID]
+    known = maps.own if maps.truth is None else maps.truth
+    counts = np.bincount(known.ravel(), minlength=256)[:VOID]
     ranked = np.argsort(-counts, kind="stable")
     chosen = int(ranked[1] if counts[ranked[1]] else ranked[0])
-    places = np.argwhere(_known(maps) == chosen)
+    places = np.argwhere(known == chosen)
     row, column = places[len(places) // 2] if len(places) else (0, 0)
     return chosen, int(row), int(column)
-
-
-def _known(maps: ScoreMaps) -> np.ndarray:
-    return maps.own if maps.truth is None else maps.truth
 
 
 @dataclass(frozen=True, eq=False)

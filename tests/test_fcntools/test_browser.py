@@ -135,15 +135,15 @@ def test_a_click_on_the_page_takes_the_pixel_apart(page):
     count = drawings(browser)
     browser.click(".source", (13 + 0.5) / width, (41 + 0.5) / height)
     drawn(browser, count + 1)
-    probe = what_if.probe(readings[0], {}, 41, 13)
-    best = probe.probabilities.argmax()
+    added, chances = what_if.probe(readings[0], {}, 41, 13)
+    best = chances.argmax()
     said = text(browser, ".said")
     assert said.startswith(f"The pixel in row 41, column 13 is called {SHAPES.classes[best]}, ")
     shown = text(browser, ".account b")
-    assert float(shown.split()[0]) == pytest.approx(100 * probe.probabilities[best], abs=0.15)
+    assert float(shown.split()[0]) == pytest.approx(100 * chances[best], abs=0.15)
     words = browser.value("document.querySelector('.account [role=img]').ariaLabel")
     found = [float(v) for v in re.findall(r": (-?[\d.]+)", words)]
-    assert found == pytest.approx([c[best] for c in probe.contributions.values()], abs=0.02)
+    assert found == pytest.approx([c[best] for c in added.values()], abs=0.02)
     top, left, bottom, right = what_if.receptive_fields(readings[0], 41, 13)[8]
     frame = browser.value(
         "(() => { const r = [...document.querySelectorAll('.source rect')].at(-1);"
@@ -254,7 +254,7 @@ def test_the_inspector_of_notebook_06_in_jupyterlab(chromium, lab, readings):
     row, column = 13, 3
     height, width = maps.own.shape
     chromium.click(".source", (column + 0.5) / width, (row + 0.5) / height)
-    best = what_if.probe(maps, {32: 0.6}, row, column).probabilities.argmax()
+    best = what_if.probe(maps, {32: 0.6}, row, column)[1].argmax()
     words = f"The pixel in row {row}, column {column} is called {SHAPES.classes[best]}, "
     chromium.wait_for(f"document.querySelector('.said').textContent.startsWith('{words}')", 60)
     milliseconds = "document.querySelector('[data-drawn]').dataset.milliseconds"
