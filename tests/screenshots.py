@@ -27,7 +27,7 @@ def page(browser: Browser, run: Path) -> None:
     for name, size in (("page-desktop", (1280, 1000)), ("page-phone", (390, 844))):
         browser.resize(*size, phone=name == "page-phone")
         browser.open((run / "inspector.html").as_uri())
-        browser.wait_for("document.querySelector('[data-drawn]')")
+        browser.wait_for("document.querySelector('[data-drawn]') !== null")
         save(browser, name)
 
 

@@ -79,8 +79,8 @@ class SkipInspector(anywidget.AnyWidget):
             display(self)
             return
         data = io.BytesIO()
-        figure(self.view, f"{self.network} on {self.image}").savefig(data)
-        display(Image(data=data.getvalue(), format="png", alt=ALT))
+        figure(self.view, f"{self.network} on {self.image}").savefig(data, format="jpeg")
+        display(Image(data=data.getvalue(), format="jpeg", alt=ALT))
 
     def _choose(self, change: Any = None) -> None:
         """Send the score maps of the chosen network and image; of a new one its landmark, too."""
