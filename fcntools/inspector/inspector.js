@@ -41,11 +41,7 @@ function make(tag, className, parent) {
 }
 
 function options(select, names, value) {
-  select.replaceChildren(...names.map((name) => {
-    const option = make("option");
-    option.value = option.textContent = name;
-    return option;
-  }));
+  select.replaceChildren(...names.map((name) => new Option(name, name)));
   select.value = value;
 }
 
@@ -139,7 +135,7 @@ function inspector(root, setup, told) {
   const find = (selector) => root.querySelector(selector);
   const state = { weights: [], shown: 0, row: 0, column: 0 };
   const paint = setup.colours.map((colour, c) => (c === 0 && setup.background ? 0 : word(colour)));
-  let image, laidOut = "", waiting = 0, drawn = 0;
+  let image, waiting = 0, drawn = 0;
 
   function fill(canvas, colourOf) {
     if (canvas.width !== image.width || canvas.height !== image.height)
@@ -282,16 +278,12 @@ function inspector(root, setup, told) {
 
   function show(next, values) {
     Object.assign(state, values);
-    if (next !== image) open(next);
     later();
-  }
-
-  function open(next) {
+    if (next === image) return;
     image = next;
-    const { truth, width, height } = image, strides = image.strides.join();
+    const { truth, width, height, strides } = image;
     Object.assign(state, { row: Math.min(state.row, height - 1), column: Math.min(state.column, width - 1) });
-    if (laidOut !== strides) layOut();
-    laidOut = strides;
+    if (find(".small").children.length !== strides.length) layOut();
     root.querySelectorAll(".picture img").forEach((node) => Object.assign(node, { src: image.picture, alt: image.name }));
     const edge = (i) => truth && ((i % width && truth[i] !== truth[i - 1]) || (i >= width && truth[i] !== truth[i - width]));
     fill(find(".edges"), (i) => (edge(i) ? 0xffffffff : 0));
