@@ -27,7 +27,7 @@ def page(browser: Browser, run: Path) -> None:
     for name, size in (("page-desktop", (1280, 1000)), ("page-phone", (390, 844))):
         browser.resize(*size, phone=name == "page-phone")
         browser.open((run / "inspector.html").as_uri())
-        browser.wait_for("Number(document.body.dataset.drawn) >= 1")
+        browser.wait_for("document.querySelector('[data-drawn]') !== null")
         save(browser, name)
 
 
@@ -49,11 +49,10 @@ def notebook(browser: Browser, run: Path) -> None:
         browser.wait_for("document.querySelectorAll('.jp-Notebook .jp-Cell').length > 3")
         run_all(browser)
         browser.wait_for(IDLE)
-        before = browser.value("document.querySelector('.fcnlib-picture').src")
-        browser.value("document.querySelectorAll('.fcnlib-inspector .noUi-handle')[0].focus()")
+        browser.click("[name=weight-32]")  # in its middle, where the weight is 1
         browser.press("ArrowLeft", times=8)
+        browser.wait_for("document.querySelector('.slider output').textContent === '0.60'")
         browser.middle(".fcnlib-inspector")
-        browser.wait_for(f"document.querySelector('.fcnlib-picture').src !== '{before}' && {IDLE}")
         save(browser, "jupyterlab")
 
 

@@ -1,4 +1,4 @@
-"""The skip inspector as one HTML file: images and scores inside, fused by the browser itself."""
+"""What the inspector's JavaScript is given, and the page of a run that holds it in one file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,52 @@ from PIL import Image
 
 from fcnlib.labels import LabelSet
 from fcnlib.runtime.files import write_text
-from fcntools.inspector.account import STRIDE_COLOURS
-from fcntools.inspector.what_if import Reading, landmark, receptive_fields
+from fcntools.figures.style import LINE_COLOURS
+from fcntools.inspector.what_if import ScoreMaps, landmark, receptive_fields
 
 INSPECTOR = "inspector.html"  # beside index.html of a run
-_BITS = 16  # of a stored score; with 8, one pixel in two thousand changes its class
-_TEMPLATES = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parent  # of inspector.html, .css and .js
+_BITS = 16  # of a score in the page; with 8, one pixel in two thousand changes its class
+
+
+def describe_labels(labels: LabelSet) -> dict[str, Any]:
+    """Return names and colours of the classes, as inspector.js takes them."""
+    return {
+        "classes": labels.classes,
+        "colours": labels.palette.tolist(),
+        "background": labels.classes[0] == "background",
+        "strideColours": LINE_COLOURS,
+    }
+
+
+def describe_maps(name: str, maps: ScoreMaps) -> dict[str, Any]:
+    """Return all that inspector.js needs of an image but `parts`, the scores themselves."""
+    height, width = maps.image.shape[:2]
+    rows, columns = maps.parts[min(maps.parts)].shape[:2]
+    picture = io.BytesIO()
+    Image.fromarray(maps.image).save(picture, "jpeg", quality=90)
+    return {
+        "name": name,
+        "width": width,
+        "height": height,
+        "rows": rows,
+        "columns": columns,
+        "strides": maps.strides,
+        "first": maps.first,
+        "picture": f"data:image/jpeg;base64,{base64.b64encode(picture.getvalue()).decode()}",
+        "truth": None if maps.truth is None else _runs(maps.truth),
+        # centre of the unit next to the first pixel, and how far it sees: [row, column, reach]
+        "fields": [
+            [(top + bottom) / 2, (left + right) / 2, (bottom - top) / 2]
+            for top, left, bottom, right in receptive_fields(maps, 0, 0).values()
+        ],
+        "start": landmark(maps),
+    }
 
 
 def write_inspector(
     path: Path,
-    readings: Mapping[str, Reading],
+    images: Mapping[str, ScoreMaps],
     labels: LabelSet,
     network: str,
     back: str = "",
@@ -34,7 +69,7 @@ def write_inspector(
 
     Args:
         path: of the page.
-        readings: {name of an image: what the network says about it}, all by one network.
+        images: {name of an image: what the network says about it}, all by one network.
         labels: names and colours of the classes.
         network: its name.
         back: the page to link back to; "" for none.
@@ -42,53 +77,18 @@ def write_inspector(
     Returns:
         The path.
     """
-    first = next(iter(readings.values()))
-    data = {
-        "network": network,
-        "classes": labels.classes,
-        "colours": labels.palette.tolist(),
-        "background": labels.classes[0] == "background",
-        "stride": min(first.strides),
-        "strides": first.strides,
-        "strideColours": [STRIDE_COLOURS[stride] for stride in first.strides],
-        "images": [_image(name, reading) for name, reading in readings.items()],
+    data = describe_labels(labels) | {
+        "images": [
+            describe_maps(name, maps) | {"parts": [_quantized(p) for p in maps.parts.values()]}
+            for name, maps in images.items()
+        ]
     }
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     # Inside a script element nothing is unescaped, and only "</" could end it.
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True)
     template = environment.get_template("inspector.html")
-    write_text(path, template.render(data=data, json=text, back=back, bits=_BITS))
+    write_text(path, template.render(network=network, json=text, back=back, bits=_BITS))
     return path
-
-
-def _image(name: str, reading: Reading) -> dict[str, Any]:
-    height, width = reading.image.shape[:2]
-    rows, columns = next(iter(reading.parts.values())).shape[:2]
-    boxes = receptive_fields(reading, 0, 0)
-    return {
-        "name": name,
-        "width": width,
-        "height": height,
-        "rows": rows,
-        "columns": columns,
-        "picture": _data_uri(reading.image),
-        "truth": None if reading.truth is None else _runs(reading.truth),
-        "parts": [_quantized(reading.parts[stride]) for stride in reading.strides],
-        # centre of the unit next to the first pixel, and how far it sees: [row, column, reach]
-        "fields": [
-            [(top + bottom) / 2, (left + right) / 2, (bottom - top) / 2]
-            for top, left, bottom, right in boxes.values()
-        ],
-        "start": landmark(reading),
-    }
-
-
-def _data_uri(image: np.ndarray) -> str:
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, "jpeg", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 def _runs(mask: np.ndarray) -> list[int]:
@@ -102,12 +102,11 @@ def _runs(mask: np.ndarray) -> list[int]:
 def _quantized(part: np.ndarray) -> dict[str, Any]:
     """Return scores float32 [h, w, C] as 16 bits a value between the least and greatest of a class.
 
-    "bytes" is little-endian uint16 [C, h, w] in base64; a score is low[c] + step[c] * value.
+    "bytes" is little-endian uint16 [h, w, C] in base64; a score is low[c] + step[c] * value.
     """
-    planes = np.moveaxis(part, -1, 0).astype(np.float64)
-    low, high = planes.min(axis=(1, 2)), planes.max(axis=(1, 2))
+    low, high = part.min(axis=(0, 1)).astype(float), part.max(axis=(0, 1)).astype(float)
     step = np.maximum(high - low, 1e-9) / (2**_BITS - 1)
-    levels = np.round((planes - low[:, None, None]) / step[:, None, None]).astype("<u2")
+    levels = np.round((part - low) / step).astype("<u2")
     return {
         "bytes": base64.b64encode(levels.tobytes()).decode(),
         "low": [float(f"{v:.7g}") for v in low],

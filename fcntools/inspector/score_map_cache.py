@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import io
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fcnlib.builders import load_fcn, require_classes
 from fcnlib.datasets import Dataset, Record
@@ -18,49 +17,19 @@ from fcnlib.errors import InputError
 from fcnlib.network import FCN
 from fcnlib.training import CHECKPOINT
 from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
-from fcntools.inspector.what_if import Reading, read
+from fcntools.inspector.what_if import ScoreMaps, read
 
 _LONGEST_SIDE = 512  # pixels of a picture of the user's own; a larger one is made smaller
-_KEPT = 32  # readings; one of a 500 x 375 image with 21 classes takes some 5 MB
+_KEPT = 32  # images; the score maps of one of 500 x 375 pixels and 21 classes take some 5 MB
 
 
-def open_picture(data: bytes, name: str) -> np.ndarray:
-    """Decode a picture of the user's own: any format and mode that PIL knows.
-
-    Args:
-        data: the file.
-        name: of the file, for the message.
-
-    Returns:
-        uint8 [H, W, 3], turned upright, transparency on white, 16 bits and floats stretched to 8,
-        the longer side at most 512 pixels.
-
-    Raises:
-        InputError: no picture that can be read.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode[0] in "IF":
-                values = np.asarray(picture, np.float64)
-                span = np.ptp(values) or 1.0
-                picture = Image.fromarray(((values - values.min()) / span * 255).astype(np.uint8))
-            if picture.has_transparency_data:
-                picture = picture.convert("RGBA")
-                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-            picture = picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
-        raise InputError(f"{name}: not a readable picture; choose another file") from None
-    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-    return np.asarray(picture)
-
-
-class Readings:
+class ScoreMapCache:
     """The trained networks of a run and what they say, each loaded and run when first asked for.
 
     Attributes:
         networks: {name such as "fcn-8s": folder}, coarse to fine.
         images: {name: record of the data set, or uint8 [H, W, 3] of the user's own}.
+        labels: names and colours of the classes.
     """
 
     def __init__(self, models: Path, dataset: Dataset, split: str, limit: int = 0):
@@ -75,11 +44,9 @@ class Readings:
         Raises:
             InputError: there is no trained network.
         """
-        stride = {
-            p.parent: re.fullmatch(r"fcn-(\d+)s", p.parent.name)
-            for p in models.glob(f"*/{CHECKPOINT}")
-        }
-        found = sorted((p for p, m in stride.items() if m), key=lambda p: -int(stride[p][1]))
+        folders = [p.parent for p in models.glob(f"*/{CHECKPOINT}")]
+        strides = {p: re.fullmatch(r"fcn-(\d+)s", p.name) for p in folders}
+        found = sorted((p for p in folders if strides[p]), key=lambda p: -int(strides[p][1]))
         if not found:
             raise InputError(f"{models}: no trained network here; run 03_skip_fusion.ipynb first")
         self.labels = dataset.labels
@@ -95,12 +62,18 @@ class Readings:
         self._network = functools.cache(self._load)
         self._read = functools.lru_cache(_KEPT)(self._run)
 
-    def add(self, name: str, image: np.ndarray) -> None:
-        """Offer an image of the user's own, uint8 [H, W, 3]; one of that name is replaced."""
-        self.images[name] = image
+    def add(self, name: str, content: bytes) -> None:
+        """Offer an image of the user's own, at most 512 pixels a side; it replaces one of its name.
+
+        Raises:
+            InputError: the content is no image that can be read.
+        """
+        picture = Image.fromarray(read_image(content, name))
+        picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+        self.images[name] = np.asarray(picture)
         self._read.cache_clear()
 
-    def read(self, network: str, image: str) -> Reading:
+    def read(self, network: str, image: str) -> ScoreMaps:
         """Return what a network says about an image, from memory where it was asked before.
 
         Args:
@@ -117,7 +90,7 @@ class Readings:
         require_classes(self.networks[name], meta, self.labels)
         return network
 
-    def _run(self, name: str, image: str) -> Reading:
+    def _run(self, name: str, image: str) -> ScoreMaps:
         network, item = self._network(name), self.images[image]
         if isinstance(item, np.ndarray):
             return read(network, item)

@@ -22,7 +22,7 @@ from fcnlib.upsampling import upsample
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class ScoreMaps:
     """What a network says about one image, before fusion.
 
     Attributes:
@@ -43,16 +43,14 @@ class Reading:
     backbone: str = "inception_v3"
 
     @property
-    def votes(self) -> dict[int, np.ndarray]:
-        """What a stride says of classes, as `scores`; as `parts` where these are features."""
-        classes = self.parts[self.strides[-1]].shape[-1]
-        plain = all(m.shape[-1] == classes for m in self.scores.values())
-        return self.scores if plain else self.parts
-
-    @property
     def strides(self) -> tuple[int, ...]:
         """The strides that are fused, coarse to fine."""
         return tuple(self.scores)
+
+    @property
+    def first(self) -> float:
+        """The pixel of the first sample point of `parts`, both axes."""
+        return (min(self.scores) - 1) / 2 if BACKBONES[self.backbone].centred else 0.0
 
     @functools.cached_property
     def own(self) -> np.ndarray:
@@ -60,7 +58,7 @@ class Reading:
         return answer(self)
 
 
-def read(network: FCN, image: np.ndarray, truth: np.ndarray | None = None) -> Reading:
+def read(network: FCN, image: np.ndarray, truth: np.ndarray | None = None) -> ScoreMaps:
     """Run a network once on an image.
 
     Args:
@@ -73,7 +71,7 @@ def read(network: FCN, image: np.ndarray, truth: np.ndarray | None = None) -> Re
     """
     scores, kernels = network.score_maps(preprocess(tf.constant(image)[None]))
     parts = {s: network.fuse(scores, kernels, {t: float(t == s) for t in scores}) for s in scores}
-    return Reading(
+    return ScoreMaps(
         image,
         truth,
         scores={s: m[0].numpy() for s, m in scores.items()},
@@ -84,12 +82,12 @@ def read(network: FCN, image: np.ndarray, truth: np.ndarray | None = None) -> Re
 
 
 def fused(
-    reading: Reading, weights: Mapping[int, float] | None = None, down_to: int | None = None
+    maps: ScoreMaps, weights: Mapping[int, float] | None = None, down_to: int | None = None
 ) -> np.ndarray:
-    """Fuse the score maps of a reading and bring them to pixels.
+    """Fuse score maps and bring them to pixels.
 
     Args:
-        reading: from `read`.
+        maps: from `read`.
         weights: {stride: factor on its score map}; 1 where absent. With all at 1 the result is the
             network's own, bit for bit.
         down_to: leave out the skips finer than this stride.
@@ -97,69 +95,54 @@ def fused(
     Returns:
         Logits, float32 [H, W, C].
     """
-    scores = {s: m[None] for s, m in reading.scores.items()}
-    if down_to and reading.votes is reading.scores:
+    scores = {s: m[None] for s, m in maps.scores.items()}
+    classes = maps.parts[min(maps.parts)].shape[-1]
+    if down_to and all(m.shape[-1] == classes for m in scores.values()):
         scores = {s: m for s, m in scores.items() if s >= down_to}
     elif down_to:  # features are scored at the finest stride only: mute what is finer
         weights = {s: (weights or {}).get(s, 1.0) * (s >= down_to) for s in scores}
-    height, width = reading.image.shape[:2]
-    centred = BACKBONES[reading.backbone].centred
-    coarse = fuse(scores, reading.kernels, weights, centred)
+    height, width = maps.image.shape[:2]
+    centred = BACKBONES[maps.backbone].centred
+    coarse = fuse(scores, maps.kernels, weights, centred)
     return upsample(coarse, min(scores), centred)[0, :height, :width].numpy()
 
 
 def answer(
-    reading: Reading, weights: Mapping[int, float] | None = None, down_to: int | None = None
+    maps: ScoreMaps, weights: Mapping[int, float] | None = None, down_to: int | None = None
 ) -> np.ndarray:
     """Choose the class of every pixel.
 
     Args:
-        reading: from `read`.
+        maps: from `read`.
         weights: as in `fused`.
         down_to: as in `fused`.
 
     Returns:
         uint8 [H, W], 0..C-1.
     """
-    return tf.argmax(fused(reading, weights, down_to), axis=-1).numpy().astype(np.uint8)
+    return tf.argmax(fused(maps, weights, down_to), axis=-1).numpy().astype(np.uint8)
 
 
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """One pixel: what each skip says there, and what comes of it.
-
-    Attributes:
-        row: of the pixel.
-        column: of the pixel.
-        contributions: {stride: float32 [C]}, what a skip adds to the logit of every class.
-        probabilities: float32 [C], softmax of their sum.
-    """
-
-    row: int
-    column: int
-    contributions: dict[int, np.ndarray]
-    probabilities: np.ndarray
-
-
-def probe(reading: Reading, weights: Mapping[int, float], row: int, column: int) -> Probe:
+def probe(
+    maps: ScoreMaps, weights: Mapping[int, float], row: int, column: int
+) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """Take the scores of one pixel apart.
 
     Args:
-        reading: from `read`.
+        maps: from `read`.
         weights: {stride: factor}; 1 where absent.
         row: of the pixel, 0..H-1.
         column: of the pixel, 0..W-1.
 
     Returns:
-        Contributions that add up to the pixel's logits (but for rounding), and the probabilities.
+        ({stride: float32 [C], what a skip adds to the logit of every class}, float32 [C], softmax
+        of their sum). They add up to the pixel's logits but for rounding.
     """
-    stride = min(reading.parts)
-    first = (stride - 1) / 2 if BACKBONES[reading.backbone].centred else 0
-    at = [max(place - first, 0) / stride for place in (row, column)]
-    found = {s: _between(p, *at) * np.float32(weights.get(s, 1)) for s, p in reading.parts.items()}
-    logits = sum(found.values())
+    at = [max(place - maps.first, 0) / min(maps.strides) for place in (row, column)]
+    added = {s: _between(p, *at) * np.float32(weights.get(s, 1)) for s, p in maps.parts.items()}
+    logits = sum(added.values())
     odds = np.exp(logits - logits.max())
-    return Probe(row, column, found, odds / odds.sum())
+    return added, odds / odds.sum()
 
 
 def _between(values: np.ndarray, row: float, column: float) -> np.ndarray:
@@ -173,12 +156,12 @@ def _between(values: np.ndarray, row: float, column: float) -> np.ndarray:
 
 
 def receptive_fields(
-    reading: Reading, row: int, column: int
+    maps: ScoreMaps, row: int, column: int
 ) -> dict[int, tuple[int, int, int, int]]:
     """Find what the unit nearest to a pixel can see, for every stride.
 
     Args:
-        reading: from `read`.
+        maps: from `read`.
         row: of the pixel.
         column: of the pixel.
 
@@ -186,62 +169,50 @@ def receptive_fields(
         {stride: (top, left, bottom, right)}, first and last pixel, beyond the image's border where
         the field is.
     """
-    height, width = reading.image.shape[:2]
-    boxes = {}
-    for stride in reading.strides:
-        top, bottom = _seen(reading.backbone, height, 0, stride, row)
-        left, right = _seen(reading.backbone, width, 1, stride, column)
-        boxes[stride] = (top, left, bottom, right)
+    made, boxes = BACKBONES[maps.backbone], {}
+    for stride in maps.strides:
+        ends = []
+        for axis, (place, side) in enumerate(zip((row, column), maps.image.shape, strict=False)):
+            size = geometry.grid_size(side, made.centred)
+            field = geometry.fields(made.table, size, "SAME", axis)[made.skips[stride]]
+            centre = field.start + round((place - field.start) / stride) * stride
+            ends.append((round(centre - field.reach), round(centre + field.reach)))
+        boxes[stride] = (ends[0][0], ends[1][0], ends[0][1], ends[1][1])
     return boxes
 
 
-def _seen(backbone: str, size: int, axis: int, stride: int, place: int) -> tuple[int, int]:
-    made = BACKBONES[backbone]
-    field = _fields(backbone, geometry.grid_size(size, made.centred), axis)[made.skips[stride]]
-    centre = field.start + round((place - field.start) / stride) * stride
-    return round(centre - field.reach), round(centre + field.reach)
-
-
-@functools.lru_cache(maxsize=64)
-def _fields(backbone: str, size: int, axis: int) -> dict[str, geometry.Field]:
-    return geometry.fields(BACKBONES[backbone].table, size, "SAME", axis)
-
-
-def landmark(reading: Reading) -> tuple[int, int, int]:
+def landmark(maps: ScoreMaps) -> tuple[int, int, int]:
     """Choose a class and a pixel to look at first: the second largest class, and a pixel of it.
 
     Args:
-        reading: from `read`; its truth counts, or its answer where the truth is not known.
+        maps: from `read`; its truth counts, or its answer where the truth is not known.
 
     Returns:
         (class, row, column); of the largest class where there is but one.
     """
-    counts = np.bincount(_known(reading).ravel(), minlength=256)[:VOID]
+    known = maps.own if maps.truth is None else maps.truth
+    counts = np.bincount(known.ravel(), minlength=256)[:VOID]
     ranked = np.argsort(-counts, kind="stable")
     chosen = int(ranked[1] if counts[ranked[1]] else ranked[0])
-    places = np.argwhere(_known(reading) == chosen)
+    places = np.argwhere(known == chosen)
     row, column = places[len(places) // 2] if len(places) else (0, 0)
     return chosen, int(row), int(column)
 
 
-def _known(reading: Reading) -> np.ndarray:
-    return reading.own if reading.truth is None else reading.truth
-
-
 @dataclass(frozen=True, eq=False)
 class View:
-    """What to show of a reading.
+    """What to show of an image's score maps.
 
     Attributes:
-        reading: the image as a network reads it.
+        maps: the image and what a network says of it.
         labels: names and colours of the classes.
         class_index: whose score maps to show.
-        weights: {stride: factor on its score map}, every stride of the reading.
+        weights: {stride: factor on its score map}, every stride of the network.
         row: of the pixel to take apart.
         column: of that pixel.
     """
 
-    reading: Reading
+    maps: ScoreMaps
     labels: LabelSet
     class_index: int
     weights: Mapping[int, float]

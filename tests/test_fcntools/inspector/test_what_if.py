@@ -1,4 +1,4 @@
-"""The skip inspector without widgets: fusing, a pixel's account, fields, pictures, uploads."""
+"""The skip inspector without a browser: fusing, a pixel's account, fields, figure, uploads."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES
 from fcnlib.network import fuse
 from fcnlib.runtime.compat import tf
-from fcntools.inspector import figure as inspector_panel
+from fcntools.figures.pictures import overlay, spread_out
 from fcntools.inspector import what_if
-from fcntools.inspector.score_map_cache import Readings, open_picture
-from fcntools.inspector.what_if import View
+from fcntools.inspector.figure import figure
+from fcntools.inspector.score_map_cache import ScoreMapCache
+from fcntools.inspector.what_if import ScoreMaps, View
 
 CLASSES, HEIGHT, WIDTH = 9, 70, 101
 STRIDES = (32, 16, 8, 4)
@@ -79,18 +80,18 @@ def test_the_answer_so_far_leaves_the_finer_skips_out(reading):
 @pytest.mark.parametrize("place", [(0, 0), (HEIGHT - 1, WIDTH - 1), (33, 47), (64, 96)])
 def test_the_account_of_a_pixel_adds_up(reading, place):
     weights = {32: 0.5, 16: 2.0, 4: 0.0}
-    found = what_if.probe(reading, weights, *place)
+    added, chances = what_if.probe(reading, weights, *place)
     logits = what_if.fused(reading, weights)[place]
-    scale = np.abs(list(found.contributions.values())).max()
-    np.testing.assert_allclose(sum(found.contributions.values()), logits, atol=1e-5 * scale)
-    np.testing.assert_allclose(found.probabilities, tf.nn.softmax(logits), atol=1e-4)
-    assert not found.contributions[4].any()
-    assert found.contributions[32].any()
+    scale = np.abs(list(added.values())).max()
+    np.testing.assert_allclose(sum(added.values()), logits, atol=1e-5 * scale)
+    np.testing.assert_allclose(chances, tf.nn.softmax(logits), atol=1e-4)
+    assert not added[4].any()
+    assert added[32].any()
 
 
 def test_what_a_skip_adds_grows_with_its_weight_alone(reading):
-    quiet = what_if.probe(reading, {}, 30, 40).contributions
-    loud = what_if.probe(reading, {8: 2.0}, 30, 40).contributions
+    quiet = what_if.probe(reading, {}, 30, 40)[0]
+    loud = what_if.probe(reading, {8: 2.0}, 30, 40)[0]
     for stride in STRIDES:
         np.testing.assert_array_equal(loud[stride], quiet[stride] * (2 if stride == 8 else 1))
 
@@ -122,7 +123,7 @@ def test_a_landmark_lies_on_the_second_largest_class(reading):
     chosen, row, column = what_if.landmark(reading)
     assert chosen == 4
     assert reading.truth[row, column] == 4
-    unknown = what_if.Reading(reading.image, None, reading.scores, reading.kernels, reading.parts)
+    unknown = ScoreMaps(reading.image, None, reading.scores, reading.kernels, reading.parts)
     chosen, row, column = what_if.landmark(unknown)
     assert unknown.own[row, column] == chosen
 
@@ -133,92 +134,34 @@ def view_of(reading, **changes):
     return View(reading, SHAPES, **values)
 
 
-def size_of(png):
-    return Image.open(io.BytesIO(png)).size
+def test_the_figure_shows_what_the_network_computes(reading):
+    """Its last picture of a row of answers is the answer under the weights, class by class."""
+    view = view_of(reading, weights={32: 1, 16: 1, 8: 0.5, 4: 1})
+    drawn = figure(view, "Stride 8 at a half")
+    assert drawn.get_suptitle() == "Stride 8 at a half"
+    pictures = [axes.images[0].get_array() for axes in drawn.axes]
+    assert len(pictures) == 3 + 2 * len(STRIDES)
+    for shown, weights in (
+        (pictures[1], view.weights),
+        (pictures[-1], view.weights),
+        (pictures[-2], {32: 1, 16: 1, 8: 0.5, 4: 0}),
+        (pictures[-4], {32: 1, 16: 0, 8: 0, 4: 0}),
+    ):
+        expected = overlay(reading.image, what_if.answer(reading, weights), SHAPES, 0.7)
+        np.testing.assert_array_equal(shown, expected)
+    for stride, shown in zip(STRIDES, pictures[3:7], strict=True):
+        score = spread_out(reading.parts[stride][..., 4], 0, 4, (HEIGHT, WIDTH))
+        clear = np.abs(score) > 0.05 * np.abs(score).max()
+        orange = shown[..., 0].astype(int) > shown[..., 2]
+        np.testing.assert_array_equal(orange[clear], (score > 0)[clear])
 
 
-def test_the_picture_follows_everything_it_shows(reading):
-    first = inspector_panel.draw(view_of(reading))
-    assert inspector_panel.draw(view_of(reading)) == first
-    others = [
-        view_of(reading, weights={32: 1, 16: 1, 8: 0.5, 4: 1}),
-        view_of(reading, class_index=5),
-        view_of(reading, row=21),
-        view_of(reading, column=31),
-    ]
-    drawn = [inspector_panel.draw(view) for view in others]
-    assert len({first, *drawn}) == 5
-    assert {size_of(png) for png in drawn} == {size_of(first)}
-    assert size_of(first)[0] == 1080
-    assert size_of(inspector_panel.draw(view_of(reading), scale=2))[0] == 2160
-
-
-def test_a_view_as_a_figure_has_its_title_and_one_picture(reading):
-    figure = inspector_panel.figure(view_of(reading), "Stride 8 is mute")
-    assert figure.get_suptitle() == "Stride 8 is mute"
-    (axes,) = figure.axes
-    assert axes.images[0].get_array().shape[1:] == (2160, 3)
-
-
-def test_a_compact_picture_shows_the_same(reading):
-    full, compact = (inspector_panel.draw(view_of(reading), compact=c) for c in (False, True))
-    assert len(compact) < len(full) / 1.5
-    pixels = [np.asarray(Image.open(io.BytesIO(p)).convert("RGB"), float) for p in (full, compact)]
-    assert np.abs(pixels[0] - pixels[1]).mean() < 8  # of 255, on an image of pure noise
-
-
-@pytest.mark.parametrize("size", [(20, 300), (300, 20), (1, 1), (33, 33)])
-@pytest.mark.parametrize("stride", [32, 4])
-def test_any_size_can_be_drawn(size, stride):
-    reading = what_if.read(make_network(CLASSES, stride), np.zeros((*size, 3), np.uint8))
+@pytest.mark.parametrize("size", [(20, 300), (1, 1)])
+def test_an_image_of_any_size_can_be_drawn(size):
+    reading = what_if.read(make_network(CLASSES, 4), np.zeros((*size, 3), np.uint8))
     weights = dict.fromkeys(reading.strides, 2.0)
-    view = view_of(reading, weights=weights, row=size[0] - 1, column=size[1] - 1)
-    wide, tall = size_of(inspector_panel.draw(view))
-    assert wide == 1080
-    assert 150 < tall < 600
-
-
-def png(array, mode=None, **more):
-    data = io.BytesIO()
-    Image.fromarray(array, mode).save(data, "png", **more)
-    return data.getvalue()
-
-
-def test_a_transparent_picture_lies_on_white():
-    pixels = np.zeros((4, 6, 4), np.uint8)
-    pixels[:, 3:] = (200, 10, 10, 255)
-    found = open_picture(png(pixels), "a.png")
-    assert found.shape == (4, 6, 3)
-    assert found.dtype == np.uint8
-    assert found[0, 0].tolist() == [255, 255, 255]
-    assert found[0, 5].tolist() == [200, 10, 10]
-
-
-def test_a_16_bit_picture_is_stretched():
-    found = open_picture(png(np.array([[0, 500], [1000, 65000]], np.uint16)), "x.png")
-    assert found[..., 0].tolist() == [[0, 1], [3, 255]]
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "F", "CMYK"])
-def test_every_mode_opens(mode):
-    picture, data = Image.new("L", (5, 3), 40), io.BytesIO()
-    picture = Image.new("I;16", (5, 3), 40) if mode == "I;16" else picture.convert(mode)
-    picture.save(data, "tiff")
-    assert open_picture(data.getvalue(), "x.tif").shape == (3, 5, 3)
-
-
-def test_a_large_picture_is_made_smaller_and_a_turned_one_upright():
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright
-    data = io.BytesIO()
-    Image.new("RGB", (2000, 1000)).save(data, "jpeg", exif=exif)
-    assert open_picture(data.getvalue(), "phone.jpg").shape == (512, 256, 3)
-
-
-@pytest.mark.parametrize("data", [b"", b"no picture", png(np.zeros((9, 9), np.uint8))[:40]])
-def test_what_is_no_picture_is_refused_by_name(data):
-    with pytest.raises(InputError, match=r"notes\.txt: not a readable picture"):
-        open_picture(data, "notes.txt")
+    drawn = figure(view_of(reading, weights=weights, row=size[0] - 1, column=size[1] - 1), "x")
+    assert len(drawn.axes) == 2 + 2 * len(STRIDES)  # no truth
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +175,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def readings(models, tiny_shapes):
-    return Readings(models, open_dataset("shapes", tiny_shapes), "val", limit=3)
+    return ScoreMapCache(models, open_dataset("shapes", tiny_shapes), "val", limit=3)
 
 
 def test_networks_come_coarse_to_fine_and_images_by_name(readings):
@@ -264,17 +207,20 @@ def test_a_reading_is_the_same_from_any_thread(readings):
 
 def test_an_image_of_ones_own_can_be_replaced(readings):
     for shade in (0, 255):
-        readings.add("mine.png", np.full((40, 50, 3), shade, np.uint8))
+        data = io.BytesIO()
+        Image.new("L", (1000, 800), shade).save(data, "png")
+        readings.add("mine.png", data.getvalue())
         reading = readings.read("fcn-16s", "mine.png")
         assert reading.image[0, 0, 0] == shade
+        assert reading.image.shape == (410, 512, 3)
         assert reading.truth is None
 
 
 def test_missing_and_foreign_networks_are_refused(tmp_path, tiny_shapes):
     dataset = open_dataset("shapes", tiny_shapes)
     with pytest.raises(InputError, match=r"no trained network here; run 03_skip_fusion"):
-        Readings(tmp_path, dataset, "val")
+        ScoreMapCache(tmp_path, dataset, "val")
     write_network(tmp_path / "fcn-32s", ("road", "sky"), 32)
-    readings = Readings(tmp_path, dataset, "val")
+    readings = ScoreMapCache(tmp_path, dataset, "val")
     with pytest.raises(InputError, match=r"fcn-32s: trained for the classes road, sky; the images"):
         readings.read("fcn-32s", next(iter(readings.images)))
