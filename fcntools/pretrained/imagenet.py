@@ -30,10 +30,10 @@ import h5py
 import numpy as np
 
 from fcnlib import checkpoints
-from fcnlib.backbone import Classifier
 from fcnlib.blocks import BACKBONES
 from fcnlib.errors import InputError
 from fcnlib.runtime.compat import tf
+from fcntools.pretrained.shapes_classifier import Classifier
 
 _SLIM_CLASSES = {"inception_v3": 1001, "vgg_16": 1000}  # 1001: class 0 is "background"
 _KERAS_CLASSES = 1000
