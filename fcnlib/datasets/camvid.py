@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fcnlib.datasets.records import Dataset, Record, pair_by_name
+from fcnlib.datasets.records import Dataset, pair_by_name
 from fcnlib.errors import InputError
 from fcnlib.labels import make_labels
 
@@ -57,16 +57,13 @@ def open_camvid(root: Path, name: str = "camvid") -> Dataset:
             for split, path in lists.items():
                 folders = root / images.format(split), root / masks.format(split)
                 splits[split] = pair_by_name(path, *folders, faults)
-            return Dataset(name, root, CAMVID, splits | _street(splits), tuple(faults))
+            train = splits.get("train", ())
+            street = tuple(r for r in train if r.name.startswith(_STREET))
+            if street and street != train:
+                splits["train-street"] = tuple(r for r in train if r not in street)
+                splits["street"] = street
+            return Dataset(name, root, CAMVID, splits, tuple(faults))
     raise InputError(
         f"{root}: no CamVid here (it has no train.txt, images/train and labels/train); see "
         "data/README.md"
     )
-
-
-def _street(splits: dict[str, tuple[Record, ...]]) -> dict[str, tuple[Record, ...]]:
-    """Split "train" by drive: "val" is of the same drives, "test" mostly of other streets."""
-    train = splits.get("train", ())
-    street = tuple(r for r in train if r.name.startswith(_STREET))
-    rest = tuple(r for r in train if not r.name.startswith(_STREET))
-    return {"train-street": rest, "street": street} if street and rest else {}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from fcnlib.datasets.records import Dataset, pair_by_name, pair_folders, read_text
+from fcnlib.datasets.records import Dataset, pair_by_name, read_text
 from fcnlib.datasets.voc import open_voc
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet, make_labels, voc_palette
@@ -54,7 +54,7 @@ def open_folder(root: Path) -> Dataset:
         for split, names in _splits(about).items():
             folders = [base / place.replace("{split}", split) for place in places]
             if "{split}" in places[0]:
-                splits[split] = pair_folders(*folders, faults)
+                splits[split] = pair_by_name(None, *folders, faults)
             else:
                 splits[split] = pair_by_name(base / names, *folders, faults)
     except FileNotFoundError:

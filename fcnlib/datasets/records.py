@@ -123,74 +123,55 @@ def read_names(list_path: Path, faults: list[str], known: Container[str] = ()) -
 
 
 def pair_by_name(
-    list_path: Path, images: Path, masks: Path, faults: list[str]
+    list_path: Path | None, images: Path, masks: Path, faults: list[str]
 ) -> tuple[Record, ...]:
-    """Pair the images and masks that a list file names.
+    """Pair images and masks by their names.
 
     Args:
-        list_path: as `read_names`.
+        list_path: as `read_names`; None for all images of the folder, each with a mask.
         images: folder of the images, or of folders of them.
-        masks: folder of the masks, likewise.
+        masks: folder of the masks, likewise; it may be the same one.
         faults: what is wrong is added here: the list, two files of one name, a missing file.
 
     Returns:
         The records without faults, sorted by name. No label_path where no name of the list has a
         mask, as in the test list of a benchmark; a list called train... or val... must have them.
     """
-    image_files, mask_files = _by_name(images), _by_name(masks, _MASKS)
-    names = read_names(list_path, faults, image_files)
+    image_files, mask_files = _by_name(images, IMAGE_SUFFIXES), _by_name(masks, _MASKS)
+    names = read_names(list_path, faults, image_files) if list_path else sorted(image_files)
     if images != masks:  # where an image may share its name with its mask
-        faults += _duplicates(image_files, names) + _duplicates(mask_files, names, MASK_SUFFIXES)
+        for files, suffixes in ((image_files, IMAGE_SUFFIXES), (mask_files, MASK_SUFFIXES)):
+            faults += [
+                f"{path}: a second file named {path.stem}; remove one"
+                for name in names
+                for path in files.get(name, ())[1:]
+                if path.suffix.lower() in suffixes
+            ]
     found = {name: _mask_of(name, image_files, mask_files) for name in names}
-    labelled = list_path.stem.startswith(("train", "val")) or any(found.values())
-    records, contents = [], {folder: _content(folder) for folder in (images, masks)}
+    used, records, why = set(found.values()), [], f"missing, though {list_path} names it"
+    labelled = not list_path or list_path.stem.startswith(("train", "val")) or any(found.values())
     for name, mask in found.items():
-        missing = [] if name in image_files else [(images, IMAGE_SUFFIXES[0])]
-        missing += [(masks, MASK_SUFFIXES[0])] if labelled and mask is None else []
-        for folder, suffix in missing:
-            fault = f"{folder / name}{suffix}: missing, though {list_path} names it"
-            faults.append(f"{fault}; {contents[folder]}")
-        if not missing:
-            records.append(Record(name, image_files[name][0], mask))
-    return tuple(records)
-
-
-def pair_folders(images: Path, masks: Path, faults: list[str]) -> tuple[Record, ...]:
-    """Pair the files of two folders by their names.
-
-    Args:
-        images: folder of the images, or of folders of them.
-        masks: folder of the masks, likewise; it may be the same one.
-        faults: what is wrong is added here: a file without its other half, two files of one name,
-            an empty folder.
-
-    Returns:
-        The records sorted by name.
-    """
-    image_files, mask_files = _by_name(images), _by_name(masks, _MASKS)
-    if images != masks:
-        faults += _duplicates(image_files, image_files)
-        faults += _duplicates(mask_files, mask_files, MASK_SUFFIXES)
-    found = {name: _mask_of(name, image_files, mask_files) for name in sorted(image_files)}
-    used, records, content = set(found.values()), [], _content(masks)
-    for name, mask in found.items():
-        image = image_files[name][0]
-        if image in used:  # as the mask of another image
-            continue
-        used.add(image)
-        if mask is None:
-            faults.append(f"{image}: has no mask in {masks}; {content}")
-        else:
+        image = image_files.get(name, [None])[0]
+        if image is None:
+            faults.append(f"{images / name}{IMAGE_SUFFIXES[0]}: {why}; {_content(images)}")
+        elif labelled and mask is None and list_path:
+            faults.append(f"{masks / name}{MASK_SUFFIXES[0]}: {why}; {_content(masks)}")
+        elif labelled and mask is None and image not in used:
+            faults.append(f"{image}: has no mask in {masks}; {_content(masks)}")
+        elif list_path or image not in used:  # as the mask of another image
             records.append(Record(name, image, mask))
-    alone = sorted(first for first, *_ in mask_files.values() if first not in used)
-    faults += [f"{p}: has no image in {images}" for p in alone if p.suffix.lower() in MASK_SUFFIXES]
-    if not found:
-        endings = ", ".join(IMAGE_SUFFIXES)
-        faults.append(f"{images}: no images here ({endings}); {_content(images)}")
+    if not list_path:
+        used |= {files[0] for files in image_files.values()}
+        alone = sorted(first for first, *_ in mask_files.values() if first not in used)
+        faults += [
+            f"{p}: has no image in {images}" for p in alone if p.suffix.lower() in MASK_SUFFIXES
+        ]
+    if not list_path and not names:
+        faults.append(f"{images}: no images here ({', '.join(IMAGE_SUFFIXES)}); {_content(images)}")
     return tuple(records)
 
 
-def _by_name(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> Files:
+def _by_name(folder: Path, suffixes: Sequence[str]) -> Files:
     """Return {name: files}, earlier endings first; in a folder of folders their names count."""
     files = files_in(folder, suffixes) or [
         file
@@ -218,28 +199,12 @@ def _mask_of(name: str, image_files: Files, mask_files: Files) -> Path | None:
     return same[0] if same else marked[0] if len(marked) == 1 else None
 
 
-def _duplicates(
-    files: Files, names: Container[str], suffixes: Sequence[str] = IMAGE_SUFFIXES
-) -> list[str]:
-    return [
-        f"{path}: a second file named {path.stem}; remove one"
-        for name in sorted(files)
-        if name in names
-        for path in files[name][1:]
-        if path.suffix.lower() in suffixes
-    ]
-
-
 def _content(folder: Path) -> str:
     """Tell what is in a folder instead of what is missing."""
     if not folder.is_dir():
         return f"{folder} is no folder"
     names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")[:3]
-    return (
-        f"there is {', '.join(names)}: correct the list or the names"
-        if names
-        else f"{folder} is empty"
-    )
+    return f"there is {', '.join(names) or 'nothing'}: correct the list or the names"
 
 
 def _plain(name: str) -> str:
@@ -253,13 +218,15 @@ def _plain(name: str) -> str:
 def _named(line: str, known: Container[str]) -> str:
     """Return what a line names: the longest of `known` that it begins with, else all of it."""
     ends = [len(line), *(space.start() for space in re.finditer(r"\s+", line))]
-    files, names = [], []
+    whole = ""
     for end in sorted(ends, reverse=True):
         *folders, file = re.split(r"[/\\]", line[:end])
         suffix = Path(file).suffix
         if suffix.lower() in (*IMAGE_SUFFIXES, *MASK_SUFFIXES):
             file = file.removesuffix(suffix)
+        whole = whole or file
         parts = [*folders[-_DEPTH:], file]
-        names += ["_".join(parts[at:]) for at in range(len(parts))]
-        files.append(file)
-    return next((name for name in names if name in known), files[0])
+        for at in range(len(parts)):
+            if (name := "_".join(parts[at:])) in known:
+                return name
+    return whole

@@ -22,7 +22,7 @@ from fcnlib.datasets import (
     read_pair,
 )
 from fcnlib.datasets.camvid import CAMVID
-from fcnlib.datasets.records import pair_by_name, pair_folders
+from fcnlib.datasets.records import pair_by_name
 from fcnlib.datasets.voc import VOC
 from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES, VOID, make_labels
@@ -330,12 +330,12 @@ def test_a_missing_list_is_a_fault(tree):
 
 def test_two_folders_are_paired_by_name(tree):
     faults = []
-    records = pair_folders(tree / "images", tree / "masks", faults)
+    records = pair_by_name(None, tree / "images", tree / "masks", faults)
     assert [r.name for r in records] == ["a", "b", "c", "unlisted"] and faults == []
     (tree / "images" / "b.jpg").unlink()
     (tree / "masks" / "c.png").unlink()
     (tree / "images" / "a.jpg").touch()
-    records = pair_folders(tree / "images", tree / "masks", faults)
+    records = pair_by_name(None, tree / "images", tree / "masks", faults)
     assert [r.name for r in records] == ["a", "unlisted"]
     assert sorted(fault.split(":")[0].rpartition("/")[2] for fault in faults) == [
         *("a.png", "b.png", "c.jpg")
@@ -393,7 +393,7 @@ def test_a_mask_may_be_called_one_where_it_is_certain(tmp_path, images, masks, w
     if listed:
         records = pair_by_name(tmp_path / "train.txt", *folders, faults)
     else:
-        records = pair_folders(*folders, faults)
+        records = pair_by_name(None, *folders, faults)
     assert {r.name: r.label_path.stem for r in records} == wanted
     lacking = [fault for fault in faults if "a.png: missing" in fault or "a.jpg: has no" in fault]
     assert len(lacking) == len(images) - len(wanted)
@@ -403,10 +403,12 @@ def test_a_mask_may_be_called_one_where_it_is_certain(tmp_path, images, masks, w
 def test_images_and_masks_may_lie_in_one_folder(tmp_path):
     folder, _ = made(tmp_path, *(f"images/{n}" for n in ("a.jpg", "a.png", "b.png", "b_mask.png")))
     faults = []
-    found = [(r.image_path.name, r.label_path.name) for r in pair_folders(folder, folder, faults)]
+    found = [
+        (r.image_path.name, r.label_path.name) for r in pair_by_name(None, folder, folder, faults)
+    ]
     assert found == [("a.jpg", "a.png"), ("b.png", "b_mask.png")] and faults == []
     made(tmp_path, "images/c.png")  # which is not its own mask
-    assert len(pair_folders(folder, folder, faults)) == 2
+    assert len(pair_by_name(None, folder, folder, faults)) == 2
     assert len(faults) == 1 and "c.png: has no mask" in faults[0]
 
 
@@ -420,7 +422,7 @@ def test_a_name_may_occur_in_several_folders(tmp_path, listed):
     if listed:
         records = pair_by_name(tmp_path / "train.txt", *folders, faults)
     else:
-        records = pair_folders(*folders, faults)
+        records = pair_by_name(None, *folders, faults)
     assert faults == [] and [r.name for r in records] == ["drive_1", "drive_2", "walk_1"]
     for kind in ("image_path", "label_path"):
         assert [getattr(r, kind).parent.name for r in records] == ["drive", "drive", "walk"]
