@@ -12,42 +12,24 @@ from fcnlib.datasets.image_io import describe_image, read_image, read_mask, read
 from fcnlib.datasets.records import Dataset, Record, files_in
 from fcnlib.errors import InputError
 
-__all__ = [
-    "FORMATS",
-    "GENERATED",
-    "Dataset",
-    "Format",
-    "Record",
-    "describe_image",
-    "files_in",
-    "open_dataset",
-    "read_image",
-    "read_mask",
-    "read_pair",
-]
+__all__ = ["FORMATS", "GENERATED", "Dataset", "Format", "Record", "describe_image", "files_in"]
+__all__ += ["open_dataset", "read_image", "read_mask", "read_pair"]
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a data set is opened.
-
-    Attributes:
-        open: from its folder to the data set.
-        about: one line for `fcnlib data list`.
-        counts: {split: images} as published; empty where that depends or nothing is published.
-    """
+    """How a data set is opened."""
 
     open: Callable[[Path], Dataset]
-    about: str
-    counts: Mapping[str, int] = field(default_factory=dict)
+    about: str  # one line for `fcnlib data list`
+    counts: Mapping[str, int] = field(default_factory=dict)  # {split: images} as published, if so
 
 
 # fcntools.synthetic adds the generated data sets and the packed ones.
 FORMATS = {
     "camvid": Format(
         camvid.open_camvid,
-        "street scenes, 11 classes: train 367, val 101, test 233",
-        camvid.COUNTS,
+        *("street scenes, 11 classes: train 367, val 101, test 233", camvid.COUNTS),
     ),
     "voc2012": Format(
         voc.open_voc, "PASCAL VOC 2012, 21 classes: train 1464, val 1449", voc.COUNTS

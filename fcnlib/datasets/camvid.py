@@ -32,16 +32,11 @@ _LAYOUTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
 
 
 def open_camvid(root: Path, name: str = "camvid") -> Dataset:
-    """Open a CamVid folder of either layout.
+    """Open a CamVid folder with train.txt, val.txt and test.txt, of either layout.
 
-    Args:
-        root: the folder with train.txt, val.txt and test.txt, and either images/SPLIT and
-            labels/SPLIT, or SPLIT and SPLITannot (the SegNet tutorial's archive).
-        name: the name to give the data set.
-
-    Returns:
-        The data set; in its files 11 is void. Beside its three splits it has "street", the 101
-        training images of one drive, and "train-street", the others.
+    Images and masks are in images/SPLIT and labels/SPLIT, or in SPLIT and SPLITannot, as in the
+    SegNet tutorial's archive; in its files 11 is void. Beside its three splits it has "street", the
+    101 training images of one drive, and "train-street", the others.
 
     Raises:
         InputError: not one of these layouts.

@@ -148,25 +148,26 @@ def pair_by_name(
                 if path.suffix.lower() in suffixes
             ]
     found = {name: _mask_of(name, image_files, mask_files) for name in names}
-    used, records, why = set(found.values()), [], f"missing, though {list_path} names it"
     labelled = not list_path or list_path.stem.startswith(("train", "val")) or any(found.values())
+    records, used = [], set(found.values())
     for name, mask in found.items():
         image = image_files.get(name, [None])[0]
         if image is None:
-            faults.append(f"{images / name}{IMAGE_SUFFIXES[0]}: {why}; {_content(images)}")
-        elif labelled and mask is None and list_path:
-            faults.append(f"{masks / name}{MASK_SUFFIXES[0]}: {why}; {_content(masks)}")
-        elif labelled and mask is None and image not in used:
-            faults.append(f"{image}: has no mask in {masks}; {_content(masks)}")
-        elif list_path or image not in used:  # as the mask of another image
+            fault = f"{images / name}{IMAGE_SUFFIXES[0]}: missing, though {list_path} names it"
+            faults.append(f"{fault}; {_content(images)}")
+        elif image in used and not list_path:  # as the mask of another image
+            continue
+        elif labelled and mask is None:
+            fault = f"{masks / name}{MASK_SUFFIXES[0]}: missing, though there is {image}"
+            faults.append(f"{fault}; {_content(masks)}")
+        else:
             records.append(Record(name, image, mask))
     if not list_path:
         used |= {files[0] for files in image_files.values()}
-        alone = sorted(first for first, *_ in mask_files.values() if first not in used)
-        faults += [
-            f"{p}: has no image in {images}" for p in alone if p.suffix.lower() in MASK_SUFFIXES
-        ]
-    if not list_path and not names:
+        alone = sorted(path for path, *_ in mask_files.values() if path not in used)
+        alone = [path for path in alone if path.suffix.lower() in MASK_SUFFIXES]
+        faults += [f"{path}: has no image in {images}" for path in alone]
+    if not names and not list_path:
         faults.append(f"{images}: no images here ({', '.join(IMAGE_SUFFIXES)}); {_content(images)}")
     return tuple(records)
 
@@ -204,7 +205,7 @@ def _content(folder: Path) -> str:
     if not folder.is_dir():
         return f"{folder} is no folder"
     names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")[:3]
-    return f"there is {', '.join(names) or 'nothing'}: correct the list or the names"
+    return f"{folder} holds {', '.join(names) or 'nothing'}: correct the list or the names"
 
 
 def _plain(name: str) -> str:

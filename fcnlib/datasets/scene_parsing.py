@@ -29,14 +29,9 @@ FOLDERS = {"train": "training", "val": "validation"}
 
 
 def open_scene_parsing(root: Path, name: str = "scene-parsing") -> Dataset:
-    """Open a folder in the layout of the scene parsing benchmark.
+    """Open the folder that holds images/training and annotations/training, or the one above it.
 
-    Args:
-        root: the folder that holds images/training and annotations/training, or the one above it.
-        name: the name to give the data set.
-
-    Returns:
-        The data set; in its files 0 is "other", which is void here, and 1..150 are the classes.
+    In its files 0 is "other", which is void here, and 1..150 are the classes.
 
     Raises:
         InputError: not this layout.

@@ -60,9 +60,8 @@ def open_voc(root: Path, labels: LabelSet = VOC, name: str = "voc2012") -> Datas
 def open_sbd(root: Path) -> Dataset:
     """Open an SBD folder, together with the VOC devkit beside it where there is one.
 
-    Args:
-        root: the folder that holds img, cls, train.txt and val.txt, or one of the two above it;
-            VOCdevkit is looked for in each of these.
+    `root` holds img, cls, train.txt and val.txt, or is one of the two folders above it; VOCdevkit
+    is looked for in each of these.
 
     Returns:
         The data set with VOC's classes. With VOC 2012 the splits of this module's docstring, VOC's
