@@ -76,12 +76,10 @@ def open_packed(root: Path) -> Dataset:
     try:
         index = json.loads((root / INDEX).read_text(encoding="utf-8"))
         if index["version"] != VERSION:
-            raise InputError(f"{root / INDEX}: of another version; pack the data set again")
+            raise ValueError("of another version")
         pairs = [_record(root, entry) for entry in index["pairs"]]
         splits = {split: tuple(pairs[i] for i in own) for split, own in index["splits"].items()}
         return Dataset(index["name"], root, LabelSet.from_dict(index["labels"]), splits)
-    except InputError:
-        raise
     except FileNotFoundError:
         raise InputError(f"{root}: no packed data set; `fcnlib data pack` makes one") from None
     except Exception as error:  # a damaged index fails anywhere above
@@ -94,11 +92,8 @@ def _record(root: Path, entry: dict[str, Any]) -> Record:
             raise ValueError(f"{plain!r} is no plain name")
     files = []
     for name, digest, place in (entry["image"], entry["mask"]):
-        record, place = [(int(at), int(size)) for at, size in (entry["record"], place)]
-        if min(*record, *place) < 0:
-            raise ValueError("a negative offset")
-        shard = root / entry["shard"]
-        files.append(PackedFile(str(name), str(digest), shard, record, place))
+        places = [(int(at), int(size)) for at, size in (entry["record"], place)]
+        files.append(PackedFile(str(name), str(digest), root / entry["shard"], *places))
     return Record(entry["name"], *files)
 
 
@@ -110,13 +105,9 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
         target: the folder to make.
         splits: all that have masks where empty.
 
-    Returns:
-        The packed data set.
-
     Raises:
         InputError: the target exists, a pair is faulty, or no split has masks.
     """
-    target = target.absolute()
     if target.exists():
         raise InputError(f"{target}: is there already; choose another folder")
     chosen = {s: dataset.records(s) for s in splits or dataset.splits}
@@ -136,47 +127,36 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
 
 def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict[str, Any]]:
     """Write the shards; return the entries of the index."""
+    from fcnlib.runtime.compat import tf  # late: reading needs none
+
     entries: list[dict[str, Any]] = []
     seen: Palette = {}
-    shards = -(-len(pairs) // SHARD)
+    shards, one = -(-len(pairs) // SHARD), folder / "one"
     with progress.bar(len(pairs), f"packing {dataset.name}", "pair") as bar:
         for number, pair in enumerate(pairs):
             read_pair(pair, dataset.labels, seen)  # refuses a faulty one
             path = folder / f"pairs-{number // SHARD:05d}-of-{shards:05d}.tfrecord.gz"
-            contents = {
-                f"{kind}/{file.name}": file.read_bytes()
-                for kind, file in (("image", pair.image_path), ("mask", pair.label_path))
-            }
-            record = _record_of(contents, folder / "one")
+            contents, feature = {}, {}
+            for kind, file in (("image", pair.image_path), ("mask", pair.label_path)):
+                entry, data = contents[kind] = f"{kind}/{file.name}", file.read_bytes()
+                for key, value in (("name", entry.encode()), ("bytes", data)):
+                    values = tf.train.BytesList(value=[value])
+                    feature[f"{kind}/{key}"] = tf.train.Feature(bytes_list=values)
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            try:
+                with tf.io.TFRecordWriter(str(one), "GZIP") as writer:  # one GZIP member a record
+                    writer.write(example.SerializeToString(deterministic=True))
+            except tf.errors.OpError as error:  # such as a full disk
+                raise InputError(f"{folder}: cannot be written ({error.message})") from None
+            record = one.read_bytes()
             with path.open("ab") as shard:
                 where = {"shard": path.name, "record": [shard.tell(), len(record)]}
                 shard.write(record)
             whole = gzip.decompress(record)
             entries.append({"name": pair.name} | where)
-            for entry, data in contents.items():
+            for kind, (entry, data) in contents.items():
                 place = [whole.index(data), len(data)]
-                kind = entry.partition("/")[0]
                 entries[-1][kind] = [entry, hashlib.sha256(data).hexdigest(), place]
             bar.update(1)
-    return entries
-
-
-def _record_of(contents: dict[str, bytes], one: Path) -> bytes:
-    """Return files as one compressed TFRecord: NAME and bytes of each kind."""
-    from fcnlib.runtime.compat import tf  # late: reading needs none
-
-    feature = {}
-    for entry, data in contents.items():
-        kind = entry.partition("/")[0]
-        for key, value in (("name", entry.encode()), ("bytes", data)):
-            values = tf.train.BytesList(value=[value])
-            feature[f"{kind}/{key}"] = tf.train.Feature(bytes_list=values)
-    example = tf.train.Example(features=tf.train.Features(feature=feature))
-    try:
-        with tf.io.TFRecordWriter(str(one), "GZIP") as writer:  # a file a record: one GZIP member
-            writer.write(example.SerializeToString(deterministic=True))
-    except tf.errors.OpError as error:  # such as a full disk
-        raise InputError(f"{one.parent}: cannot be written ({error.message})") from None
-    record = one.read_bytes()
     one.unlink()
-    return record
+    return entries

@@ -446,10 +446,8 @@ def test_what_is_missing_is_said_with_what_is_there(tmp_path, there, said):
     (images, masks), faults = made(tmp_path, *there), []
     (tmp_path / "train.txt").write_text("a\n")
     assert pair_by_name(tmp_path / "train.txt", images, masks, faults) == ()
-    assert (
-        len(faults) == 1
-        and said.format(tmp_path / "train.txt", images=images, masks=masks) in faults[0]
-    )
+    places = {"list": tmp_path / "train.txt", "images": images, "masks": masks}
+    assert len(faults) == 1 and said.format(**places) in faults[0]
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.uint16, bool])
