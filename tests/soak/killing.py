@@ -132,9 +132,8 @@ class Harness:
         self.root, self.shared = root, root / "shared"
         self.mirror = mirror
         data = next(iter(mirror.files.values()))
-        url = f"{mirror.url}/camvid.zip"
         sha = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        self.archive = download.Archive((url,), sha, "CamVid", "CamVid")
+        self.archive = download.Archive((mirror.url,), "/camvid.zip", sha, "CamVid")
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
             ["fcnlib.experiment", "fcntools.workbook.runner", "killing"]

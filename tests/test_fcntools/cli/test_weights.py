@@ -48,7 +48,7 @@ def release(archive, monkeypatch):
     def replace(*mirrors):
         checksum = f"md5:{hashlib.md5(archive.read_bytes()).hexdigest()}"
         made = releases.RELEASES["inception_v3"]
-        made = made._replace(urls=mirrors or made.urls, checksum=checksum)
+        made = made._replace(mirrors=mirrors or made.mirrors, checksum=checksum)
         monkeypatch.setitem(releases.RELEASES, "inception_v3", made)
 
     replace()
@@ -57,7 +57,7 @@ def release(archive, monkeypatch):
 
 def test_a_download_becomes_a_checkpoint(archive, release, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    file = releases.RELEASES["inception_v3"].name
+    file = releases.RELEASES["inception_v3"].file
     with serve({f"/models/{file}": archive.read_bytes()}) as mirror:
         release(f"{mirror.url}/gone/", f"{mirror.url}/models/")
         mirror.faults = ["missing", "cut"]
@@ -188,7 +188,7 @@ def test_a_checkpoint_of_ours_needs_no_import(tmp_path):
 
 def test_every_release_has_mirrors_and_something_to_check_it_by():
     for name, release in releases.RELEASES.items():
-        assert len(release.urls) >= 2 and all(url.endswith("/") for url in release.urls)
+        assert len(release.mirrors) >= 2 and all(url.endswith("/") for url in release.mirrors)
         assert re.fullmatch(r"md5:[0-9a-f]{32}", release.checksum or "") or name == "vgg_16"
         assert any(name.startswith(backbone) for backbone in BACKBONES)
 
@@ -199,7 +199,7 @@ def test_the_checksums_of_keras_are_those_in_its_source():
     for name in ("inception_v3_keras", "inception_v3_keras_notop"):
         release = releases.RELEASES[name]
         assert release.checksum.removeprefix("md5:") in source
-        url = release.urls[0] + release.name
+        url = release.mirrors[0] + release.file
         assert url in (module.WEIGHTS_PATH, module.WEIGHTS_PATH_NO_TOP)
 
 

@@ -61,8 +61,8 @@ def known(archive, mirror, monkeypatch):
     """The table of archives with this one as CamVid, from a server on this machine."""
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     set_counts(monkeypatch, "camvid", dict.fromkeys(("train", "val", "test"), 1))
-    urls = (f"{mirror.url}/camvid.zip",)
-    entry = Archive(urls, f"sha256:{sha256}", "repo/CamVid", "CamVid")
+    urls = (f"{mirror.url}/",)
+    entry = Archive(urls, "camvid.zip", f"sha256:{sha256}", "repo/CamVid", "CamVid")
     monkeypatch.setitem(download.ARCHIVES, "camvid", entry)
     return entry
 
@@ -111,7 +111,7 @@ def test_an_unknown_name_lists_those_there(tmp_path):
 def test_the_table_is_complete():
     assert set(download.ARCHIVES) == {"voc2012", "sbd", "scene-parsing", "camvid"}
     for name, entry in download.ARCHIVES.items():
-        assert all(url.startswith(("http://", "https://")) for url in entry.urls)
+        assert all(url.startswith(("http://", "https://")) for url in entry.mirrors)
         kind, _, digest = (entry.checksum or "").partition(":")
         assert (kind, len(digest)) == ("md5", 32) or FORMATS[name].counts
 
@@ -215,7 +215,9 @@ def second(call, seen=[]): return lambda *a: die() if seen else seen.append(1) o
 def of_folders(call): return lambda a, b: die() if os.path.isdir(a) else call(a, b)
 {}
 FORMATS["camvid"] = dataclasses.replace(FORMATS["camvid"], counts={{}})
-download.ARCHIVES["camvid"] = download.Archive((sys.argv[1],), sys.argv[2], "repo/CamVid", "CamVid")
+download.ARCHIVES["camvid"] = download.Archive(
+    (sys.argv[1],), "camvid.zip", sys.argv[2], "repo/CamVid", "CamVid"
+)
 download.obtain("camvid", Path(sys.argv[3]))
 """
 
@@ -224,7 +226,7 @@ download.obtain("camvid", Path(sys.argv[3]))
 def test_kill_9_leaves_what_the_next_call_completes(known, mirror, archive, tmp_path, moment):
     target = tmp_path / "to"
     code = CHILD.format(MOMENTS[moment])
-    command = [sys.executable, "-c", code, known.urls[0], known.checksum, str(target)]
+    command = [sys.executable, "-c", code, known.mirrors[0], known.checksum, str(target)]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     run = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True)
     assert run.returncode == -signal.SIGKILL, run.stderr

@@ -16,7 +16,7 @@ from fcnlib.config import ROOT
 from fcnlib.errors import InputError
 from fcnlib.runtime import files
 from fcntools.data import download
-from fcntools.data.download import fetch
+from fcntools.data.download import Archive, fetch
 
 DATA = random.Random(1).randbytes(3 * 2**20 + 12345)
 MD5 = f"md5:{hashlib.md5(DATA).hexdigest()}"
@@ -35,7 +35,7 @@ def get(mirror, tmp_path):
 
     def run(*paths, checksum=SHA256):
         urls = [p if p.startswith("http") else mirror.url + p for p in paths or ("/f.bin",)]
-        target = fetch(urls, tmp_path / "new" / "f.bin", checksum)
+        target = fetch(Archive(urls, "", checksum, ""), tmp_path / "new" / "f.bin")
         assert target.read_bytes() == DATA
         assert os.listdir(target.parent) == ["f.bin"]
 
@@ -135,20 +135,20 @@ def test_another_file_of_that_name_is_not_overwritten(get, mirror, tmp_path):
 def test_a_file_had_by_other_means_is_checked_alike(tmp_path):
     path = tmp_path / "a.bin"
     with pytest.raises(InputError, match="no such file"):
-        fetch([], tmp_path / "new", MD5, path)
+        fetch(Archive((), "", MD5, ""), tmp_path / "new", path)
     path.write_bytes(DATA)
-    assert fetch([], tmp_path / "new", MD5, path) == path
+    assert fetch(Archive((), "", MD5, ""), tmp_path / "new", path) == path
     path.write_bytes(DATA[:-1] + b"!")
     for checksum in (MD5, SHA256):
         with pytest.raises(InputError, match=checksum.partition(":")[2]):
-            fetch([], tmp_path / "new", checksum, path)
+            fetch(Archive((), "", checksum, ""), tmp_path / "new", path)
 
 
 def test_a_killed_download_goes_on_where_it_was(get, mirror, tmp_path):
     mirror.faults = ["slow"]
     target = tmp_path / "new" / "f.bin"
     code = "from fcntools.data.download import *; "
-    code += f"fetch(['{mirror.url}/f.bin'], Path('{target}'), '{MD5}')"
+    code += f"fetch(Archive(('{mirror.url}/f.bin',), '', '{MD5}', ''), Path('{target}'))"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     part, late = target.with_name("f.bin.partial"), time.monotonic() + 60
     while not (part.exists() and part.stat().st_size) and time.monotonic() < late:
