@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -22,21 +23,14 @@ _NAMED = 5  # files named of each unusual kind
 
 @dataclass
 class Report:
-    """What a look at every file found.
-
-    Attributes:
-        dataset: the data set.
-        faults: what is refused, a line each, naming file, value and place.
-        sizes: {(H, W): images}.
-        unusual: {what: files}, such as {"CMYK": [...]}: read rightly, but not what most are.
-        pixels: int64 [256], pixels of each class index and of VOID over all masks.
-        images: int64 [256], in how many masks each of them occurs.
-    """
+    """What a look at every file found."""
 
     dataset: Dataset
-    faults: list[str]
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    faults: list[str]  # what is refused, a line each, naming file, value and place
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # {(H, W): images}
+    # {what: files}, such as {"CMYK": [...]}: read rightly, but not what most are
     unusual: dict[str, list[str]] = field(default_factory=dict)
+    # int64 [256]: pixels of each class index and of VOID over all masks, and masks with some
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     images: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
@@ -97,9 +91,7 @@ def check_dataset(dataset: Dataset) -> Report:
     return report
 
 
-def _look(
-    record: Record, labels: LabelSet
-) -> tuple[tuple[int, int], tuple[str, ...], np.ndarray, Palette]:
+def _look(record: Record, labels: LabelSet) -> tuple[Any, ...]:
     """Return size, what is unusual, pixels of each class and the palette of a pair."""
     size, kinds = describe_image(record.image_path)
     palette: Palette = {}

@@ -27,7 +27,7 @@ SHARD = 512  # pairs in a file
 _MOST = 2**28  # bytes of a pair uncompressed; more is a bomb
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class PackedFile:
     """A file inside a shard, read like a path; equal where name and content are equal."""
 
@@ -45,11 +45,7 @@ class PackedFile:
         return f"{self.shard}: {self.entry}"
 
     def read_bytes(self) -> bytes:
-        """Return the content.
-
-        Raises:
-            InputError: the shard is missing or damaged.
-        """
+        """Return the content; InputError where the shard is missing or damaged."""
         start, length = self.place
         try:
             data = _uncompressed(self.shard, *self.record)[start : start + length]
@@ -111,7 +107,7 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
     if target.exists():
         raise InputError(f"{target}: is there already; choose another folder")
     chosen = {s: dataset.records(s) for s in splits or dataset.splits}
-    chosen = {s: r for s, r in chosen.items() if r and all(one.label_path for one in r)}
+    chosen = {s: r for s, r in chosen.items() if r and all(pair.label_path for pair in r)}
     if not chosen:
         raise InputError(f"{dataset.root}: no split with masks to pack")
     pairs = list(dict.fromkeys(pair for records in chosen.values() for pair in records))
@@ -150,10 +146,9 @@ def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict
                 raise InputError(f"{folder}: cannot be written ({error.message})") from None
             record = one.read_bytes()
             with path.open("ab") as shard:
-                where = {"shard": path.name, "record": [shard.tell(), len(record)]}
-                shard.write(record)
-            whole = gzip.decompress(record)
+                where = {"shard": path.name, "record": [shard.tell(), shard.write(record)]}
             entries.append({"name": pair.name} | where)
+            whole = gzip.decompress(record)
             for kind, (entry, data) in contents.items():
                 place = [whole.index(data), len(data)]
                 entries[-1][kind] = [entry, hashlib.sha256(data).hexdigest(), place]

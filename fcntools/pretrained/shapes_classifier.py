@@ -45,13 +45,11 @@ class Classifier(SlimModule):
 
     def __init__(self, num_classes: int, *, dropout: float = 0.2, **settings):
         """Describe it; `dropout` is of the pooled features, `settings` are of `features`."""
-        self.num_classes = num_classes
         spec = BACKBONES[settings.get("backbone", "inception_v3")]
 
         def build(images, training, dropout_seed):
             drop = {"dropout": dropout, "dropout_seed": dropout_seed}
-            end_points = features(images, training=training, **drop, **settings)
-            net = end_points[spec.skips[32]]  # [N, h, w, channels]
+            net = features(images, training=training, **drop, **settings)[spec.skips[32]]
             if training and dropout:  # one mask an image, as if drawn after the pool
                 net = stateless_dropout(net, dropout, dropout_seed, per_image=True)
             plain = {"activation_fn": None, "normalizer_fn": None, "scope": spec.logits}
@@ -153,17 +151,13 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
 
     accuracy = _accuracy(classifier, root / "objects/val", settings.pretrain_crop)
     width = {k: v for k, v in backbone_settings(config).items() if k in (*_WIDTH, "batch_norm")}
-    width["raw_inputs"] = False  # which older checkpoints say, too
     meta = {"kind": "classifier", "classes": list(classes), **width}
     flat, parts = config.to_dict(), (settings, config.shapes)
     wanted = (*_LEARNING, *(key for part in parts for key in vars(part)))
     trainer = Trainer(
         classifier,
         [Stage("classify", settings.pretrain_steps, settings.pretrain_lr)],
-        batches,
-        loss,
-        config.train,
-        out.with_suffix(".training"),
+        *(batches, loss, config.train, out.with_suffix(".training")),
         meta=meta | {"settings": {key: flat[key] for key in wanted}},
         names=[path.name for path in paths],
         evaluate=accuracy,
@@ -187,10 +181,8 @@ def _accuracy(classifier: Classifier, folder: Path, crop: int):
         return tf.argmax(classifier(images), axis=-1)
 
     def accuracy() -> float:
-        right = [
-            classify(batch["image"]).numpy() == batch["label"].numpy()
-            for batch in class_batches(paths, labels, crop, 64)
-        ]
+        batches = class_batches(paths, labels, crop, 64)
+        right = [classify(b["image"]).numpy() == b["label"].numpy() for b in batches]
         return float(np.mean(np.concatenate(right)))
 
     return accuracy
