@@ -201,9 +201,8 @@ def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
         try:
             if zipfile.is_zipfile(archive):
                 with zipfile.ZipFile(archive) as opened:
-                    for name in opened.namelist():
-                        if ".." in name.split("/") or name.startswith("/"):
-                            raise InputError(f"{name!r} is outside")
+                    if any(".." in Path(name).parts for name in opened.namelist()):
+                        raise InputError("a path is outside")
                     opened.extractall(part)
             else:
                 with tarfile.open(archive) as opened:
@@ -212,9 +211,8 @@ def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
                         pass
         except Exception as error:  # a damaged archive fails in many ways
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"{archive}: cannot be unpacked ({reason}); delete it and get it again"
-            ) from None
+            why = f"cannot be unpacked ({reason}); delete it and get it again"
+            raise InputError(f"{archive}: {why}") from None
         if not (part / inner).is_dir():
             raise InputError(f"{archive}: has no folder {inner}; it is another archive")
         os.rename(part / inner, folder)

@@ -1,10 +1,9 @@
 """ImageNet weights as others released or saved them, read into our variable names.
 
 Our names are those of the slim checkpoints. Keras numbers its layers in the order in which it makes
-them, which is the order of our table: blocks, branches, layers of a branch. So the n-th convolution
-of the one is the n-th of the other, and no list of names is needed. Kernels have the same layout;
-batch norm has no gamma in either. A backbone must be whole, and what is beside it is left out by
-name, another head than ImageNet's too. Nothing is unpickled.
+them, which is that of our table, so the n-th convolution of the one is the n-th of the other, and
+no list of names is needed. Kernels have the same layout; batch norm has no gamma in either. A
+backbone must be whole, what is beside it is left out by name. Nothing is unpickled.
 
 Source: https://github.com/tensorflow/models/tree/master/research/slim (checkpoints and their
 preprocessing), keras.applications.inception_v3, keras.src.saving.saving_lib (from 3.6 on it writes
@@ -37,10 +36,6 @@ _SLIM_CLASSES = {"inception_v3": 1001, "vgg_16": 1000}  # 1001: class 0 is "back
 _KERAS_CLASSES = 1000
 _NORM = ("beta", "moving_mean", "moving_variance")  # slim and Keras agree on these names
 _NAMELESS = "?"
-_UNREADABLE = (
-    *(tf.errors.OpError, OSError, LookupError, ValueError, RuntimeError, MemoryError, TypeError),
-    zipfile.BadZipFile,
-)
 _PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")  # ends of TensorFlow's checkpoint files
 _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # ends their older form, a single file
 _RESAVE = "load it in Keras, write it with model.save('X.h5') and `fcnlib weights import X.h5`"
@@ -49,28 +44,22 @@ _DOWNLOAD = "`fcnlib weights download NAME` gets ImageNet's inception_v3 or vgg_
 
 @dataclass(frozen=True)
 class Imported:
-    """A file of others as a checkpoint of ours, `arrays` and `meta` for `checkpoints.save`.
-
-    The account calls the variables as the file does.
-    """
+    """A file of others as a checkpoint of ours, `arrays` and `meta` for `checkpoints.save`."""
 
     backbone: str
     arrays: dict[str, np.ndarray]
     meta: dict[str, Any]
-    account: checkpoints.Transfer
+    account: checkpoints.Transfer  # which calls the variables as the file does
 
     def __str__(self) -> str:
-        account = self.account
-        parts = {"copied": account.copied, "skipped": account.skipped, "missing": account.missing}
-        said = ", ".join(f"{what} {len(names)}{_groups(names)}" for what, names in parts.items())
+        said = []
+        for what in ("copied", "skipped", "missing"):
+            names = getattr(self.account, what)
+            counts = Counter("/".join(name.split("/")[:2]) for name in names)
+            shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+            said.append(f"{what} {len(names)}" + (f" ({shown})" if 1 <= len(counts) <= 5 else ""))
         alone = "; the backbone alone: it has no head of ImageNet's classes"
-        return said + (alone if self.meta["kind"] == "backbone" else "")
-
-
-def _groups(names: tuple[str, ...]) -> str:
-    counts = Counter("/".join(name.split("/")[:2]) for name in names)
-    shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return f" ({shown})" if 1 <= len(counts) <= 5 else ""
+        return ", ".join(said) + (alone if self.meta["kind"] == "backbone" else "")
 
 
 def read(path: Path) -> Imported:
@@ -102,7 +91,7 @@ def read(path: Path) -> Imported:
         raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except _UNREADABLE as error:
+    except Exception as error:  # a damaged file fails in many ways
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
             f"{path}: no whole TensorFlow checkpoint, .h5 or .keras file ({reason}); another model "
@@ -138,14 +127,13 @@ def _from_slim(path: Path) -> Imported:
 
 
 def _from_keras(path: Path, content: Path | io.BytesIO) -> Imported:
-    backbone = "inception_v3"
     with h5py.File(content, "r") as file:
         found = _datasets(file)
-        names = _keras_names(path, backbone, found)
+        names = _keras_names(path, found)
         for name in names:
             if name in found and found[name] is None:
                 raise InputError(f"{path}: {name} is there twice or lies in another file")
-        return _collect(path, backbone, found, names, _KERAS_CLASSES)
+        return _collect(path, "inception_v3", found, names, _KERAS_CLASSES)
 
 
 def _datasets(file: h5py.File) -> dict[str, h5py.Dataset | None]:
@@ -173,10 +161,10 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset | None]:
     return found
 
 
-def _keras_names(path: Path, backbone: str, found: Mapping[str, Any]) -> dict[str, str]:
+def _keras_names(path: Path, found: Mapping[str, Any]) -> dict[str, str]:
     """Compute {name in the file, as `_datasets` gives it: our name}, or say what else is in it."""
-    logits = BACKBONES[backbone].logits
-    shapes = expected_shapes(backbone, _KERAS_CLASSES)
+    logits = BACKBONES["inception_v3"].logits
+    shapes = expected_shapes("inception_v3", _KERAS_CLASSES)
     kernels = {n.removesuffix("/weights"): s for n, s in shapes.items() if n.endswith("/weights")}
     del kernels[logits]
     (fit, convolutions), *others = _runs("conv2d", "kernel", list(kernels.values()), found)
