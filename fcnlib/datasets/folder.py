@@ -104,7 +104,7 @@ def _labels(name: str, about: dict[str, Any]) -> LabelSet:
         raise ValueError(f"classes = {classes!r}; write a list of names")
     words = list(classes)
     values = list(classes.values()) if isinstance(classes, dict) else list(range(len(classes)))
-    named = all(type(value) is int or _is_colour(value) for value in values)
+    named = all(type(value) is int or _code(value) is not None for value in values)
     if (int in map(type, words) or not named) and all(_ID.fullmatch(str(w)) for w in words):
         words, values = values, [int(word) for word in words]  # {0: soil, 1: leaf}
     for word in words:
@@ -122,14 +122,14 @@ def _labels(name: str, about: dict[str, Any]) -> LabelSet:
             raise ValueError(f"values {values}, void {voids}: each once, and 0..255")
         palette = voc_palette(len(words))
         if "palette" in about:
-            palette = _palette(_listed(about["palette"]), len(words))
+            palette = _palette(_codes(_listed(about["palette"])), len(words))
         return make_labels(name, words, palette, values, voids)
-    voids = [] if void is None else [void] if _is_colour(void) else _listed(void)
-    codes = [_code(colour) for colour in (*values, *voids)]
+    voids = [] if void is None else [void] if _code(void) is not None else _listed(void)
+    codes = _codes([*values, *voids])
     if len(set(codes)) < len(codes):
         raise ValueError("classes: two classes, or a class and void, share a colour")
     meaning = dict(zip(codes, [*range(len(words)), *[VOID] * len(voids)], strict=True))
-    palette = _palette(values, len(words))
+    palette = _palette(codes[: len(words)], len(words))
     return make_labels(name, words, palette, void_values=(), colours=meaning)
 
 
@@ -137,20 +137,22 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _palette(colours: list[Any], count: int) -> np.ndarray:
-    if len(colours) != count:
-        raise ValueError(f"palette has {len(colours)} colours for {count} classes")
-    return np.array([[*_code(colour).to_bytes(3)] for colour in colours], np.uint8)
+def _palette(codes: list[int], count: int) -> np.ndarray:
+    if len(codes) != count:
+        raise ValueError(f"palette has {len(codes)} colours for {count} classes")
+    return np.array([[*code.to_bytes(3)] for code in codes], np.uint8)
 
 
-def _is_colour(value: Any) -> bool:
-    if isinstance(value, list):
-        return len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value)
-    return isinstance(value, str) and bool(_HEX.fullmatch(value))
+def _codes(colours: list[Any]) -> list[int]:
+    for colour in colours:
+        if _code(colour) is None:
+            raise ValueError(f'{colour!r} is no colour; write [R, G, B] (0..255) or "#RRGGBB"')
+    return [_code(colour) for colour in colours]
 
 
-def _code(colour: Any) -> int:
-    """Return a colour as 0xRRGGBB."""
-    if not _is_colour(colour):
-        raise ValueError(f'{colour!r} is no colour; write [R, G, B] (0..255) or "#RRGGBB"')
-    return int.from_bytes(colour) if isinstance(colour, list) else int(colour[-6:], 16)
+def _code(value: Any) -> int | None:
+    """Return a colour as 0xRRGGBB; None where it is none."""
+    if isinstance(value, str) and _HEX.fullmatch(value):
+        return int(value[-6:], 16)
+    numbers = isinstance(value, list) and len(value) == 3 and all(type(v) is int for v in value)
+    return int.from_bytes(value) if numbers and 0 <= min(value) <= max(value) <= 255 else None

@@ -91,11 +91,11 @@ def describe_image(path: Path) -> tuple[tuple[int, int], tuple[str, ...]]:
     with _opened(path) as image:
         kind = "16 bits" if "16" in _stored_as(image) else _KINDS.get(image.mode)
         turned = _orientation(image)
-        width, height = image.size[::-1] if turned > 4 else image.size
+        size = image.size if turned > 4 else image.size[::-1]
         unusual = [kind] if kind else []
         unusual += ["several pictures"] if getattr(image, "n_frames", 1) > 1 else []
         unusual += [f"EXIF orientation {turned}"] if turned > 1 else []
-        return (height, width), tuple(unusual)
+        return size, tuple(unusual)
 
 
 def read_mask(path: Path, labels: LabelSet, seen: Palette | None = None) -> np.ndarray:
@@ -144,11 +144,7 @@ def read_mask(path: Path, labels: LabelSet, seen: Palette | None = None) -> np.n
 
 
 def agree(seen: Palette, palette: Palette) -> None:
-    """Add a palette to `seen`; where they differ, some tool has numbered the classes anew.
-
-    Raises:
-        InputError: a value has two colours.
-    """
+    """Add a palette to `seen`; InputError where they differ: a tool numbered the classes anew."""
     for value, (colour, path) in palette.items():
         other, first = seen.setdefault(value, (colour, path))
         if colour != other:
@@ -236,12 +232,11 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         content = data[start : start + size]
         if len(content) < size or small > 4:
             raise ValueError("is cut or damaged")
+        at = at + 8 if small else start + size + (0 if kind == 15 else -size % 8)
         if kind == 15:
             yield from _elements(zlib.decompressobj().decompress(content, _MOST_OF_A_MAT))
-            at = start + size
         else:
             yield kind, content
-            at = at + 8 if small else start + -(-size // 8) * 8
 
 
 def read_pair(
@@ -289,8 +284,5 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def _complaint(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{path}: no such file"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"{path}: {str(error).partition(',')[0]}; cut it into parts"
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    reason = reason.replace(f" '{path}'", "") or type(error).__name__
+    reason = " ".join(str(error).split()).replace(f": '{path}'", "") or type(error).__name__
     return f"{path}: not a readable image ({reason}); replace the file"

@@ -24,43 +24,27 @@ _MASKS = (*MASK_SUFFIXES, *IMAGE_SUFFIXES)
 _MASK_MARKS = ("_mask", "_masks", "_gt", "_label", "_labels", "_labelIds", "_gtFine_labelIds")
 _IMAGE_MARK = "_leftImg8bit"
 _DEPTH = 5  # folders of a line that can tell two files of a name apart
-
-Files = dict[str, list[Path]]  # {name: files of this name}
+_Files = dict[str, list[Path]]  # {name: files of this name}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One image and, where there is one, its mask.
+    """One image and, where there is one, its mask."""
 
-    Attributes:
-        name: the name both files share, without ending; as "city_001" in a folder of folders.
-        image_path: where the image is (a packed file is read like a path).
-        label_path: where the mask is; None for a split without masks.
-    """
-
-    name: str
-    image_path: Path
-    label_path: Path | None
+    name: str  # which both files share, without ending; as "city_001" in a folder of folders
+    image_path: Path  # a packed file is read like a path
+    label_path: Path | None  # None for a split without masks
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set on disk: its labels and, for each split, its records sorted by name.
-
-    Attributes:
-        name: the name of the data set.
-        root: its folder.
-        labels: its label set.
-        splits: {split: records}.
-        faults: what is wrong with its lists and pairs, a line each; `open_dataset` refuses a data
-            set with any.
-    """
+    """A data set on disk: its labels and, for each split, its records sorted by name."""
 
     name: str
     root: Path
     labels: LabelSet
     splits: dict[str, tuple[Record, ...]]
-    faults: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()  # of its lists and pairs, a line each; `open_dataset` refuses any
 
     def records(self, split: str, limit: int = 0) -> tuple[Record, ...]:
         """Return the first `limit` records of a split, all where it is 0.
@@ -153,13 +137,13 @@ def pair_by_name(
     for name, mask in found.items():
         image = image_files.get(name, [None])[0]
         if image is None:
-            fault = f"{images / name}{IMAGE_SUFFIXES[0]}: missing, though {list_path} names it"
-            faults.append(f"{fault}; {_content(images)}")
+            place = f"{images / name}{IMAGE_SUFFIXES[0]}"
+            faults.append(f"{place}: missing, though {list_path} names it")
         elif image in used and not list_path:  # as the mask of another image
             continue
         elif labelled and mask is None:
-            fault = f"{masks / name}{MASK_SUFFIXES[0]}: missing, though there is {image}"
-            faults.append(f"{fault}; {_content(masks)}")
+            place = f"{masks / name}{MASK_SUFFIXES[0]}"
+            faults.append(f"{place}: missing, though there is {image}")
         else:
             records.append(Record(name, image, mask))
     if not list_path:
@@ -168,11 +152,11 @@ def pair_by_name(
         alone = [path for path in alone if path.suffix.lower() in MASK_SUFFIXES]
         faults += [f"{path}: has no image in {images}" for path in alone]
     if not names and not list_path:
-        faults.append(f"{images}: no images here ({', '.join(IMAGE_SUFFIXES)}); {_content(images)}")
+        faults.append(f"{images}: no images here ({', '.join(IMAGE_SUFFIXES)})")
     return tuple(records)
 
 
-def _by_name(folder: Path, suffixes: Sequence[str]) -> Files:
+def _by_name(folder: Path, suffixes: Sequence[str]) -> _Files:
     """Return {name: files}, earlier endings first; in a folder of folders their names count."""
     files = files_in(folder, suffixes) or [
         file
@@ -180,14 +164,14 @@ def _by_name(folder: Path, suffixes: Sequence[str]) -> Files:
         if not any(part[0] == "." for part in inside.relative_to(folder).parts)
         for file in files_in(inside, suffixes)
     ]
-    found: Files = {}
+    found: _Files = {}
     for path in sorted(files, key=lambda p: suffixes.index(p.suffix.lower())):
         name = "_".join(path.relative_to(folder).with_suffix("").parts)
         found.setdefault(_plain(name), []).append(path)
     return found
 
 
-def _mask_of(name: str, image_files: Files, mask_files: Files) -> Path | None:
+def _mask_of(name: str, image_files: _Files, mask_files: _Files) -> Path | None:
     """Return the mask of an image: the one of its name, or the only one named as its mask."""
     image = image_files.get(name, [None])[0]
     same = [path for path in mask_files.get(name, ()) if path != image]
@@ -198,14 +182,6 @@ def _mask_of(name: str, image_files: Files, mask_files: Files) -> Path | None:
         if key in mask_files and image_files.get(key, mask_files[key])[0] == mask_files[key][0]
     ]
     return same[0] if same else marked[0] if len(marked) == 1 else None
-
-
-def _content(folder: Path) -> str:
-    """Tell what is in a folder instead of what is missing."""
-    if not folder.is_dir():
-        return f"{folder} is no folder"
-    names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")[:3]
-    return f"{folder} holds {', '.join(names) or 'nothing'}: correct the list or the names"
 
 
 def _plain(name: str) -> str:

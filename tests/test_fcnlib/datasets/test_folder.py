@@ -155,7 +155,7 @@ BAD = [
     ("False is no name", "classes: [yes, no, other]".replace("yes, ", "")),
     ("write a list of names", "classes: soil"),
     ("is no name", "classes: [[soil]]"),
-    ("palette has 1 colours for 2", "classes: [a, b]\npalette: 5"),
+    ("5 is no colour", "classes: [a, b]\npalette: 5"),
     ("classes: 0 is no name; write a word", "classes: [0, 1, 2]"),
     ("classes: [0, 0, 0] is no name; write a word", "classes: {0: [0, 0, 0], 1: [0, 0, 1]}"),
     ("classes: {'name': 'soil'} is no name", "classes: [{name: soil}]"),
