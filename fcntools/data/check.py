@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fcnlib.datasets import FORMATS, Dataset, Record, describe_image, read_image, read_pair
+from fcnlib.datasets import Dataset, Record, describe_image, read_image, read_pair
 from fcnlib.datasets.identity import by_content
 from fcnlib.datasets.image_io import Palette, agree
 from fcnlib.errors import InputError
@@ -50,11 +50,6 @@ class Report:
         for what, files in sorted(self.unusual.items()):
             more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
             yield f"unusual, {what}: {', '.join(files[:_NAMED])}{more}"
-        known = FORMATS.get(self.dataset.name)
-        whole = known.counts if known else {}
-        lacking = [f"{s} {counts.get(s, 0)} of {n}" for s, n in whole.items() if counts.get(s) != n]
-        if lacking:
-            yield f"not the whole data set as published: {', '.join(lacking)}"
         for fault in self.faults:
             yield f"fault: {fault}"
         yield f"{len(self.faults)} faults" if len(self.faults) != 1 else "1 fault"

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pooch
 
-from fcnlib.datasets import FORMATS, Dataset, open_dataset
+from fcnlib.datasets import Dataset, open_dataset
 from fcnlib.errors import InputError
 from fcnlib.runtime import progress
 from fcnlib.runtime.files import OURS, held, scratch
@@ -80,7 +80,7 @@ def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
         file: an archive that is here already; it is checked and kept.
 
     Raises:
-        InputError: as `fetch` and `unpack`; or images are missing.
+        InputError: as `fetch`, `unpack` and `open_dataset`.
     """
     if name not in ARCHIVES:
         raise InputError(f"no download for {name!r}; there are: {', '.join(ARCHIVES)}")
@@ -90,14 +90,7 @@ def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
         unpack(fetch(known, archive, file), place, known.inner)
     if file is None:
         archive.unlink(missing_ok=True)
-    dataset = open_dataset(name, place)
-    for split, count in FORMATS[name].counts.items():
-        if (found := len(dataset.splits.get(split, ()))) != count:
-            raise InputError(
-                f"{place}: {split} has {found} images, {count} belong to it; "
-                "delete the folder and get the data set again"
-            )
-    return dataset
+    return open_dataset(name, place)
 
 
 def fetch(known: Archive, target: Path, file: Path | None = None) -> Path:
@@ -130,7 +123,7 @@ def fetch(known: Archive, target: Path, file: Path | None = None) -> Path:
                     os.replace(whole, target)
                     return target
                 except (OSError, ValueError, http.client.HTTPException) as error:
-                    failures[url] = str(getattr(error, "reason", error))
+                    failures[url] = str(error)
                     again |= _size(part) != before  # a wrong one is gone: once more from the start
             if not again:
                 break
@@ -158,9 +151,9 @@ def _continue(url: str, whole: str, _: object, part: Path) -> None:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-            return os.replace(part, whole)  # nothing is left; the checksum decides
-        raise ConnectionError(f"HTTP {error.code} {error.reason}") from None
+        if not have or error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        return os.replace(part, whole)  # nothing is left; the checksum decides
     with response:
         if response.headers.get_content_type() == "text/html":
             raise ConnectionError("sends a web page; a proxy or a login may be in between")

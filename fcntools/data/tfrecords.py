@@ -45,7 +45,11 @@ class PackedFile:
         return f"{self.shard}: {self.entry}"
 
     def read_bytes(self) -> bytes:
-        """Return the content; InputError where the shard is missing or damaged."""
+        """Return the content.
+
+        Raises:
+            InputError: the shard is missing or damaged.
+        """
         start, length = self.place
         try:
             data = _uncompressed(self.shard, *self.record)[start : start + length]
@@ -72,10 +76,12 @@ def open_packed(root: Path) -> Dataset:
     try:
         index = json.loads((root / INDEX).read_text(encoding="utf-8"))
         if index["version"] != VERSION:
-            raise ValueError("of another version")
+            raise InputError(f"{root / INDEX}: of another version; pack the data set again")
         pairs = [_record(root, entry) for entry in index["pairs"]]
         splits = {split: tuple(pairs[i] for i in own) for split, own in index["splits"].items()}
         return Dataset(index["name"], root, LabelSet.from_dict(index["labels"]), splits)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{root}: no packed data set; `fcnlib data pack` makes one") from None
     except Exception as error:  # a damaged index fails anywhere above
@@ -100,6 +106,9 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
         dataset: what to pack; a pair in several splits is written once.
         target: the folder to make.
         splits: all that have masks where empty.
+
+    Returns:
+        The packed data set.
 
     Raises:
         InputError: the target exists, a pair is faulty, or no split has masks.

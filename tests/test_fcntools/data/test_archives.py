@@ -1,6 +1,5 @@
 """Getting the public data sets, from a local server and from an archive that is there already."""
 
-import dataclasses
 import hashlib
 import io
 import os
@@ -18,7 +17,6 @@ from http_server import serve
 from PIL import Image
 
 from fcnlib.config import ROOT
-from fcnlib.datasets import FORMATS
 from fcnlib.errors import InputError
 from fcntools.cli import main
 from fcntools.data import download
@@ -52,15 +50,10 @@ def mirror(archive):
         yield server
 
 
-def set_counts(monkeypatch, name, counts):
-    monkeypatch.setitem(FORMATS, name, dataclasses.replace(FORMATS[name], counts=counts))
-
-
 @pytest.fixture
 def known(archive, mirror, monkeypatch):
     """The table of archives with this one as CamVid, from a server on this machine."""
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    set_counts(monkeypatch, "camvid", dict.fromkeys(("train", "val", "test"), 1))
     urls = (f"{mirror.url}/",)
     entry = Archive(urls, "camvid.zip", f"sha256:{sha256}", "repo/CamVid", "CamVid")
     monkeypatch.setitem(download.ARCHIVES, "camvid", entry)
@@ -96,13 +89,6 @@ def test_another_archive_is_refused(known, archive, tmp_path):
     assert not (tmp_path / "to" / "CamVid").exists()
 
 
-def test_a_set_with_images_missing_is_refused(known, tmp_path, monkeypatch):
-    set_counts(monkeypatch, "camvid", {"train": 1, "val": 1, "test": 2})
-    for _ in range(2):  # the second time it is there already
-        said = get(tmp_path / "to").output
-        assert "test has 1 images, 2 belong to it; delete the folder and get" in said
-
-
 def test_an_unknown_name_lists_those_there(tmp_path):
     with pytest.raises(InputError, match="no download for 'coco'; there are: voc2012, sbd"):
         download.obtain("coco", tmp_path)
@@ -113,7 +99,7 @@ def test_the_table_is_complete():
     for name, entry in download.ARCHIVES.items():
         assert all(url.startswith(("http://", "https://")) for url in entry.mirrors)
         kind, _, digest = (entry.checksum or "").partition(":")
-        assert (kind, len(digest)) == ("md5", 32) or FORMATS[name].counts
+        assert (kind, len(digest)) == ("md5", 32) or name == "camvid"
 
 
 @pytest.fixture
@@ -184,7 +170,6 @@ def test_voc_2012_comes_beside_another_year(tmp_path, monkeypatch):
             packed.addfile(entry, io.BytesIO(data))
     digest = hashlib.md5((tmp_path / "voc.tar").read_bytes()).hexdigest()
     known = download.ARCHIVES["voc2012"]
-    set_counts(monkeypatch, "voc2012", {"train": 1})
     entry = known._replace(checksum=f"md5:{digest}")
     monkeypatch.setitem(download.ARCHIVES, "voc2012", entry)
     (tmp_path / "VOCdevkit" / "VOC2011").mkdir(parents=True)
@@ -207,14 +192,13 @@ CHILD = """
 import dataclasses, os, shutil, signal, sys
 from zipfile import ZipFile
 from pathlib import Path
-from fcnlib.datasets import FORMATS; from fcnlib.runtime import progress
+from fcnlib.runtime import progress
 from fcntools.data import download
 progress.bar = lambda *a, **k: progress._Live(disable=True)
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 def second(call, seen=[]): return lambda *a: die() if seen else seen.append(1) or call(*a)
 def of_folders(call): return lambda a, b: die() if os.path.isdir(a) else call(a, b)
 {}
-FORMATS["camvid"] = dataclasses.replace(FORMATS["camvid"], counts={{}})
 download.ARCHIVES["camvid"] = download.Archive(
     (sys.argv[1],), "camvid.zip", sys.argv[2], "repo/CamVid", "CamVid"
 )

@@ -89,7 +89,7 @@ def test_when_every_mirror_fails_each_is_named_and_nothing_is_there(get, mirror,
         get("http://127.0.0.1:1/f.bin", "/nothing.bin", "/other.bin")
     said = str(caught.value)
     assert "127.0.0.1:1/f.bin: " in said and "refused" in said
-    assert "/nothing.bin: HTTP 404" in said and "/other.bin: SHA256 hash of" in said
+    assert "/nothing.bin: HTTP Error 404" in said and "/other.bin: SHA256 hash of" in said
     assert "call again" in said and "\n" not in said
     assert os.listdir(tmp_path / "new") == []
 
