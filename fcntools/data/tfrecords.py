@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,17 +72,13 @@ def open_packed(root: Path) -> Dataset:
     Raises:
         InputError: no readable index, or one of another version.
     """
+    index = files.read_json(root / INDEX)
+    if not isinstance(index, dict) or index.get("version") != VERSION:
+        raise InputError(f"{root}: no packed data of this version; make them by `fcnlib data pack`")
     try:
-        index = json.loads((root / INDEX).read_text(encoding="utf-8"))
-        if index["version"] != VERSION:
-            raise InputError(f"{root / INDEX}: of another version; pack the data set again")
         pairs = [_record(root, entry) for entry in index["pairs"]]
         splits = {split: tuple(pairs[i] for i in own) for split, own in index["splits"].items()}
         return Dataset(index["name"], root, LabelSet.from_dict(index["labels"]), splits)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{root}: no packed data set; `fcnlib data pack` makes one") from None
     except Exception as error:  # a damaged index fails anywhere above
         raise InputError(f"{root / INDEX}: damaged ({error!r}); pack the data set again") from None
 
@@ -92,11 +87,11 @@ def _record(root: Path, entry: dict[str, Any]) -> Record:
     for plain in (entry["name"], entry["shard"]):
         if plain in ("", "..") or plain != Path(plain).name:  # predictions are saved by this name
             raise ValueError(f"{plain!r} is no plain name")
-    files = []
+    both = []
     for name, digest, place in (entry["image"], entry["mask"]):
         places = [(int(at), int(size)) for at, size in (entry["record"], place)]
-        files.append(PackedFile(str(name), str(digest), root / entry["shard"], *places))
-    return Record(entry["name"], *files)
+        both.append(PackedFile(str(name), str(digest), root / entry["shard"], *places))
+    return Record(entry["name"], *both)
 
 
 def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
@@ -154,9 +149,9 @@ def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict
             except tf.errors.OpError as error:  # such as a full disk
                 raise InputError(f"{folder}: cannot be written ({error.message})") from None
             record = one.read_bytes()
+            entries.append({"name": pair.name, "shard": path.name})
             with path.open("ab") as shard:
-                where = {"shard": path.name, "record": [shard.tell(), shard.write(record)]}
-            entries.append({"name": pair.name} | where)
+                entries[-1]["record"] = [shard.tell(), shard.write(record)]
             whole = gzip.decompress(record)
             for kind, (entry, data) in contents.items():
                 place = [whole.index(data), len(data)]
