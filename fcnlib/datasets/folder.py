@@ -46,31 +46,23 @@ def open_folder(root: Path) -> Dataset:
         places = [_place(key, about.get(key, key)) for key in ("images", "masks")]
         for split, names in _splits(about).items():
             folders = [base / place.replace("{split}", split) for place in places]
-            if "{split}" in places[0]:
-                splits[split] = pair_by_name(None, *folders, faults)
-            else:
-                splits[split] = pair_by_name(base / names, *folders, faults)
+            listed = None if "{split}" in places[0] else base / names
+            splits[split] = pair_by_name(listed, *folders, faults)
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; it says what the classes are, see data/README.md"
-        ) from None
+        raise InputError(f"{path}: no such file; see data/README.md") from None
     except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
     return Dataset(name, base, labels, splits, tuple(faults))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    text = read_text(path)
-    try:
-        depth = 0
-        for event in yaml.parse(text):  # as a stream: to build the whole can take hours
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent) or depth > 9:
-                raise ValueError("holds *aliases or ten brackets in brackets; write it out")
-        about = yaml.safe_load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"not readable: {error}") from None
+    text, depth = read_text(path), 0
+    for event in yaml.parse(text):  # as a stream: to build the whole can take hours
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > 9:
+            raise ValueError("holds *aliases or ten brackets in brackets; write it out")
+    about = yaml.safe_load(text)
     if isinstance(about, dict) and "names" in about and "classes" not in about:
         about["classes"] = about.pop("names")  # as in the files of Ultralytics and Roboflow,
         about.pop("nc", None)  # which count them here

@@ -120,8 +120,7 @@ def read_mask(path: Path, labels: LabelSet, seen: Palette | None = None) -> np.n
         stored, palette = _read_array(path, labels), {}
     else:
         stored, palette = _read_values(path, labels)
-    if seen is not None:
-        agree(seen, palette)
+    agree({} if seen is None else seen, palette)
     if stored.ndim == 3:
         mask, stored = labels.decode_colours(stored)
     else:

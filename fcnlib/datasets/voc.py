@@ -46,12 +46,10 @@ def open_voc(root: Path, labels: LabelSet = VOC, name: str = "voc2012") -> Datas
     found = _devkit(root)
     if found is None:
         raise InputError(f"{root}: no VOC devkit here (it has no {LISTS}); see data/README.md")
-    lists = files_in(found / LISTS, (".txt",))
-    if not lists:
-        raise InputError(f"{found / LISTS}: no list of images (such as train.txt) in it")
     faults: list[str] = []
     splits = {
-        path.stem: pair_by_name(path, found / IMAGES, found / MASKS, faults) for path in lists
+        path.stem: pair_by_name(path, found / IMAGES, found / MASKS, faults)
+        for path in files_in(found / LISTS, (".txt",))
     }
     return Dataset(name, found, labels, splits, tuple(faults))
 
