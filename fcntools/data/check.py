@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Report:
     faults: list[str]  # what is refused, a line each, naming file, value and place
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # {(H, W): images}
     # {what: files}, such as {"CMYK": [...]}: read rightly, but not what most are
-    unusual: dict[str, list[str]] = field(default_factory=dict)
+    unusual: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     # int64 [256]: pixels of each class index and of VOID over all masks, and masks with some
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     images: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
@@ -79,7 +79,7 @@ def check_dataset(dataset: Dataset) -> Report:
             report.pixels += pixels
             report.images += pixels > 0
             for kind in kinds:
-                report.unusual.setdefault(kind, []).append(record.image_path.name)
+                report.unusual[kind].append(record.image_path.name)
     absent = [name for name, n in zip(dataset.labels.classes, report.pixels, strict=False) if not n]
     if absent:
         report.unusual["no pixel of these classes"] = absent

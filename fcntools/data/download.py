@@ -185,11 +185,8 @@ def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
         inner: the folder of the archive to take, "." for everything in it.
 
     Raises:
-        InputError: the archive is damaged, holds a path or link out of its root, or lacks `inner`;
-            or the folder exists.
+        InputError: the archive is damaged, holds a path or link out of its root, or lacks `inner`.
     """
-    if folder.exists():
-        raise InputError(f"{folder}: exists already; delete it to unpack {archive.name} again")
     with scratch(folder) as part:
         try:
             if zipfile.is_zipfile(archive):
