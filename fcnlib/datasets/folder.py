@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from fcnlib.datasets.records import Dataset, pair_by_name, pair_folders, read_text
+from fcnlib.datasets.records import Dataset, pair_by_name, read_text
 from fcnlib.datasets.voc import open_voc
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet, make_labels, voc_palette
@@ -23,19 +23,12 @@ def description(root: Path) -> Path:
     """Return the path of the `dataset.yaml` at `root`, the file itself or its folder."""
     if root.suffix in (".yaml", ".yml"):
         return root
-    yml = root / "dataset.yml"
-    path = yml.with_suffix(".yaml")
-    return yml if yml.is_file() and not path.is_file() else path
+    paths = [root / f"dataset{suffix}" for suffix in (".yaml", ".yml")]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def open_folder(root: Path) -> Dataset:
-    """Open what a `dataset.yaml` describes.
-
-    Args:
-        root: the file, or the folder that holds it.
-
-    Returns:
-        The data set.
+    """Open what a `dataset.yaml`, the file or the folder that holds it, describes.
 
     Raises:
         InputError: no such file, or one that cannot be meant; the message names the key.
@@ -53,31 +46,23 @@ def open_folder(root: Path) -> Dataset:
         places = [_place(key, about.get(key, key)) for key in ("images", "masks")]
         for split, names in _splits(about).items():
             folders = [base / place.replace("{split}", split) for place in places]
-            if "{split}" in places[0]:
-                splits[split] = pair_folders(*folders, faults)
-            else:
-                splits[split] = pair_by_name(base / names, *folders, faults)
+            listed = None if "{split}" in places[0] else base / names
+            splits[split] = pair_by_name(listed, *folders, faults)
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; it says what the classes are, see data/README.md"
-        ) from None
+        raise InputError(f"{path}: no such file; see data/README.md") from None
     except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
     return Dataset(name, base, labels, splits, tuple(faults))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    text = read_text(path)
-    try:
-        depth = 0
-        for event in yaml.parse(text):  # as a stream: to build the whole can take hours
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent) or depth > 9:
-                raise ValueError("holds *aliases or ten brackets in brackets; write it out")
-        about = yaml.safe_load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"not readable: {error}") from None
+    text, depth = read_text(path), 0
+    for event in yaml.parse(text):  # as a stream: to build the whole can take hours
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > 9:
+            raise ValueError("holds *aliases or ten brackets in brackets; write it out")
+    about = yaml.safe_load(text)
     if isinstance(about, dict) and "names" in about and "classes" not in about:
         about["classes"] = about.pop("names")  # as in the files of Ultralytics and Roboflow,
         about.pop("nc", None)  # which count them here
@@ -100,20 +85,19 @@ def _splits(about: dict[str, Any]) -> dict[str, str]:
 
 
 def _place(key: str, value: Any) -> str:
-    """Return a path of the file, which must be text that a path can be."""
-    if not isinstance(value, str) or "\0" in value or len(value) > 200:
+    if not isinstance(value, str):
         raise ValueError(f"{key} = {value!r:.99} is no path; write the name of a folder or file")
     return os.path.expanduser(value.replace("\\", "/"))
 
 
 def _labels(name: str, about: dict[str, Any]) -> LabelSet:
-    classes = about["classes"]
+    classes, void = about["classes"], about.get("void")
     if not isinstance(classes, list | dict):
         raise ValueError(f"classes = {classes!r}; write a list of names")
     words = list(classes)
     values = list(classes.values()) if isinstance(classes, dict) else list(range(len(classes)))
-    numbered = int in map(type, words) or not all(map(_is_colour, values))
-    if numbered and all(_ID.fullmatch(str(word)) for word in words):
+    named = all(type(value) is int or _code(value) is not None for value in values)
+    if (int in map(type, words) or not named) and all(_ID.fullmatch(str(w)) for w in words):
         words, values = values, [int(word) for word in words]  # {0: soil, 1: leaf}
     for word in words:
         if not isinstance(word, str) or not word.strip():
@@ -122,22 +106,22 @@ def _labels(name: str, about: dict[str, Any]) -> LabelSet:
         raise ValueError(f"classes: {len(set(words))} different names of {len(words)}")
     if len(words) > VOID:
         raise ValueError(f"{len(words)} classes; there may be {VOID}, as {VOID} is void")
-    void = about.get("void")
     if all(type(value) is int for value in values):
         voids = [v for v in [VOID] if v not in values] if void is None else _listed(void)
-        wrong = [v for v in (*values, *voids) if type(v) is not int or not 0 <= v <= 255]
-        if wrong or len({*values, *voids}) < len(values) + len(voids):
+        every = [*values, *voids]
+        wrong = [v for v in every if type(v) is not int or not 0 <= v <= 255]
+        if wrong or len(set(every)) < len(every):
             raise ValueError(f"values {values}, void {voids}: each once, and 0..255")
         palette = voc_palette(len(words))
         if "palette" in about:
-            palette = _palette(_listed(about["palette"]), len(words))
+            palette = _palette(_codes(_listed(about["palette"])), len(words))
         return make_labels(name, words, palette, values, voids)
-    palette = _palette(values, len(words))
-    voids = [] if void is None else [void] if _is_colour(void) else _listed(void)
-    codes = [_code(colour) for colour in (*values, *voids)]
+    voids = [] if void is None else [void] if _code(void) is not None else _listed(void)
+    codes = _codes([*values, *voids])
     if len(set(codes)) < len(codes):
         raise ValueError("classes: two classes, or a class and void, share a colour")
     meaning = dict(zip(codes, [*range(len(words)), *[VOID] * len(voids)], strict=True))
+    palette = _palette(codes[: len(words)], len(words))
     return make_labels(name, words, palette, void_values=(), colours=meaning)
 
 
@@ -145,25 +129,22 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _palette(colours: list[Any], count: int) -> np.ndarray:
-    if len(colours) != count:
-        raise ValueError(f"palette has {len(colours)} colours for {count} classes")
-    return np.array([[*_code(colour).to_bytes(3)] for colour in colours], np.uint8)
+def _palette(codes: list[int], count: int) -> np.ndarray:
+    if len(codes) != count:
+        raise ValueError(f"palette has {len(codes)} colours for {count} classes")
+    return np.array([[*code.to_bytes(3)] for code in codes], np.uint8)
 
 
-def _is_colour(value: Any) -> bool:
-    """Tell [R, G, B], "#RRGGBB", and 0xRRGGBB."""
-    if isinstance(value, list):
-        return len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value)
-    if isinstance(value, str):
-        return bool(_HEX.fullmatch(value))
-    return type(value) is int and 0 <= value < 1 << 24
+def _codes(colours: list[Any]) -> list[int]:
+    for colour in colours:
+        if _code(colour) is None:
+            raise ValueError(f'{colour!r} is no colour; write [R, G, B] (0..255) or "#RRGGBB"')
+    return [_code(colour) for colour in colours]
 
 
-def _code(colour: Any) -> int:
-    """Return a colour as 0xRRGGBB."""
-    if not _is_colour(colour):
-        raise ValueError(f'{colour!r} is no colour; write [R, G, B] (0..255) or "#RRGGBB"')
-    if isinstance(colour, int):
-        return colour
-    return int.from_bytes(colour) if isinstance(colour, list) else int(colour[-6:], 16)
+def _code(value: Any) -> int | None:
+    """Return a colour as 0xRRGGBB; None where it is none."""
+    if isinstance(value, str) and _HEX.fullmatch(value):
+        return int(value[-6:], 16)
+    numbers = isinstance(value, list) and len(value) == 3 and all(type(v) is int for v in value)
+    return int.from_bytes(value) if numbers and 0 <= min(value) <= max(value) <= 255 else None

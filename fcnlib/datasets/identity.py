@@ -25,14 +25,9 @@ _SETTLED = 2.0  # seconds since its last change
 
 
 def file_digests(files: Sequence[Path], root: Path) -> list[str]:
-    """Digest the content of files.
+    """Digest the content of files: SHA-256 of each, 64 hex digits.
 
-    Args:
-        files: paths, or packed files, which know their digest.
-        root: the folder of the data set; its digests are kept together.
-
-    Returns:
-        SHA-256 of each, 64 hex digits, in the order of `files`.
+    `root` is the folder of the data set, whose digests are kept together; a packed file knows its.
 
     Raises:
         InputError: a file cannot be read.
@@ -72,11 +67,7 @@ def split_digest(dataset: Dataset, records: Iterable[Record]) -> str:
 
 
 def run_digests(config: Config, dataset: Dataset) -> dict[str, str]:
-    """Digest what a run reads: the splits in use, and the checkpoint its training starts from.
-
-    Args:
-        config: names the splits, their limits and the checkpoint.
-        dataset: opened.
+    """Digest the splits that a run reads, and the checkpoint its training starts from.
 
     Returns:
         {"train": 16 hex digits, "val, first 48": ..., "initial": ...}.

@@ -32,50 +32,39 @@ _KINDS = {
     **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), "16 bits"),
 }
 _INDEXED = ("palette", "grey", "black and white", "16 bits")
-_FEW_BITS = {"L;2": 2, "L;4": 4}
+_STRETCHED = {"L;2": 85, "L;4": 17}  # grey of 2 and 4 bits, which Pillow brings to 0..255
 
 # {value in masks: its colour 0xRRGGBB in the palette of the first mask that has it, that mask}
 Palette = dict[int, tuple[int, Path]]
 
 
-def read_image(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Read an image as RGB, turned upright.
+def read_image(path: Path) -> np.ndarray:
+    """Read an image as RGB, turned upright: uint8 [H, W, 3], 0..255.
 
     Grey, palette and CMYK images are converted, 16 bits a pixel brought to 8 by dividing, alpha is
     dropped (the colours stay as stored), and an EXIF orientation is carried out.
-
-    Args:
-        source: the file, or its content.
-        name: what messages call the content.
-
-    Returns:
-        uint8 [H, W, 3], 0..255.
 
     Raises:
         InputError: the file is missing, truncated, no image, of more than 200 megapixels, or of
             numbers without a known range: of 32 bits, or of 16 that seem to hold fewer.
     """
-    path = name if isinstance(source, bytes) else source
-    with _opened(source, path) as image:
+    with _opened(path) as image:
         if image.mode in ("F", "I"):
             raise InputError(f"{path}: holds fractions or 32 bits; save it with 8 bits a channel")
         wide = "16" in _stored_as(image)  # asked first: loading the file forgets it
-        pixels = _as_rgb(image)
+        turned = _orientation(image)
+        if _KINDS.get(image.mode) == "16 bits":
+            grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+            pixels = np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+        else:
+            if "transparency" in image.info:
+                image = image.convert("RGBA")
+            pixels = np.array(image.convert("RGB"))
         if wide and 0 < pixels.max() < 64:
             raise InputError(f"{path}: uses 14 of its 16 bits at most; save it with 8 bits")
-        turned = _orientation(image)
     pixels = pixels.swapaxes(0, 1) if turned > 4 else pixels
     rows, columns = (-1 if turned in mirrored else 1 for mirrored in ((3, 4, 7, 8), (2, 3, 6, 7)))
     return np.ascontiguousarray(pixels[::rows, ::columns])
-
-
-def _as_rgb(image: Image.Image) -> np.ndarray:
-    if _KINDS.get(image.mode) == "16 bits":
-        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -99,14 +88,14 @@ def describe_image(path: Path) -> tuple[tuple[int, int], tuple[str, ...]]:
     Raises:
         InputError: the file is missing or no image.
     """
-    with _opened(path, path) as image:
+    with _opened(path) as image:
         kind = "16 bits" if "16" in _stored_as(image) else _KINDS.get(image.mode)
         turned = _orientation(image)
-        width, height = image.size[::-1] if turned > 4 else image.size
+        size = image.size if turned > 4 else image.size[::-1]
         unusual = [kind] if kind else []
         unusual += ["several pictures"] if getattr(image, "n_frames", 1) > 1 else []
         unusual += [f"EXIF orientation {turned}"] if turned > 1 else []
-        return (height, width), tuple(unusual)
+        return size, tuple(unusual)
 
 
 def read_mask(path: Path, labels: LabelSet, seen: Palette | None = None) -> np.ndarray:
@@ -131,17 +120,26 @@ def read_mask(path: Path, labels: LabelSet, seen: Palette | None = None) -> np.n
         stored, palette = _read_array(path, labels), {}
     else:
         stored, palette = _read_values(path, labels)
-    if seen is not None:
-        agree(seen, palette)
+    agree({} if seen is None else seen, palette)
     if stored.ndim == 3:
         mask, stored = labels.decode_colours(stored)
     else:
         inside = (stored >= 0) & (stored < 256)
         mask = np.where(inside, labels.lut[np.where(inside, stored, 0)], -1)
-    if mask.min() < 0:
-        y, x = np.unravel_index(np.argmax(mask < 0), mask.shape)
-        raise InputError(f"{path}: {_refused(stored[y, x], f'at (x={x}, y={y})', labels)}")
-    return mask.astype(np.uint8)
+    if mask.min() >= 0:
+        return mask.astype(np.uint8)
+    y, x = np.unravel_index(np.argmax(mask < 0), mask.shape)
+    if labels.colours is not None:
+        found = f"colour #{stored[y, x]:06x} at (x={x}, y={y})"
+        raise InputError(f"{path}: {found} is the colour of no class of {labels.name}, nor void")
+    values = np.flatnonzero((labels.lut >= 0) & (labels.lut != VOID)).tolist()
+    whole = len(values) == values[-1] - values[0] + 1
+    listed = f"{values[0]}..{values[-1]}" if whole else str(values)[1:-1]
+    void = str(np.flatnonzero(labels.lut == VOID).tolist())[1:-1] or "no value is"
+    raise InputError(
+        f"{path}: value {stored[y, x]} at (x={x}, y={y}) is no class of {labels.name} ({listed}) "
+        f"and not void ({void})"
+    )
 
 
 def agree(seen: Palette, palette: Palette) -> None:
@@ -160,7 +158,7 @@ def agree(seen: Palette, palette: Palette) -> None:
 
 
 def _read_values(path: Path, labels: LabelSet) -> tuple[np.ndarray, Palette]:
-    with _opened(path, path) as image:
+    with _opened(path) as image:
         stored = _stored_as(image)  # first: looking at the rest loads the file and forgets it
         fault = ""
         if image.width * image.height > _MOST_OF_A_MASK:
@@ -183,8 +181,7 @@ def _read_values(path: Path, labels: LabelSet) -> tuple[np.ndarray, Palette]:
         if fault:
             raise InputError(f"{path}: {fault}")
         values = np.asarray(image)
-        if stored in _FEW_BITS:  # which Pillow stretches to 0..255
-            values = values // (255 // (2 ** _FEW_BITS[stored] - 1))
+        values = values // _STRETCHED[stored] if stored in _STRETCHED else values
         palette: Palette = {}
         if image.mode == "P":  # 255 is left out, as no numbering reaches it
             colours = bytes(image.getpalette("RGB"))
@@ -194,6 +191,8 @@ def _read_values(path: Path, labels: LabelSet) -> tuple[np.ndarray, Palette]:
 
 
 def _read_array(path: Path, labels: LabelSet) -> np.ndarray:
+    if labels.colours is not None:
+        raise InputError(f"{path}: stores indices, but the classes are given by colours; use one")
     try:
         data = path.read_bytes()
         if path.suffix.lower() == ".mat":
@@ -207,8 +206,6 @@ def _read_array(path: Path, labels: LabelSet) -> np.ndarray:
             f"{path}: {values.dtype} of shape {values.shape}; a mask is whole numbers, "
             f"[rows, columns], of 90 megapixels at most"
         )
-    if labels.colours is not None:
-        raise InputError(f"{path}: stores indices, but the classes are given by colours; use one")
     return values
 
 
@@ -238,22 +235,11 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         content = data[start : start + size]
         if len(content) < size or small > 4:
             raise ValueError("is cut or damaged")
+        at = at + 8 if small else start + size + (0 if kind == 15 else -size % 8)
         if kind == 15:
             yield from _elements(zlib.decompressobj().decompress(content, _MOST_OF_A_MAT))
-            at = start + size
         else:
             yield kind, content
-            at = at + 8 if small else start + -(-size // 8) * 8
-
-
-def _refused(value: int, where: str, labels: LabelSet) -> str:
-    if labels.colours is not None:
-        return f"colour #{value:06x} {where} is the colour of no class of {labels.name}, nor void"
-    values = np.flatnonzero((labels.lut >= 0) & (labels.lut != VOID)).tolist()
-    whole = len(values) == values[-1] - values[0] + 1
-    listed = f"{values[0]}..{values[-1]}" if whole else str(values)[1:-1]
-    void = str(np.flatnonzero(labels.lut == VOID).tolist())[1:-1] or "no value is"
-    return f"value {value} {where} is no class of {labels.name} ({listed}) and not void ({void})"
 
 
 def read_pair(
@@ -285,9 +271,9 @@ def read_pair(
 
 
 @contextlib.contextmanager
-def _opened(source: Path | bytes, name: Path | str) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        data = io.BytesIO(source if isinstance(source, bytes) else source.read_bytes())
+        data = io.BytesIO(path.read_bytes())
         with Image.open(data) as image:
             image.verify()  # the checksums of a PNG, which loading it passes over
         with Image.open(data) as image:
@@ -295,14 +281,11 @@ def _opened(source: Path | bytes, name: Path | str) -> Iterator[Image.Image]:
     except InputError:
         raise
     except Exception as error:  # Pillow fails on a damaged file in many ways
-        raise InputError(_complaint(name, error)) from None
+        raise InputError(_complaint(path, error)) from None
 
 
-def _complaint(path: Path | str, error: Exception) -> str:
+def _complaint(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{path}: no such file"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"{path}: {str(error).partition(',')[0]}; cut it into parts"
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    reason = reason.replace(f" '{path}'", "") or type(error).__name__
+    reason = " ".join(str(error).split()).replace(f": '{path}'", "") or type(error).__name__
     return f"{path}: not a readable image ({reason}); replace the file"

@@ -24,43 +24,27 @@ _MASKS = (*MASK_SUFFIXES, *IMAGE_SUFFIXES)
 _MASK_MARKS = ("_mask", "_masks", "_gt", "_label", "_labels", "_labelIds", "_gtFine_labelIds")
 _IMAGE_MARK = "_leftImg8bit"
 _DEPTH = 5  # folders of a line that can tell two files of a name apart
-
-Files = dict[str, list[Path]]  # {name: files of this name}
+_Files = dict[str, list[Path]]  # {name: files of this name}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One image and, where there is one, its mask.
+    """One image and, where there is one, its mask."""
 
-    Attributes:
-        name: the name both files share, without ending; as "city_001" in a folder of folders.
-        image_path: where the image is (a packed file is read like a path).
-        label_path: where the mask is; None for a split without masks.
-    """
-
-    name: str
-    image_path: Path
-    label_path: Path | None
+    name: str  # which both files share, without ending; as "city_001" in a folder of folders
+    image_path: Path  # a packed file is read like a path
+    label_path: Path | None  # None for a split without masks
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set on disk: its labels and, for each split, its records sorted by name.
-
-    Attributes:
-        name: the name of the data set.
-        root: its folder.
-        labels: its label set.
-        splits: {split: records}.
-        faults: what is wrong with its lists and pairs, a line each; `open_dataset` refuses a data
-            set with any.
-    """
+    """A data set on disk: its labels and, for each split, its records sorted by name."""
 
     name: str
     root: Path
     labels: LabelSet
     splits: dict[str, tuple[Record, ...]]
-    faults: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()  # of its lists and pairs, a line each; `open_dataset` refuses any
 
     def records(self, split: str, limit: int = 0) -> tuple[Record, ...]:
         """Return the first `limit` records of a split, all where it is 0.
@@ -123,74 +107,56 @@ def read_names(list_path: Path, faults: list[str], known: Container[str] = ()) -
 
 
 def pair_by_name(
-    list_path: Path, images: Path, masks: Path, faults: list[str]
+    list_path: Path | None, images: Path, masks: Path, faults: list[str]
 ) -> tuple[Record, ...]:
-    """Pair the images and masks that a list file names.
+    """Pair images and masks by their names.
 
     Args:
-        list_path: as `read_names`.
+        list_path: as `read_names`; None for all images of the folder, each with a mask.
         images: folder of the images, or of folders of them.
-        masks: folder of the masks, likewise.
+        masks: folder of the masks, likewise; it may be the same one.
         faults: what is wrong is added here: the list, two files of one name, a missing file.
 
     Returns:
         The records without faults, sorted by name. No label_path where no name of the list has a
         mask, as in the test list of a benchmark; a list called train... or val... must have them.
     """
-    image_files, mask_files = _by_name(images), _by_name(masks, _MASKS)
-    names = read_names(list_path, faults, image_files)
+    image_files, mask_files = _by_name(images, IMAGE_SUFFIXES), _by_name(masks, _MASKS)
+    names = read_names(list_path, faults, image_files) if list_path else sorted(image_files)
     if images != masks:  # where an image may share its name with its mask
-        faults += _duplicates(image_files, names) + _duplicates(mask_files, names, MASK_SUFFIXES)
+        for files, suffixes in ((image_files, IMAGE_SUFFIXES), (mask_files, MASK_SUFFIXES)):
+            faults += [
+                f"{path}: a second file named {path.stem}; remove one"
+                for name in names
+                for path in files.get(name, ())[1:]
+                if path.suffix.lower() in suffixes
+            ]
     found = {name: _mask_of(name, image_files, mask_files) for name in names}
-    labelled = list_path.stem.startswith(("train", "val")) or any(found.values())
-    records, contents = [], {folder: _content(folder) for folder in (images, masks)}
+    labelled = not list_path or list_path.stem.startswith(("train", "val")) or any(found.values())
+    records, used = [], set(found.values())
     for name, mask in found.items():
-        missing = [] if name in image_files else [(images, IMAGE_SUFFIXES[0])]
-        missing += [(masks, MASK_SUFFIXES[0])] if labelled and mask is None else []
-        for folder, suffix in missing:
-            fault = f"{folder / name}{suffix}: missing, though {list_path} names it"
-            faults.append(f"{fault}; {contents[folder]}")
-        if not missing:
-            records.append(Record(name, image_files[name][0], mask))
-    return tuple(records)
-
-
-def pair_folders(images: Path, masks: Path, faults: list[str]) -> tuple[Record, ...]:
-    """Pair the files of two folders by their names.
-
-    Args:
-        images: folder of the images, or of folders of them.
-        masks: folder of the masks, likewise; it may be the same one.
-        faults: what is wrong is added here: a file without its other half, two files of one name,
-            an empty folder.
-
-    Returns:
-        The records sorted by name.
-    """
-    image_files, mask_files = _by_name(images), _by_name(masks, _MASKS)
-    if images != masks:
-        faults += _duplicates(image_files, image_files)
-        faults += _duplicates(mask_files, mask_files, MASK_SUFFIXES)
-    found = {name: _mask_of(name, image_files, mask_files) for name in sorted(image_files)}
-    used, records, content = set(found.values()), [], _content(masks)
-    for name, mask in found.items():
-        image = image_files[name][0]
-        if image in used:  # as the mask of another image
+        image = image_files.get(name, [None])[0]
+        if image is None:
+            place = f"{images / name}{IMAGE_SUFFIXES[0]}"
+            faults.append(f"{place}: missing, though {list_path} names it")
+        elif image in used and not list_path:  # as the mask of another image
             continue
-        used.add(image)
-        if mask is None:
-            faults.append(f"{image}: has no mask in {masks}; {content}")
+        elif labelled and mask is None:
+            place = f"{masks / name}{MASK_SUFFIXES[0]}"
+            faults.append(f"{place}: missing, though there is {image}")
         else:
             records.append(Record(name, image, mask))
-    alone = sorted(first for first, *_ in mask_files.values() if first not in used)
-    faults += [f"{p}: has no image in {images}" for p in alone if p.suffix.lower() in MASK_SUFFIXES]
-    if not found:
-        endings = ", ".join(IMAGE_SUFFIXES)
-        faults.append(f"{images}: no images here ({endings}); {_content(images)}")
+    if not list_path:
+        used |= {files[0] for files in image_files.values()}
+        alone = sorted(path for path, *_ in mask_files.values() if path not in used)
+        alone = [path for path in alone if path.suffix.lower() in MASK_SUFFIXES]
+        faults += [f"{path}: has no image in {images}" for path in alone]
+    if not names and not list_path:
+        faults.append(f"{images}: no images here ({', '.join(IMAGE_SUFFIXES)})")
     return tuple(records)
 
 
-def _by_name(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> Files:
+def _by_name(folder: Path, suffixes: Sequence[str]) -> _Files:
     """Return {name: files}, earlier endings first; in a folder of folders their names count."""
     files = files_in(folder, suffixes) or [
         file
@@ -198,14 +164,14 @@ def _by_name(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> Files:
         if not any(part[0] == "." for part in inside.relative_to(folder).parts)
         for file in files_in(inside, suffixes)
     ]
-    found: Files = {}
+    found: _Files = {}
     for path in sorted(files, key=lambda p: suffixes.index(p.suffix.lower())):
         name = "_".join(path.relative_to(folder).with_suffix("").parts)
         found.setdefault(_plain(name), []).append(path)
     return found
 
 
-def _mask_of(name: str, image_files: Files, mask_files: Files) -> Path | None:
+def _mask_of(name: str, image_files: _Files, mask_files: _Files) -> Path | None:
     """Return the mask of an image: the one of its name, or the only one named as its mask."""
     image = image_files.get(name, [None])[0]
     same = [path for path in mask_files.get(name, ()) if path != image]
@@ -216,30 +182,6 @@ def _mask_of(name: str, image_files: Files, mask_files: Files) -> Path | None:
         if key in mask_files and image_files.get(key, mask_files[key])[0] == mask_files[key][0]
     ]
     return same[0] if same else marked[0] if len(marked) == 1 else None
-
-
-def _duplicates(
-    files: Files, names: Container[str], suffixes: Sequence[str] = IMAGE_SUFFIXES
-) -> list[str]:
-    return [
-        f"{path}: a second file named {path.stem}; remove one"
-        for name in sorted(files)
-        if name in names
-        for path in files[name][1:]
-        if path.suffix.lower() in suffixes
-    ]
-
-
-def _content(folder: Path) -> str:
-    """Tell what is in a folder instead of what is missing."""
-    if not folder.is_dir():
-        return f"{folder} is no folder"
-    names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")[:3]
-    return (
-        f"there is {', '.join(names)}: correct the list or the names"
-        if names
-        else f"{folder} is empty"
-    )
 
 
 def _plain(name: str) -> str:
@@ -253,13 +195,15 @@ def _plain(name: str) -> str:
 def _named(line: str, known: Container[str]) -> str:
     """Return what a line names: the longest of `known` that it begins with, else all of it."""
     ends = [len(line), *(space.start() for space in re.finditer(r"\s+", line))]
-    files, names = [], []
+    whole = ""
     for end in sorted(ends, reverse=True):
         *folders, file = re.split(r"[/\\]", line[:end])
         suffix = Path(file).suffix
         if suffix.lower() in (*IMAGE_SUFFIXES, *MASK_SUFFIXES):
             file = file.removesuffix(suffix)
+        whole = whole or file
         parts = [*folders[-_DEPTH:], file]
-        names += ["_".join(parts[at:]) for at in range(len(parts))]
-        files.append(file)
-    return next((name for name in names if name in known), files[0])
+        for at in range(len(parts)):
+            if (name := "_".join(parts[at:])) in known:
+                return name
+    return whole

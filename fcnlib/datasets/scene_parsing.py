@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fcnlib.datasets.records import Dataset, pair_folders
+from fcnlib.datasets.records import Dataset, pair_by_name
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet, make_labels
 
@@ -24,42 +24,28 @@ def _read_table() -> tuple[LabelSet, tuple[str, ...]]:
 # In its files 0 is "other", which never counts. The names with all synonyms, as objectInfo150.txt
 # has them: "building, edifice"; a class is called by the first.
 SCENE_PARSING, SCENE_PARSING_NAMES = _read_table()
-COUNTS = {"train": 20210, "val": 2000}
 FOLDERS = {"train": "training", "val": "validation"}
 
 
 def open_scene_parsing(root: Path, name: str = "scene-parsing") -> Dataset:
-    """Open a folder in the layout of the scene parsing benchmark.
+    """Open the folder that holds images/training and annotations/training, or the one above it.
 
-    Args:
-        root: the folder that holds images/training and annotations/training, or the one above it.
-        name: the name to give the data set.
-
-    Returns:
-        The data set; in its files 0 is "other", which is void here, and 1..150 are the classes.
+    In its files 0 is "other", which is void here, and 1..150 are the classes.
 
     Raises:
         InputError: not this layout.
 
     Source: Zhou et al. 2017, https://github.com/CSAILVision/sceneparsing
     """
-    places = (root, root / "ADEChallengeData2016")
-    found = next((place for place in places if (place / "annotations").is_dir()), None)
-    if found is None:
+    found = root if (root / "annotations").is_dir() else root / "ADEChallengeData2016"
+    if not (found / "annotations").is_dir():
         raise InputError(
             f"{root}: no scene parsing data here (it has no annotations/training); "
             f"see data/README.md"
         )
     faults: list[str] = []
-    listed = found / "objectInfo150.txt"
-    if listed.is_file():
-        rows = listed.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
-        names = [row.split(None, 4)[-1].split(",")[0].strip() for row in rows if row.strip()]
-        same = sum(a == b for a, b in zip(names, SCENE_PARSING.classes, strict=False))
-        if same < 140:  # editions spell a few differently
-            faults.append(f"{listed}: these are not the classes of the benchmark; open a folder")
-    splits = {
-        split: pair_folders(found / "images" / folder, found / "annotations" / folder, faults)
-        for split, folder in FOLDERS.items()
-    }
+    splits = {}
+    for split, folder in FOLDERS.items():
+        folders = found / "images" / folder, found / "annotations" / folder
+        splits[split] = pair_by_name(None, *folders, faults)
     return Dataset(name, found, SCENE_PARSING, splits, tuple(faults))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fcnlib.datasets.records import Dataset, Record, files_in, pair_by_name, read_names
+from fcnlib.datasets.records import Dataset, files_in, pair_by_name, read_names
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet, make_labels, voc_palette
 
@@ -22,8 +22,6 @@ _CLASSES = (
     "motorbike person pottedplant sheep sofa train tvmonitor"
 )
 VOC = make_labels("voc2012", _CLASSES.split(), voc_palette(21))
-COUNTS = {"train": 1464, "val": 1449}
-SBD_COUNTS = {"train": 8498, "val": 2857}
 IMAGES = "JPEGImages"
 MASKS = "SegmentationClass"
 LISTS = "ImageSets/Segmentation"
@@ -48,27 +46,19 @@ def open_voc(root: Path, labels: LabelSet = VOC, name: str = "voc2012") -> Datas
     found = _devkit(root)
     if found is None:
         raise InputError(f"{root}: no VOC devkit here (it has no {LISTS}); see data/README.md")
-    lists = files_in(found / LISTS, (".txt",))
-    if not lists:
-        raise InputError(f"{found / LISTS}: no list of images (such as train.txt) in it")
     faults: list[str] = []
     splits = {
-        path.stem: pair_by_name(path, found / IMAGES, found / MASKS, faults) for path in lists
+        path.stem: pair_by_name(path, found / IMAGES, found / MASKS, faults)
+        for path in files_in(found / LISTS, (".txt",))
     }
     return Dataset(name, found, labels, splits, tuple(faults))
-
-
-def _devkit(root: Path) -> Path | None:
-    places = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
-    return next((place for place in places if (place / LISTS).is_dir()), None)
 
 
 def open_sbd(root: Path) -> Dataset:
     """Open an SBD folder, together with the VOC devkit beside it where there is one.
 
-    Args:
-        root: the folder that holds img, cls, train.txt and val.txt, or one of the two above it;
-            VOCdevkit is looked for in each of these.
+    `root` holds img, cls, train.txt and val.txt, or is one of the two folders above it; VOCdevkit
+    is looked for in each of these.
 
     Returns:
         The data set with VOC's classes. With VOC 2012 the splits of this module's docstring, VOC's
@@ -86,36 +76,32 @@ def open_sbd(root: Path) -> Dataset:
     if found is None:
         raise InputError(f"{root}: no SBD here (it has no dataset/cls); see data/README.md")
     faults: list[str] = []
-    splits = {
+    own = {
         split: pair_by_name(found / f"{split}.txt", found / "img", found / "cls", faults)
-        for split in SBD_COUNTS
+        for split in ("train", "val")
     }
     beside = (root, root.parent, root.parent.parent)
     devkit = next((d for d in map(_devkit, beside) if d is not None), None)
-    if devkit is not None:
-        whole = {split: len(records) for split, records in splits.items()} == SBD_COUNTS
-        pascal = open_voc(devkit)
-        older = devkit.parent / "VOC2011" / LISTS / "val.txt"
-        val_2011 = set(read_names(older, faults)) if older.is_file() else set()
-        splits = _united(pascal, splits, val_2011)
-        faults += pascal.faults
-        if whole and len(pascal.records("train")) == 1464 and len(splits["trainaug"]) != 10582:
-            count = len(splits["trainaug"])
-            faults.append(f"{found}: trainaug has {count} images, 10582 were expected")
+    if devkit is None:
+        return Dataset("sbd", found, VOC, own, tuple(faults))
+    pascal = open_voc(devkit)
+    faults += pascal.faults
+    older = devkit.parent / "VOC2011" / LISTS / "val.txt"
+    val_2011 = set(read_names(older, faults)) if older.is_file() else set()
+    lists = (*own.values(), pascal.records("train"), pascal.records("val"))
+    everything = {record.name: record for records in lists for record in records}
+    train, val = ({record.name for record in own[split]} for split in ("train", "val"))
+    names = {"val": {record.name for record in pascal.records("val")}}
+    names["val904"] = names["val"] - train
+    names["val346"] = names["val904"] - val
+    for rest, held_out in (("aug", "val"), ("11127", "val904"), ("11685", "val346")):
+        names[f"train{rest}"] = everything.keys() - names[held_out]
+    if val_2011:
+        names["seg11valid"] = (val_2011 & everything.keys()) - train
+    splits = {split: tuple(everything[n] for n in sorted(of)) for split, of in names.items()}
     return Dataset("sbd", found, VOC, splits, tuple(faults))
 
 
-def _united(
-    pascal: Dataset, own: dict[str, tuple[Record, ...]], val_2011: set[str]
-) -> dict[str, tuple[Record, ...]]:
-    listed = [pascal.records(split) for split in ("train", "val")]
-    everything = {r.name: r for records in (*own.values(), *listed) for r in records}
-    train, val = ({r.name for r in own[split]} for split in ("train", "val"))
-    names = {"val": {r.name for r in listed[1]}}
-    names["val904"] = names["val"] - train
-    names["val346"] = names["val904"] - val
-    for train_name, val_name in (("aug", "val"), ("11127", "val904"), ("11685", "val346")):
-        names[f"train{train_name}"] = everything.keys() - names[val_name]
-    if val_2011:
-        names["seg11valid"] = (val_2011 & everything.keys()) - train
-    return {split: tuple(everything[n] for n in sorted(chosen)) for split, chosen in names.items()}
+def _devkit(root: Path) -> Path | None:
+    places = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
+    return next((place for place in places if (place / LISTS).is_dir()), None)

@@ -2,74 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from fcnlib.datasets import FORMATS, Dataset, Record, describe_image, read_image, read_pair
+from fcnlib.datasets import Dataset, Record, describe_image, read_image, read_pair
 from fcnlib.datasets.identity import by_content
 from fcnlib.datasets.image_io import Palette, agree
 from fcnlib.errors import InputError
-from fcnlib.labels import VOID
+from fcnlib.labels import VOID, LabelSet
 from fcnlib.runtime import progress
 
 _NAMED = 5  # files named of each unusual kind
 
 
+@dataclass
 class Report:
-    """What a look at every file found.
+    """What a look at every file found."""
 
-    Attributes:
-        dataset: the data set.
-        faults: what is refused, a line each, naming file, value and place.
-        sizes: {(H, W): images}.
-        unusual: {what: files}, such as {"CMYK": [...]}: read rightly, but not what most are.
-        pixels: int64 [256], pixels of each class index and of VOID over all masks.
-        images: int64 [256], in how many masks each of them occurs.
-    """
-
-    def __init__(self, dataset: Dataset):
-        self.dataset = dataset
-        self.faults: list[str] = []
-        self.sizes: Counter[tuple[int, int]] = Counter()
-        self.unusual: dict[str, list[str]] = {}
-        self.pixels, self.images = np.zeros((2, 256), np.int64)
-        self._palette: Palette = {}
-
-    def look(self, record: Record) -> Report:
-        """Return the report on one pair, of a fault at most."""
-        found = Report(self.dataset)
-        try:
-            size, kinds = describe_image(record.image_path)
-            found.sizes[size] += 1
-            if record.label_path is None:
-                read_image(record.image_path)
-                kinds = (*kinds, "without a mask")
-            else:
-                mask = read_pair(record, self.dataset.labels, found._palette)[1]
-                found.pixels = np.bincount(mask.ravel(), minlength=256)
-                found.images += found.pixels > 0
-                kinds += () if found.pixels[:VOID].any() else ("no labelled pixel",)
-            found.unusual = {kind: [record.image_path.name] for kind in kinds}
-        except InputError as error:
-            found.faults.append(str(error))
-        return found
-
-    def add(self, other: Report) -> None:
-        """Take in the report on another pair, whose palette must agree with those before."""
-        try:
-            agree(self._palette, other._palette)
-        except InputError as error:
-            self.faults.append(str(error))
-        self.faults += other.faults
-        self.sizes += other.sizes
-        for kind, names in other.unusual.items():
-            self.unusual.setdefault(kind, []).extend(names)
-        self.pixels += other.pixels
-        self.images += other.images
+    dataset: Dataset
+    faults: list[str]  # what is refused, a line each, naming file, value and place
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # {(H, W): images}
+    # {what: files}, such as {"CMYK": [...]}: read rightly, but not what most are
+    unusual: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    # int64 [256]: pixels of each class index and of VOID over all masks, and masks with some
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    images: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
     def lines(self) -> Iterator[str]:
         """Yield the report as text, a line at a time."""
@@ -87,38 +50,52 @@ class Report:
         for what, files in sorted(self.unusual.items()):
             more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
             yield f"unusual, {what}: {', '.join(files[:_NAMED])}{more}"
-        known = FORMATS.get(self.dataset.name)
-        whole = known.counts if known else {}
-        lacking = [f"{s} {counts.get(s, 0)} of {n}" for s, n in whole.items() if counts.get(s) != n]
-        if lacking:
-            yield f"not the whole data set as published: {', '.join(lacking)}"
         for fault in self.faults:
             yield f"fault: {fault}"
         yield f"{len(self.faults)} faults" if len(self.faults) != 1 else "1 fault"
 
 
 def check_dataset(dataset: Dataset) -> Report:
-    """Read every image and mask of a data set once.
-
-    Args:
-        dataset: opened with its faults.
+    """Read every image and mask of a data set, opened with its faults, once.
 
     Returns:
         The report; faults of lists and pairs come first, then those of files by name.
     """
-    report = Report(dataset)
-    report.faults += dataset.faults
+    report, seen = Report(dataset, list(dataset.faults)), {}
     _find_shared(report)
     every = {(r.image_path, r.label_path): r for own in dataset.splits.values() for r in own}
     records = sorted(every.values(), key=lambda r: r.name)
     with ThreadPoolExecutor(2) as pool, progress.bar(len(records), dataset.name, "pair") as bar:
-        for found in pool.map(report.look, records):
-            report.add(found)
+        looks = [pool.submit(_look, record, dataset.labels) for record in records]
+        for record, look in zip(records, looks, strict=True):
             bar.update()
+            try:
+                size, kinds, pixels, palette = look.result()
+                agree(seen, palette)
+            except InputError as error:
+                report.faults.append(str(error))
+                continue
+            report.sizes[size] += 1
+            report.pixels += pixels
+            report.images += pixels > 0
+            for kind in kinds:
+                report.unusual[kind].append(record.image_path.name)
     absent = [name for name, n in zip(dataset.labels.classes, report.pixels, strict=False) if not n]
     if absent:
         report.unusual["no pixel of these classes"] = absent
     return report
+
+
+def _look(record: Record, labels: LabelSet) -> tuple[Any, ...]:
+    """Return size, what is unusual, pixels of each class and the palette of a pair."""
+    size, kinds = describe_image(record.image_path)
+    palette: Palette = {}
+    if record.label_path is None:
+        read_image(record.image_path)
+        return size, (*kinds, "without a mask"), np.zeros(256, np.int64), palette
+    mask = read_pair(record, labels, palette)[1]
+    pixels = np.bincount(mask.ravel(), minlength=256)
+    return size, kinds + (() if pixels[:VOID].any() else ("no labelled pixel",)), pixels, palette
 
 
 def _find_shared(report: Report) -> None:

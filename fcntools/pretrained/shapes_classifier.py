@@ -45,13 +45,11 @@ class Classifier(SlimModule):
 
     def __init__(self, num_classes: int, *, dropout: float = 0.2, **settings):
         """Describe it; `dropout` is of the pooled features, `settings` are of `features`."""
-        self.num_classes = num_classes
         spec = BACKBONES[settings.get("backbone", "inception_v3")]
 
         def build(images, training, dropout_seed):
             drop = {"dropout": dropout, "dropout_seed": dropout_seed}
-            end_points = features(images, training=training, **drop, **settings)
-            net = end_points[spec.skips[32]]  # [N, h, w, channels]
+            net = features(images, training=training, **drop, **settings)[spec.skips[32]]
             if training and dropout:  # one mask an image, as if drawn after the pool
                 net = stateless_dropout(net, dropout, dropout_seed, per_image=True)
             plain = {"activation_fn": None, "normalizer_fn": None, "scope": spec.logits}
@@ -77,24 +75,6 @@ class Classifier(SlimModule):
     def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
         """Return the logits, [N, num_classes]; arguments as in `score_map`."""
         return tf.reduce_mean(self.score_map(images, **mode), axis=[1, 2])
-
-
-def build_classifier(config: Config, num_classes: int) -> Classifier:
-    """Build the classifier of a configuration, its variables created.
-
-    It is built with SAME padding, as the network that will start from it.
-
-    Args:
-        config: gives the width and the batch-norm decay.
-        num_classes: outputs.
-
-    Returns:
-        The classifier with freshly drawn weights.
-    """
-    classifier = Classifier(num_classes, padding="SAME", **backbone_settings(config))
-    seed(config)
-    classifier(tf.zeros([1, 33, 33, 3]))
-    return classifier
 
 
 def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict[str, Any]]:
@@ -139,8 +119,8 @@ def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
         The record: accuracy on the validation objects, in [0, 1], settings, machine, seconds.
 
     Raises:
-        InputError: `out` names no such file, another process writes it, the checkpoint to go on
-            from is of other settings, the loss is no longer finite, or data are missing.
+        InputError: `out` is no such file or in use, the checkpoint to go on from is of other
+            settings, the loss is no longer finite, or data are missing.
     """
     if out.is_dir() or out.suffix != ".npz":
         raise InputError(f"{out}: give --out the name of a file that ends in .npz")
@@ -161,7 +141,7 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
 
     def batches(first: int, steps: int):
         size, crop = settings.pretrain_batch_size, settings.pretrain_crop
-        return class_batches(paths, labels, crop, size, number, first, steps, training=True)
+        return class_batches(paths, labels, crop, size, number, range(first, first + steps))
 
     def loss(net, batch, stage, step):
         logits = net(batch["image"], training=True, dropout_seed=tf.stack([number, step]))
@@ -171,17 +151,13 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
 
     accuracy = _accuracy(classifier, root / "objects/val", settings.pretrain_crop)
     width = {k: v for k, v in backbone_settings(config).items() if k in (*_WIDTH, "batch_norm")}
-    width["raw_inputs"] = False  # which older checkpoints say, too
     meta = {"kind": "classifier", "classes": list(classes), **width}
     flat, parts = config.to_dict(), (settings, config.shapes)
     wanted = (*_LEARNING, *(key for part in parts for key in vars(part)))
     trainer = Trainer(
         classifier,
         [Stage("classify", settings.pretrain_steps, settings.pretrain_lr)],
-        batches,
-        loss,
-        config.train,
-        out.with_suffix(".training"),
+        *(batches, loss, config.train, out.with_suffix(".training")),
         meta=meta | {"settings": {key: flat[key] for key in wanted}},
         names=[path.name for path in paths],
         evaluate=accuracy,
@@ -205,10 +181,8 @@ def _accuracy(classifier: Classifier, folder: Path, crop: int):
         return tf.argmax(classifier(images), axis=-1)
 
     def accuracy() -> float:
-        right = [
-            classify(batch["image"]).numpy() == batch["label"].numpy()
-            for batch in class_batches(paths, labels, crop, 64)
-        ]
+        batches = class_batches(paths, labels, crop, 64)
+        right = [classify(b["image"]).numpy() == b["label"].numpy() for b in batches]
         return float(np.mean(np.concatenate(right)))
 
     return accuracy
@@ -217,14 +191,10 @@ def _accuracy(classifier: Classifier, folder: Path, crop: int):
 def class_files(
     folder: Path, classes: Sequence[str] = SHAPES.classes
 ) -> tuple[tuple[Path, ...], np.ndarray]:
-    """List the pictures of single objects, CLASS/*.jpg and the like.
-
-    Args:
-        folder: such as `objects/train` of the shapes.
-        classes: the names of the folders in it, by class index.
+    """List the pictures of single objects, CLASS/*.jpg and the like, by class and name.
 
     Returns:
-        (paths sorted by class and name, labels int32 [N] of 0..len(classes)-1).
+        (paths, labels int32 [N] of 0..len(classes)-1).
 
     Raises:
         InputError: a class has no picture.
@@ -243,9 +213,7 @@ def class_batches(
     crop: int,
     batch_size: int,
     seed: int = 0,
-    start_step: int = 0,
-    steps: int = 0,
-    training: bool = False,
+    steps: range | None = None,
 ) -> tf.data.Dataset:
     """Return batches of single-object pictures for the classifier.
 
@@ -254,29 +222,29 @@ def class_batches(
         labels: int32 [N], class of each.
         crop: side of the crops, pixels.
         batch_size: B; in evaluation the last batch may be smaller.
-        seed: of the run; training only, as start_step (steps done before) and steps (to do).
-        start_step: see there.
-        steps: see there.
-        training: vary the pictures, in shuffled order without end; else each once, central crop.
+        seed: of the training.
+        steps: of the training: varied pictures in shuffled order; None gives each once, central.
 
     Returns:
         Dataset of {image float32 [B, crop, crop, 3] in [-1, 1], 0 where padded, label int32 [B],
         index int32 [B]}.
     """
-    first = start_step * batch_size if training else 0
-    last = first + steps * batch_size if training else len(paths)
-    indices = order(len(paths), seed, first, last) if training else np.arange(last, dtype=np.int32)
+    first, last = 0, len(paths)
+    indices = np.arange(last, dtype=np.int32)
+    if steps is not None:
+        first, last = steps.start * batch_size, steps.stop * batch_size
+        indices = order(len(paths), seed, first, last)
     read = functools.cache(lambda index: read_image(paths[index]))
 
     def sample(position, index, label):
         image = tf.numpy_function(lambda i: read(int(i)), [index], tf.uint8)
         image = tf.ensure_shape(image, (None, None, 3))
-        if training:
-            image = augment_object(image, seed, position, crop)
-        else:
+        if steps is None:
             image = centre_object(image, crop)
+        else:
+            image = augment_object(image, seed, position, crop)
         return {"image": image, "label": label, "index": index}
 
     sequence = (np.arange(first, last), indices, np.asarray(labels, np.int32)[indices])
     items = tf.data.Dataset.from_tensor_slices(sequence).map(sample, 2)
-    return prefetched(items.batch(batch_size, drop_remainder=training))
+    return prefetched(items.batch(batch_size, drop_remainder=steps is not None))

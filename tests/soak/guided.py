@@ -20,7 +20,7 @@ def fuzz(name: str, runs: int) -> None:
     """Fuzz a target in this process, which ends with it."""
     import atheris
 
-    with atheris.instrument_imports(include=["fcnlib"]):
+    with atheris.instrument_imports(include=["fcnlib", "fcntools"]):
         from targets import TARGETS
     from hypothesis import given, settings
     from ledger import NOTES

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import hashlib
 import io
 import json
@@ -32,7 +31,6 @@ from notebook_maker import PARAMETERS, write_notebook
 from PIL import Image
 
 from fcnlib import checkpoints
-from fcnlib.datasets import FORMATS
 from fcntools.cli import main
 from fcntools.data import download
 
@@ -65,9 +63,8 @@ class Case:
 CASES = (
     Case("training", f"train {_TINY} --set data_dir={{shared}}/shapes --out {{out}}", "--resume"),
     Case("evaluation", "evaluate {out}/trained", given="trained"),
-    Case("notebook run", "run --notebooks {shared}/notebooks --out {out}", "--resume"),
     Case("download", "data download camvid --to {out}"),
-    Case("data set", f"data make {_TINY} --set train_images=420 --set data_dir={{out}}/shapes"),
+    Case("data set", f"data make {_TINY} --set train_images=150 --set data_dir={{out}}/shapes"),
     Case(
         "packing",
         "data pack {shared}/shapes --format shapes --to {out}/packed",
@@ -75,6 +72,7 @@ CASES = (
     ),
     Case("export", "export {shared}/trained --format saved_model --out {out}/net"),
     Case("prediction", "predict {shared}/trained {shared}/shapes/JPEGImages --out {out}"),
+    Case("notebook run", "run --notebooks {shared}/notebooks --out {out}", "--resume"),
 )
 
 
@@ -118,8 +116,6 @@ def call(words: list[str], log: str, archive: download.Archive) -> None:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
     download.ARCHIVES["camvid"] = archive
-    counts = dict.fromkeys(("train", "val", "test"), 1)
-    FORMATS["camvid"] = dataclasses.replace(FORMATS["camvid"], counts=counts)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["fcnlib", *words]
     main.main(words, prog_name="fcnlib")
@@ -132,9 +128,8 @@ class Harness:
         self.root, self.shared = root, root / "shared"
         self.mirror = mirror
         data = next(iter(mirror.files.values()))
-        url = f"{mirror.url}/camvid.zip"
         sha = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        self.archive = download.Archive((url,), sha, "CamVid", "CamVid")
+        self.archive = download.Archive((mirror.url,), "/camvid.zip", sha, "CamVid")
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
             ["fcnlib.experiment", "fcntools.workbook.runner", "killing"]

@@ -149,13 +149,13 @@ BAD = [
     ("has no `classes`", "name: x"),
     ("has no `classes`", ""),
     ("has no `classes`", "- a"),
-    ("not readable", "classes: [a"),
+    ("while parsing a flow sequence", "classes: [a"),
     ("no key 'clases'", "classes: [a]\nclases: [b]"),
     ("layout = 'coco'", "classes: [a]\nlayout: coco"),
     ("False is no name", "classes: [yes, no, other]".replace("yes, ", "")),
     ("write a list of names", "classes: soil"),
     ("is no name", "classes: [[soil]]"),
-    ("palette has 1 colours for 2", "classes: [a, b]\npalette: 5"),
+    ("5 is no colour", "classes: [a, b]\npalette: 5"),
     ("classes: 0 is no name; write a word", "classes: [0, 1, 2]"),
     ("classes: [0, 0, 0] is no name; write a word", "classes: {0: [0, 0, 0], 1: [0, 0, 1]}"),
     ("classes: {'name': 'soil'} is no name", "classes: [{name: soil}]"),
@@ -191,7 +191,7 @@ def test_what_cannot_be_meant_is_refused(tree, said, text):
 
 
 def test_nothing_in_the_file_is_executed(tree):
-    with pytest.raises(InputError, match="not readable"):
+    with pytest.raises(InputError, match="could not determine a constructor"):
         describe(tree, "classes: !!python/object/apply:os.system ['touch pwned']")
 
 

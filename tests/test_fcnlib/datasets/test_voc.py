@@ -80,10 +80,3 @@ def test_a_missing_mask_is_refused(devkit):
         open_dataset("voc2012", devkit)
     # it is the only one of `val`, so it is the list `trainval` that misses it
     assert str(caught.value).startswith(f"{gone}: missing")
-
-
-def test_a_devkit_without_lists_is_refused(devkit):
-    for path in (devkit / voc.LISTS).iterdir():
-        path.unlink()
-    with pytest.raises(InputError, match="no list of images"):
-        open_dataset("voc2012", devkit)

@@ -68,38 +68,45 @@ def test_both_paddings_share_the_weights():
     assert valid.score_map(images).shape == (1, 2, 2, 9)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def loaded(tiny_shapes):
     """Settings for a training of two steps."""
-    values = {"pretrain_steps": 2, "pretrain_batch_size": 4, "val_every": 0}
-    thin = {"depth_multiplier": 0.1, "min_depth": 4, "data_dir": str(tiny_shapes)}
+    values = {"pretrain_steps": 2, "pretrain_batch_size": 4, "val_every": 0, "backbone": "vgg_16"}
+    thin = {"depth_multiplier": 0.02, "min_depth": 4, "data_dir": str(tiny_shapes)}
     return config.load_profile("pretrain", {**values, **thin, **asdict(TINY_SHAPES)})
 
 
-def test_the_command_makes_one(loaded, tmp_path):
-    record = pretrain(loaded, tmp_path / "c.npz")
+@pytest.fixture(scope="module")
+def made(loaded, tmp_path_factory):
+    """A folder with c.npz, what the settings give, and the record of it."""
+    folder = tmp_path_factory.mktemp("made")
+    return folder, pretrain(loaded, folder / "c.npz")
+
+
+def test_the_command_makes_one(loaded, made):
+    folder, record = made
     assert 0 <= record["accuracy"] <= 1
-    classifier, meta = load_classifier(tmp_path / "c.npz")
-    assert meta["depth_multiplier"] == 0.1
+    classifier, meta = load_classifier(folder / "c.npz")
+    assert meta["depth_multiplier"] == 0.02
     assert np.isfinite(classifier(tf.zeros([1, 97, 97, 3]))).all()
-    wider = loaded.replace(depth_multiplier=0.12)
-    pretrain(wider, tmp_path / "wider.npz", resume=True)  # nothing of the other's to go on from
-    assert load_classifier(tmp_path / "wider.npz")[1]["depth_multiplier"] == 0.12
+    wider = loaded.replace(depth_multiplier=0.03)
+    pretrain(wider, folder / "wider.npz", resume=True)  # nothing of the other's to go on from
+    assert load_classifier(folder / "wider.npz")[1]["depth_multiplier"] == 0.03
     names = {f"{name}{end}" for name in ("c", "wider") for end in (".npz", ".json", ".training")}
-    assert {path.name for path in tmp_path.iterdir()} == names
+    assert {path.name for path in folder.iterdir()} == names
 
 
-def test_it_goes_on_with_the_same_settings_alone(loaded, tmp_path):
-    pretrain(loaded, tmp_path / "c.npz")
+def test_it_goes_on_with_the_same_settings_alone(loaded, made):
+    path = made[0] / "c.npz"
     other = {"seed": 2, "pretrain_batch_size": 2, "pretrain_crop": 65, "label_smoothing": 0.0}
     other |= {"weight_decay": 0.5, "batch_norm_decay": 0.5}
-    before = (tmp_path / "c.npz").read_bytes()
+    before = path.read_bytes()
     for key, value in other.items():
         with pytest.raises(InputError, match=rf"other settings or data \(settings\.{key}\)"):
-            pretrain(loaded.replace(**{key: value}), tmp_path / "c.npz", resume=True)
+            pretrain(loaded.replace(**{key: value}), path, resume=True)
     free = loaded.replace(checkpoint_seconds=7, chain=(32,))
-    assert pretrain(free, tmp_path / "c.npz", resume=True)["training_seconds"] > 0
-    assert (tmp_path / "c.npz").read_bytes() == before
+    assert pretrain(free, path, resume=True)["training_seconds"] > 0
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["folder.npz", "net.json", "net"])
@@ -175,9 +182,9 @@ def test_the_classifier_is_tested_on_central_crops_once_each(objects):
 
 def test_the_classifier_is_trained_on_resumable_varied_crops(objects):
     _, labels = class_files(objects)
-    whole = objects_of(objects, seed=1, steps=10, training=True)
-    assert_same(whole[4:], objects_of(objects, seed=1, start_step=4, steps=6, training=True))
-    assert differ(whole, objects_of(objects, seed=2, steps=10, training=True))
+    whole = objects_of(objects, seed=1, steps=range(10))
+    assert_same(whole[4:], objects_of(objects, seed=1, steps=range(4, 10)))
+    assert differ(whole, objects_of(objects, seed=2, steps=range(10)))
     indices = np.concatenate([b["index"] for b in whole])
     np.testing.assert_array_equal(indices, order(45, 1, 0, 40))
     np.testing.assert_array_equal(np.concatenate([b["label"] for b in whole]), labels[indices])
