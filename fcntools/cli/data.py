@@ -61,8 +61,7 @@ def _open(faulty: bool, place: Path | None, name: str | None, profile: str, sett
 
     if place is None:
         return open_dataset(name or config.data.dataset, config.path("data_dir"), faulty)
-    described = description(place)
-    if name is None and described != place and not described.is_file():
+    if name is None and place.is_dir() and not description(place).is_file():
         raise InputError(f"{place}: say --format, one of: {', '.join(FORMATS)}")
     return open_dataset(name or "folder", place.resolve(), faulty)
 
@@ -78,21 +77,19 @@ def data_check(**where: Any) -> None:
     from fcntools.data.check import check_dataset
 
     report = check_dataset(dataset)
-    for line in report.lines():
-        click.echo(line)
+    click.echo("\n".join(report.lines()))
     sys.exit(1 if report.faults else 0)
 
 
 @data.command("pack")
 @_place_options
 @path_option("--to", makes="folder", required=True, help="The folder to make.")
-@click.option("--split", "splits", multiple=True, help="Only this split; repeatable.")
-def data_pack(to: Path, splits: Texts, **where: Any) -> None:
+def data_pack(to: Path, **where: Any) -> None:
     """Pack images and masks as they are into compressed TFRecords, for --set dataset=packed."""
     dataset = _open(faulty=False, **where)
     from fcntools.data import tfrecords
 
-    _echo_counts(tfrecords.pack(dataset, to, splits))
+    _echo_counts(tfrecords.pack(dataset, to))
 
 
 @data.command("download")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from pathlib import Path
@@ -30,10 +29,8 @@ def pretrain(profile: str, settings: Texts, out: Path | None, resume: bool) -> N
     from fcntools.pretrained import shapes_classifier
 
     target = out or options.to_make(config.path("initial"), "checkpoint")
-    record = shapes_classifier.pretrain(config, target, resume)
-    click.echo(
-        f"{options.short(target)}: accuracy {100 * record['accuracy']:.1f} % on held-out objects"
-    )
+    accuracy = shapes_classifier.pretrain(config, target, resume)["accuracy"]
+    click.echo(f"{options.short(target)}: accuracy {100 * accuracy:.1f} % on held-out objects")
 
 
 @click.command()
@@ -54,7 +51,7 @@ def train(
     folder = options.run_folder(out, profile)
     if workers != 1 and not scheduled():
         words = ["train", "--profile", profile, "--out", str(folder), "--workers", str(workers)]
-        words += [word for text in settings for word in ("--set", text)]
+        words += [f"--set={text}" for text in settings]
         words += ["--resume"] * resume + ["--control"] * control
         sys.exit(launcher.launch(words, workers))
     from fcnlib import experiment
@@ -97,20 +94,17 @@ def compare(systems: Texts, profile: str, settings: Texts, out: Path | None) -> 
 @click.command()
 @options.places_argument
 @options.settings_option
-@options.engine_option
-def evaluate(places: Paths, settings: Texts, engine: str) -> None:
+def evaluate(places: Paths, settings: Texts) -> None:
     """Score trained networks: a run folder, a network's folder, or its checkpoint.npz."""
     networks = options.trained_with(places, settings)
     from fcnlib import experiment
     from fcntools import synthetic
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
-    from fcntools.inference.folding import fold
+    from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
-    other = None if engine == "tensorflow" else functools.partial(fold, engine=engine)
     for folder, config in networks:
-        dataset = synthetic.prepare(config)
-        evaluation = experiment.evaluate_fcn(config, dataset, folder, other, engine)
-        _echo_scores(str(options.short(folder)), evaluation.scores)
+        scores = experiment.evaluate_fcn(config, synthetic.prepare(config), folder).scores
+        _echo_scores(str(options.short(folder)), scores)
 
 
 def _echo_scores(name: str, scores: Any) -> None:
@@ -126,20 +120,13 @@ def _echo_scores(name: str, scores: Any) -> None:
     "--competition",
     type=click.Choice(["comp5", "comp6"]),
     default="comp6",
-    show_default=True,
     help="PASCAL VOC: comp5 if trained on nothing but VOC, comp6 if on anything else.",
 )
 @click.option("--stride", default=0, help="Cut the network off at a coarser stride: 8, 16, 32.")
 @options.averaging_options
 @options.settings_option
 def benchmark(
-    places: Paths,
-    competition: str,
-    stride: int,
-    flip: bool,
-    scales: tuple[float, ...],
-    others: Paths,
-    settings: Texts,
+    places: Paths, competition: str, settings: Texts, others: Paths, **average: Any
 ) -> None:
     """Score trained networks by the rules of their data set's benchmark.
 
@@ -150,7 +137,7 @@ def benchmark(
     others = tuple(options.network(other.resolve()) for other in others)
     from fcntools.analysis import benchmarks
 
-    augmentation = benchmarks.TestTimeAugmentation(stride, flip, scales, others)
+    augmentation = benchmarks.TestTimeAugmentation(others=others, **average)
     for folder, config in networks:
         click.echo(f"{options.short(folder)} on {config.data.eval_split}:")
         for key, value in benchmarks.benchmark(config, folder, competition, augmentation).items():
@@ -161,9 +148,7 @@ def benchmark(
 
 @click.command()
 @click.argument("record", type=click.Path(path_type=Path))
-@options.path_option(
-    "--out", makes="folder", required=True, help="The run folder of the repetition."
-)
+@options.path_option("--out", makes="folder", required=True, help="Another run folder.")
 @click.pass_context
 def rerun(context: click.Context, record: Path, out: Path) -> None:
     """Repeat a run from its record.json; say what has changed since: code, data, versions."""
@@ -175,10 +160,9 @@ def rerun(context: click.Context, record: Path, out: Path) -> None:
     tree, words, config = rerun.read(record)
     for line in rerun.changes(tree, config) or ["nothing: same code, versions, machine and data"]:
         click.echo(f"changed since: {line}")
-    command = context.parent.command.commands[words[0]]
     os.environ[COMMAND_VARIABLE] = tree["command"]  # its records can be repeated as well
-    again = command.make_context(words[0], words[1:], parent=context.parent)
-    again.params["settings"] += rerun.as_settings(config)
-    again.params |= {"out": out} | ({"resume": False} if "resume" in again.params else {})
-    command.invoke(again)
+    command, name = context.parent.command.commands[words[0]], words[0]
+    words = [word for word in words[1:] if word != "--resume"]
+    words += ["--out", str(out), *rerun.as_words(config)]  # what comes last counts
+    command.invoke(command.make_context(name, words, parent=context.parent))
     click.echo(rerun.verdict(record.resolve(), out))

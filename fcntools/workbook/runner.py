@@ -103,8 +103,8 @@ def prepare(
     settings: Sequence[str] = (),
     only: Sequence[str] = (),
     out: Path | None = None,
-    folder: Path | None = None,
-    at_once: int = 0,
+    notebooks: Path | None = None,
+    jobs: int = 0,
 ) -> RunPlan:
     """Return what to run, if everything that the user gave is right.
 
@@ -113,25 +113,25 @@ def prepare(
         settings: `key=value`, a setting's key or a parameter of a chosen notebook.
         only: numbers or names of notebooks; all where empty.
         out: the run folder; results/runs/PROFILE where None.
-        folder: of the notebooks; notebooks/ where None.
-        at_once: how many notebooks may run at the same time; 0 for what suits the machine.
+        notebooks: their folder; notebooks/ where None.
+        jobs: how many notebooks may run at the same time; 0 for what suits the machine.
 
     Raises:
         InputError: something of it is unknown or of the wrong type, or Python leaves out asserts.
     """
     if sys.flags.optimize:
         raise InputError("Python leaves out every assert; unset PYTHONOPTIMIZE, run without -O")
-    if at_once < 0:
-        raise InputError(f"--jobs {at_once}: must be at least 1, or 0 for what suits the machine")
-    every = discover((folder or NOTEBOOKS).resolve())
+    if jobs < 0:
+        raise InputError(f"--jobs {jobs}: must be at least 1, or 0 for what suits the machine")
+    every = discover((notebooks or NOTEBOOKS).resolve())
     chosen = choose(every, only)
     overrides, values = split_settings(settings, chosen)
     config = load_profile(profile, overrides)
     if profile.endswith(".toml"):
         profile = str(Path(profile).resolve())
     out = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
-    at_once = min(at_once or suitable_jobs(), len(chosen))
-    return RunPlan(profile, overrides, values, config, out, every, chosen, at_once)
+    jobs = min(jobs or suitable_jobs(), len(chosen))
+    return RunPlan(profile, overrides, values, config, out, every, chosen, jobs)
 
 
 def suitable_jobs() -> int:

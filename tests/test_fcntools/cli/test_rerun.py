@@ -20,7 +20,8 @@ def write(folder, **changed):
 @pytest.mark.parametrize("name", profiles())
 def test_settings_written_for_the_command_line_read_the_same(name):
     config = load_profile(name)
-    read = dict(map(parse_setting, rerun.as_settings(config)))
+    words = (word.removeprefix("--set=") for word in rerun.as_words(config))
+    read = dict(map(parse_setting, words))
     paths = ("data_dir", "initial", "scenes_dir")
     paths = {k: str(config.path(k)) if config.to_dict()[k] else "" for k in paths}
     assert Config().replace(**read) == config.replace(**paths)
