@@ -86,21 +86,27 @@ def to_make(path: Path, kind: str, option: str = "--out") -> Path:
     Raises:
         InputError: it, or a folder of it, is a file; or a folder, or another file, is there.
     """
-    from fcnlib import checkpoints
-
     path = path.resolve()
     for file in (place for place in (path, *path.parents) if place.is_file()):
         if kind == "folder" or file != path:
             raise InputError(f"{file}: is a file; give {option} the name of another place")
-    if kind == "checkpoint":
-        record = path.with_suffix(".json")
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; give {option} the name of a file")
-        if record.exists() and not path.exists():
-            raise InputError(f"{record}: is there, of another file; name another {option}")
-        if path.exists() and "stages" in checkpoints.load(path)[1]:
-            raise InputError(f"{path}: is there, a trained network; name another {option}")
+    if kind == "checkpoint" and path.is_dir():
+        raise InputError(f"{path}: is a folder; give {option} the name of a file")
+    if kind == "checkpoint" and not _free(path):
+        raise InputError(f"{path}: is there, it or its .json, not made by this command")
     return path
+
+
+def _free(path: Path) -> bool:
+    """Return whether nothing is there, or weights that no training made."""
+    from fcnlib import checkpoints
+
+    if not path.exists():
+        return not path.with_suffix(".json").exists()
+    try:
+        return "stages" not in checkpoints.load(path)[1]
+    except InputError:
+        return False
 
 
 def run_folder(out: Path | None, profile: str) -> Path:

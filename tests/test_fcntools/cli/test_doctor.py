@@ -32,12 +32,13 @@ def test_the_status_tells_whether_a_check_failed(monkeypatch, capsys, ok, status
 def test_it_answers_where_no_package_is_installed():
     # -S and -I leave out site-packages and the user's paths: a bare interpreter.
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-    code += "from fcntools.cli import doctor; doctor.main()"
+    code += "from fcntools.cli import doctor; doctor._TENSORFLOW = 'import numpyy'; doctor.main()"
     command = [sys.executable, "-I", "-S", "-O", "-c", code]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "[FAIL] interpreter: Python 3." in run.stdout and "without -O" in run.stdout
     assert "[FAIL] numpy: not installed; tested with " in run.stdout
+    assert "[FAIL] TensorFlow: ModuleNotFoundError: No module named 'numpyy'; " in run.stdout
 
 
 def test_a_version_is_compared_with_the_tested_one(monkeypatch):
