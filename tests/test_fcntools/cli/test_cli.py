@@ -314,8 +314,8 @@ except KeyboardInterrupt:
         assert not runs(int((out / name).read_text()))
     assert not (out / "later").exists()  # though the cell before has ended well
     assert (out / "kept").is_file()  # interrupted, as a training must be, not killed
-    assert run_cache.read(out, "00_a").finished
-    assert not run_cache.read(out, "01_b").finished
+    assert run_cache.read(out, "00_a")["finished"]
+    assert not run_cache.read(out, "01_b")["finished"]
     record = files.read_json(out / "record.json")
     assert record["state"] == "interrupted"
     assert record["command"].startswith("fcnlib run --profile ")
