@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -33,21 +34,20 @@ def launch(words: Sequence[str], workers: int) -> int:
     print("TensorFlow listens on every address here: trust the network", file=sys.stderr)
     held, lifeline = os.pipe()  # which ends with this process, however it dies
     nodes = [f"127.0.0.1:{port}" for port in free_ports(workers)]
-    # Each its share of the processor.
     threads = dict.fromkeys(_THREADS, str(max((os.cpu_count() or 1) // workers, 1)))
     # Who was lost is said here, so TensorFlow is to be quiet.
     env = threads | os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", LAUNCHED: str(held)}
-    command = [sys.executable, "-m", "fcnlib", *words]
     team: list[subprocess.Popen] = []
+    # Ctrl-C comes here alone, and is passed on.
+    before = signal.signal(signal.SIGINT, lambda *_: team[0].send_signal(signal.SIGINT))
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         try:
             for rank in range(workers):
                 task = {"type": "worker", "index": rank}
                 env[TF_CONFIG] = json.dumps({"cluster": {"worker": nodes}, "task": task})
-                # Ctrl-C comes here alone, and is passed on.
                 how = {"env": env, "pass_fds": (held,), "start_new_session": True}
                 how |= {"stdout": said, "stderr": said} if rank else {}
-                team.append(subprocess.Popen(command, **how))
+                team.append(subprocess.Popen([sys.executable, "-m", "fcnlib", *words], **how))
             failed = _watch(team)
         finally:
             for process in team:
@@ -55,40 +55,32 @@ def launch(words: Sequence[str], workers: int) -> int:
                 process.wait()
             os.close(held)
             os.close(lifeline)
+            signal.signal(signal.SIGINT, before)
         status = team[failed].returncode
         if not failed and status >= 0:
             return status
         said.seek(0)
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         lines = [line for line in said if line.startswith("fcnlib: error: ")]
-    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
     reason = lines[-1].removeprefix("fcnlib: error: ").strip() if lines else how
     raise InputError(f"worker {failed} of {workers}: {reason}; --resume goes on")
 
 
 def free_ports(count: int) -> list[int]:
     """Return so many ports of loopback that nobody listens on at the moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    with contextlib.ExitStack() as stack:
+        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [server.getsockname()[1] for server in taken]
 
 
 def _watch(team: list[subprocess.Popen]) -> int:
-    """Wait until the first process ends or another fails; return the one that did."""
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, lambda *_: team[0].send_signal(signal.SIGINT))
+    """Wait until the first process ends or another fails; return the number of the one that did."""
     late = float("inf")
-    try:
-        while True:
-            statuses = [process.poll() for process in team]
-            if statuses[0] is not None:
-                return 0
-            bad = [rank for rank, status in enumerate(statuses) if status]
-            # A user error stops every rank; wait for rank 0 to report it.
-            late = min(late, time.monotonic() + _GRACE) if bad else late
-            if bad and (statuses[bad[0]] != 2 or time.monotonic() > late):
-                return bad[0]
-            time.sleep(_POLL)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    while team[0].poll() is None:
+        bad = [rank for rank, process in enumerate(team) if process.poll()]
+        # A user error stops every rank; wait for rank 0 to report it.
+        late = min(late, time.monotonic() + _GRACE) if bad else late
+        if bad and (team[bad[0]].returncode != 2 or time.monotonic() > late):
+            return bad[0]
+        time.sleep(_POLL)
+    return 0
