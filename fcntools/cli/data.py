@@ -24,15 +24,15 @@ def data() -> None:
 def data_make(profile: str, settings: Texts) -> None:
     """Generate shapes, scenes or streets into a profile's data_dir, where they are missing."""
     config = read_config(profile, settings)
-    from fcnlib import datasets
+    from fcnlib.datasets import GENERATED
     from fcntools import synthetic
 
     def progress(done: int, total: int) -> None:
         if sys.stderr.isatty():
             click.echo(f"\r{done} of {total} images", nl=done == total, err=True)
 
-    if config.data.dataset not in datasets.GENERATED:
-        made = ", ".join(datasets.GENERATED)
+    if config.data.dataset not in GENERATED:
+        made = ", ".join(GENERATED)
         raise InputError(f"profile {profile!r} uses {config.data.dataset}; only {made} can be made")
     _echo_counts(synthetic.prepare(config, progress))
 
@@ -56,13 +56,10 @@ def _place_options(command: Any) -> Any:
 def _open(faulty: bool, place: Path | None, name: str | None, profile: str, settings: Texts) -> Any:
     config = read_config(profile, settings)
     import fcntools.synthetic  # noqa: F401  (which adds the generated and the packed)
-    from fcnlib.datasets import FORMATS, open_dataset
-    from fcnlib.datasets.folder import description
+    from fcnlib.datasets import open_dataset
 
     if place is None:
         return open_dataset(name or config.data.dataset, config.path("data_dir"), faulty)
-    if name is None and place.is_dir() and not description(place).is_file():
-        raise InputError(f"{place}: say --format, one of: {', '.join(FORMATS)}")
     return open_dataset(name or "folder", place.resolve(), faulty)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from fcnlib import config
 from fcnlib.errors import InputError
 from fcntools.cli import data, options, predict, train, weights
 
@@ -27,9 +28,9 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except BrokenPipeError:
+            raise
         except (InputError, OSError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
             click.echo(f"fcnlib: error: {InputError(error)}", err=True)
             context.exit(2)
         except KeyboardInterrupt:
@@ -78,7 +79,7 @@ for _command in (
 
 @main.command()
 def doctor() -> None:
-    """Check the interpreter, the packages, the disk, the GPU, and that a network trains."""
+    """Check the interpreter, the packages, the disk, TensorFlow and the GPU."""
     from fcntools.cli import doctor
 
     sys.exit(doctor.main())
@@ -87,8 +88,6 @@ def doctor() -> None:
 @main.command()
 def profiles() -> None:
     """List the saved profiles."""
-    from fcnlib import config
-
     for name in config.profiles():
         about, *_ = (config.PROFILES / f"{name}.toml").read_text(encoding="utf-8").splitlines()
         click.echo(f"{name:12} {about.lstrip('# ')}")
@@ -98,10 +97,10 @@ def profiles() -> None:
 @click.option("--profile", default="quick", show_default=True, metavar="NAME")
 def settings(profile: str) -> None:
     """List what --set takes: key, type, and the value in a profile."""
-    config = options.read_config(profile, ())
-    for section in fields(config):
+    chosen = options.read_config(profile, ())
+    for section in fields(chosen):
         click.echo(f"[{section.name}]")
-        part = getattr(config, section.name)
+        part = getattr(chosen, section.name)
         for field in fields(part):
             value, known = getattr(part, field.name), field.metadata.get("options", ())
             kind = "|".join(known[1:] and known) or type(value).__name__

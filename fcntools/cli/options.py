@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from fcnlib import config
 from fcnlib.errors import InputError
+from fcnlib.runtime.files import read_json
 
 _CHECKPOINT = "checkpoint.npz"
 
@@ -16,13 +18,9 @@ resume_option = click.option("--resume", is_flag=True, help="Go on from the last
 places_argument = click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
-def settings_option(command: Any) -> Any:
-    """Decorate a command with --set and --deterministic, which is one of its values."""
-    about = "Same seed, same bits: TensorFlow's own mode."
-    same = {"multiple": True, "flag_value": "deterministic=true", "help": about}
-    words = {"multiple": True, "metavar": "KEY=VALUE", "help": "Change a setting; repeatable."}
-    command = click.option("--deterministic", "settings", **same)(command)
-    return click.option("--set", "settings", **words)(command)
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."
+)
 
 
 def config_options(command: Any) -> Any:
@@ -84,43 +82,30 @@ def to_make(path: Path, kind: str, option: str = "--out") -> Path:
         option: what can name another.
 
     Raises:
-        InputError: it, or a folder of it, is a file; or a folder, or another file, is there.
+        InputError: it, or a folder above it, is a file; or another file is there.
     """
+    from fcnlib import checkpoints
+
     path = path.resolve()
     for file in (place for place in (path, *path.parents) if place.is_file()):
         if kind == "folder" or file != path:
             raise InputError(f"{file}: is a file; give {option} the name of another place")
-    if kind == "checkpoint" and path.is_dir():
-        raise InputError(f"{path}: is a folder; give {option} the name of a file")
-    if kind == "checkpoint" and not _free(path):
-        raise InputError(f"{path}: is there, it or its .json, not made by this command")
+    if kind != "checkpoint":
+        return path
+    there = path if path.exists() else path.with_suffix(".json")
+    if there.exists() and (there != path or "stages" in checkpoints.load(path)[1]):
+        raise InputError(f"{there}: is there, of a training or not ours; name another {option}")
     return path
-
-
-def _free(path: Path) -> bool:
-    """Return whether nothing is there, or weights that no training made."""
-    from fcnlib import checkpoints
-
-    if not path.exists():
-        return not path.with_suffix(".json").exists()
-    try:
-        return "stages" not in checkpoints.load(path)[1]
-    except InputError:
-        return False
 
 
 def run_folder(out: Path | None, profile: str) -> Path:
     """Return the folder of a run: the user's, or that of a profile."""
-    from fcnlib.config import ROOT
-
-    return out or to_make(ROOT / "results" / "runs" / Path(profile).stem, "folder")
+    return out or to_make(config.ROOT / "results" / "runs" / Path(profile).stem, "folder")
 
 
-def read_config(profile: str, settings: tuple[str, ...]) -> Any:
+def read_config(profile: str, settings: tuple[str, ...]) -> config.Config:
     """Return the configuration of a profile, a name or a .toml file, and key=value texts."""
-    from fcnlib.config import load_profile, parse_setting
-
-    return load_profile(profile, dict(parse_setting(text) for text in settings))
+    return config.load_profile(profile, dict(map(config.parse_setting, settings)))
 
 
 def short(path: Path) -> Path:
@@ -142,21 +127,21 @@ def trained(place: Path) -> list[Path]:
     return found
 
 
-def trained_with(places: tuple[Path, ...], settings: tuple[str, ...]) -> list[tuple[Path, Any]]:
+def trained_with(
+    places: tuple[Path, ...], settings: tuple[str, ...]
+) -> list[tuple[Path, config.Config]]:
     """Return the folders of `trained` networks, each with its configuration, some settings changed.
 
     Raises:
         InputError: there is no checkpoint, or no record of its settings.
     """
-    from fcnlib.config import Config, parse_setting
-    from fcnlib.runtime.files import read_json
-
-    found, changes = [], dict(parse_setting(text) for text in settings)
+    found, changes = [], dict(map(config.parse_setting, settings))
     for folder in (folder for place in places for folder in trained(place.resolve())):
-        record = read_json(folder / "record.json")
-        if not isinstance(record, dict) or "config" not in record:
+        record = read_json(folder / "record.json") or {}
+        if "config" not in record:
             raise InputError(f"{folder}: lacks record.json, which names settings and data set")
-        found.append((folder, Config().replace(**record["config"]).replace(**changes)))
+        own = config.Config().replace(**record["config"])
+        found.append((folder, own.replace(**changes)))
     return found
 
 

@@ -6,8 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from fcnlib import experiment
-from fcnlib.config import ROOT, Config, current_names, is_path, keys
+from fcnlib.config import ROOT, Config, is_path
 from fcnlib.datasets.identity import run_digests
 from fcnlib.errors import InputError
 from fcnlib.runtime import files, run_record
@@ -26,24 +25,23 @@ def read(path: Path) -> tuple[dict[str, Any], list[str], Config]:
     record = files.read_json(path)
     try:
         words = shlex.split(str(record["command"]))[1:]
-        settings = current_names(record["config"])
+        settings = {str(key): value for key, value in record["config"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"{path}: no record of a run; give a run's record.json") from None
     if not words or words[0] not in _COMMANDS:
         known = ", ".join(_COMMANDS)
         raise InputError(f"{path}: made by {record['command']!r}; only {known} can be repeated")
-    for key in set(settings) & set(keys()):
-        if is_path(key) and settings[key]:
-            settings[key] = str((ROOT / str(settings[key])).resolve())
     return record, words, Config().replace(**settings)
 
 
 def as_words(config: Config) -> list[str]:
-    """Return every setting as the command line takes it."""
-    return [
-        f"--set={key}={','.join(map(str, value)) if isinstance(value, list) else value}"
-        for key, value in config.to_dict().items()
-    ]
+    """Return every setting as the command line takes it, paths from the root of the project."""
+    words = []
+    for key, value in config.to_dict().items():
+        value = config.path(key) if is_path(key) and value else value
+        text = ",".join(map(str, value)) if isinstance(value, list) else value
+        words.append(f"--set={key}={text}")
+    return words
 
 
 def changes(record: dict[str, Any], config: Config) -> list[str]:
@@ -60,14 +58,3 @@ def changes(record: dict[str, Any], config: Config) -> list[str]:
     if dirty or record.get("dirty"):
         lines.append("code: edited beyond its commit, " + ("now" if dirty else "then"))
     return lines
-
-
-def verdict(old: Path, out: Path) -> str:
-    """Return how the scores of a repeated run compare with those of its record, if both exist."""
-    folder = old if old.is_dir() else old.parent
-    places = folder / experiment.METRICS, out / "models" / folder.name / experiment.METRICS
-    one, other = map(files.read_json, places)
-    if not one or not other:
-        return ""
-    scores = " then, ".join(f"{100 * (m.get('mean_iou') or 0):.2f}" for m in (one, other))
-    return "the same scores, to the last digit" if one == other else f"mean IoU {scores} now"

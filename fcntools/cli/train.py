@@ -10,6 +10,9 @@ from typing import Any
 import click
 
 from fcnlib.errors import InputError
+from fcnlib.runtime.environment import scheduled
+from fcnlib.runtime.files import locked, write_text
+from fcntools import launcher
 from fcntools.cli import options
 
 Texts = tuple[str, ...]
@@ -44,10 +47,6 @@ def train(
 ) -> None:
     """Train the chain of networks of a profile, coarse to fine, and score them."""
     config = options.read_config(profile, settings)
-    from fcnlib.runtime.environment import scheduled
-    from fcnlib.runtime.files import locked
-    from fcntools import launcher
-
     folder = options.run_folder(out, profile)
     if workers != 1 and not scheduled():
         words = ["train", "--profile", profile, "--out", str(folder), "--workers", str(workers)]
@@ -77,7 +76,6 @@ def compare(systems: Texts, profile: str, settings: Texts, out: Path | None) -> 
     config = options.read_config(profile, settings)
     import pandas as pd
 
-    from fcnlib.runtime.files import locked, write_text
     from fcntools import synthetic
     from fcntools.analysis import systems as comparison
     from fcntools.workbook.report import COMPARISON
@@ -157,12 +155,11 @@ def rerun(context: click.Context, record: Path, out: Path) -> None:
 
     if record.resolve().is_relative_to(out):
         raise InputError(f"{out}: holds the run to repeat; give --out another folder")
-    tree, words, config = rerun.read(record)
+    tree, (name, *words), config = rerun.read(record)
     for line in rerun.changes(tree, config) or ["nothing: same code, versions, machine and data"]:
         click.echo(f"changed since: {line}")
     os.environ[COMMAND_VARIABLE] = tree["command"]  # its records can be repeated as well
-    command, name = context.parent.command.commands[words[0]], words[0]
-    words = [word for word in words[1:] if word != "--resume"]
+    words = [word for word in words if word != "--resume"]
     words += ["--out", str(out), *rerun.as_words(config)]  # what comes last counts
+    command = context.parent.command.commands[name]
     command.invoke(command.make_context(name, words, parent=context.parent))
-    click.echo(rerun.verdict(record.resolve(), out))

@@ -68,13 +68,3 @@ def test_a_run_is_not_repeated_onto_itself(tmp_path):
         words = ["rerun", str(place), "--out", str(tmp_path / "run")]
         done = CliRunner().invoke(main.main, words)
         assert done.exit_code == 2 and "holds the run to repeat" in done.output
-
-
-def test_the_verdict_compares_the_scores(tmp_path):
-    old, new = tmp_path / "fcn-32s", tmp_path / "out" / "models" / "fcn-32s"
-    files.write_json(old / "metrics.json", {"mean_iou": 0.5})
-    assert rerun.verdict(old, tmp_path / "out") == ""
-    files.write_json(new / "metrics.json", {"mean_iou": 0.25})
-    assert rerun.verdict(old / "record.json", tmp_path / "out") == "mean IoU 50.00 then, 25.00 now"
-    files.write_json(new / "metrics.json", {"mean_iou": 0.5})
-    assert rerun.verdict(old / "record.json", tmp_path / "out").startswith("the same")
