@@ -116,17 +116,11 @@ def split_settings(
     overrides, values = {}, {}
     for text in settings:
         key, _, raw = text.partition("=")
-        if key in INJECTED:
-            raise InputError(f"--set {key}: use --profile, --set key=value or --out for it")
         if key in own and key not in keys():
             values[key] = _typed(key, raw, own[key])
-            continue
-        try:
+        else:
             key, value = parse_setting(text)
-        except InputError as error:
-            more = f"; parameters of the notebooks: {', '.join(sorted(own))}" if own else ""
-            raise InputError(f"{error}{more if key not in keys() else ''}") from None
-        overrides[key] = list(value) if isinstance(value, tuple) else value  # for JSON
+            overrides[key] = list(value) if isinstance(value, tuple) else value  # for JSON
     return overrides, values
 
 

@@ -26,14 +26,13 @@ def build(run: Path) -> Path:
     """Write index.html from what is on disk in a run folder, and return its path.
 
     It shows what there is of record.json, models/*/metrics.json, notebooks/*.ipynb, inspector.html,
-    figures/NAME/*.png (.svg and a .json {"title", "alt"} beside them) and tables/NAME/*.csv (a
-    .json {"title", "note"} beside them; in older runs tables/*.csv).
+    figures/NAME/*.png (.svg and a .json {"title", "alt"} beside them) and tables/**/*.csv (a .json
+    {"title", "note"} beside them).
     """
     loader = FileSystemLoader(Path(__file__).resolve().parent)
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "duration": duration, "link": quote}
     record, rows = dictionary(run / "record.json"), networks(run)
-    books = sorted(run.glob("notebooks/*.ipynb"))
     page = environment.get_template("index.html").render(
         record={"config": {}, "machine": {}, "versions": {}, "notebooks": {}} | record,
         profile=record.get("profile") or run.resolve().name,
@@ -44,7 +43,7 @@ def build(run: Path) -> Path:
             "classes": classes(rows),
             "notebooks": [
                 {"name": p.stem, "title": heading(p), "paged": p.with_suffix(".html").is_file()}
-                for p in books
+                for p in sorted(run.glob("notebooks/*.ipynb"))
             ],
             "figures": _figures(run),
             "tables": _tables(run),
@@ -114,10 +113,8 @@ def _figures(run: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _tables(run: Path) -> list[dict[str, Any]]:
-    own, older = (sorted(run.glob(f"tables/{names}.csv")) for names in ("*/*", "*"))
-    again = {path.name for path in own}
     tables = []
-    for path in [*own, *(p for p in older if p.name not in again)]:
+    for path in sorted(run.glob("tables/**/*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
             header, *rows = list(csv.reader(file)) or [[]]
         about = {"title": path.stem.replace("_", " ")} | dictionary(path.with_suffix(".json"))

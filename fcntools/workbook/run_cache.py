@@ -17,7 +17,6 @@ from fcnlib.runtime.files import read_json, write_json
 STAMPS = ".stamps"
 _MARK = "run.json"
 _CONTENTS = "notebooks figures tables models lessons index.html record.json inspector.html"
-_PACKAGES = (ROOT / "fcnlib", ROOT / "fcntools")
 
 
 def claim(out: Path) -> None:
@@ -87,10 +86,10 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def source_digest(folders: Sequence[Path] = _PACKAGES) -> str:
-    """Return the digest of the Python files of packages, comments included."""
-    paths = [(folder, path) for folder in folders for path in sorted(folder.rglob("*.py"))]
-    return digest([(p.relative_to(folder).as_posix(), p.read_text("utf-8")) for folder, p in paths])
+def source_digest(root: Path = ROOT) -> str:
+    """Return the digest of the Python files of the two packages, comments included."""
+    paths = sorted(path for name in ("fcnlib", "fcntools") for path in (root / name).rglob("*.py"))
+    return digest([(p.relative_to(root).as_posix(), p.read_text("utf-8")) for p in paths])
 
 
 def run_digest(config: Config, data: dict[str, str]) -> str:
