@@ -13,7 +13,7 @@ import click
 
 from fcnlib import config
 from fcnlib.errors import InputError
-from fcntools.cli import data, options, predict, train, weights
+from fcntools.cli import data, options, predict, rerun, train, weights
 
 
 class _Commands(click.Group):
@@ -54,7 +54,7 @@ def main() -> None:
 @click.option("--only", multiple=True, metavar="03", help="Only this notebook; repeatable.")
 @click.option("--resume", is_flag=True, help="Skip what finished with the same source, settings.")
 @options.run_folder_option
-@click.option("--jobs", default=0, metavar="N", help="Notebooks at once; 0: as suits the machine.")
+@click.option("--jobs", default=0, type=click.IntRange(0), help="At once; 0: as suits the machine.")
 @options.path_option("--notebooks", hidden=True, help="Another folder of notebooks.")
 def run(resume: bool, **chosen: Any) -> None:
     """Run the notebooks and write the page of the run."""
@@ -71,7 +71,7 @@ def run(resume: bool, **chosen: Any) -> None:
 
 
 for _command in (
-    *(data.data, weights.weights, train.pretrain, train.train, train.compare, train.rerun),
+    *(data.data, weights.weights, train.pretrain, train.train, train.compare, rerun.rerun),
     *(train.evaluate, train.benchmark, predict.predict, weights.export, predict.tensorboard),
 ):
     main.add_command(_command)

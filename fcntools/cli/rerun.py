@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
 
+import click
+
 from fcnlib.config import ROOT, Config, is_path
-from fcnlib.datasets.identity import run_digests
 from fcnlib.errors import InputError
 from fcnlib.runtime import files, run_record
-from fcntools import synthetic
+from fcntools.cli.options import path_option
 
 _COMMANDS = ("train", "compare", "run")  # what takes --out and writes the record there
 
@@ -46,6 +48,9 @@ def as_words(config: Config) -> list[str]:
 
 def changes(record: dict[str, Any], config: Config) -> list[str]:
     """Return a line for all that is not as it was: code, versions, processor, data."""
+    from fcnlib.datasets.identity import run_digests
+    from fcntools import synthetic
+
     commit, dirty = run_record.git_state(ROOT)
     was = {"commit": record.get("commit"), "cpu": record.get("machine", {}).get("cpu")}
     was |= record.get("versions", {})
@@ -58,3 +63,21 @@ def changes(record: dict[str, Any], config: Config) -> list[str]:
     if dirty or record.get("dirty"):
         lines.append("code: edited beyond its commit, " + ("now" if dirty else "then"))
     return lines
+
+
+@click.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@path_option("--out", makes="folder", required=True, help="Another run folder.")
+@click.pass_context
+def rerun(context: click.Context, record: Path, out: Path) -> None:
+    """Repeat a run from its record.json; say what has changed since: code, data, versions."""
+    if record.resolve().is_relative_to(out):
+        raise InputError(f"{out}: holds the run to repeat; give --out another folder")
+    tree, (name, *words), config = read(record)
+    for line in changes(tree, config) or ["nothing: same code, versions, machine and data"]:
+        click.echo(f"changed since: {line}")
+    os.environ[run_record.COMMAND_VARIABLE] = tree["command"]  # it can be repeated as well
+    words = [word for word in words if word != "--resume"]
+    words += ["--out", str(out), *as_words(config)]  # what comes last counts
+    command = context.parent.command.commands[name]
+    command.invoke(command.make_context(name, words, parent=context.parent))

@@ -1,15 +1,13 @@
-"""The commands for single stages: pre-training, training, scoring; and repeating them."""
+"""The commands for single stages: pre-training, training, scoring."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fcnlib.errors import InputError
 from fcnlib.runtime.environment import scheduled
 from fcnlib.runtime.files import locked, write_text
 from fcntools import launcher
@@ -142,24 +140,3 @@ def benchmark(
             click.echo(f"  {key:34} {100 * value:6.2f}")
         if (folder / "results").is_dir():
             click.echo(f"  for the server: {options.short(folder / 'results')}")
-
-
-@click.command()
-@click.argument("record", type=click.Path(path_type=Path))
-@options.path_option("--out", makes="folder", required=True, help="Another run folder.")
-@click.pass_context
-def rerun(context: click.Context, record: Path, out: Path) -> None:
-    """Repeat a run from its record.json; say what has changed since: code, data, versions."""
-    from fcnlib.runtime.run_record import COMMAND_VARIABLE
-    from fcntools.cli import rerun
-
-    if record.resolve().is_relative_to(out):
-        raise InputError(f"{out}: holds the run to repeat; give --out another folder")
-    tree, (name, *words), config = rerun.read(record)
-    for line in rerun.changes(tree, config) or ["nothing: same code, versions, machine and data"]:
-        click.echo(f"changed since: {line}")
-    os.environ[COMMAND_VARIABLE] = tree["command"]  # its records can be repeated as well
-    words = [word for word in words if word != "--resume"]
-    words += ["--out", str(out), *rerun.as_words(config)]  # what comes last counts
-    command = context.parent.command.commands[name]
-    command.invoke(command.make_context(name, words, parent=context.parent))

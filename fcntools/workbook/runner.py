@@ -23,7 +23,6 @@ import nbformat
 
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets.identity import changed, run_digests
-from fcnlib.errors import InputError
 from fcnlib.runtime import environment, files, progress, run_record
 from fcnlib.runtime.progress import duration
 from fcntools import synthetic
@@ -115,12 +114,8 @@ def prepare(
         jobs: how many notebooks may run at the same time; 0 for what suits the machine.
 
     Raises:
-        InputError: something of it is unknown or of the wrong type, or Python leaves out asserts.
+        InputError: something of it is unknown or of the wrong type.
     """
-    if sys.flags.optimize:
-        raise InputError("Python leaves out every assert; unset PYTHONOPTIMIZE, run without -O")
-    if jobs < 0:
-        raise InputError(f"--jobs {jobs}: must be at least 1, or 0 for what suits the machine")
     every = discover((notebooks or NOTEBOOKS).resolve())
     chosen = choose(every, only)
     overrides, values = split_settings(settings, chosen)
