@@ -37,9 +37,6 @@ class _Commands(click.Group):
             click.echo("fcnlib: stopped; what had finished stays, --resume goes on", err=True)
             context.exit(130)
 
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of this file, not of the alphabet
-
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:

@@ -122,14 +122,10 @@ class Lesson:
 
     def close(self, **results: Any) -> None:
         """Print versions, device, seed and wall time; keep them with the lesson's `results`."""
-        device = describe_device(self.config.train.precision)
-        record = run_record.capture(
-            self.config, started=self._started, device=device, extra={"results": results}
-        )
+        device, more = describe_device(self.config.train.precision), {"results": results}
+        record = run_record.capture(self.config, started=self._started, device=device, extra=more)
         files.write_json(self.out / "lessons" / f"{self.name}.json", record)
         names = ("tensorflow", "tf-slim", "numpy")
         versions = ", ".join(f"{name} {record['versions'][name]}" for name in names)
-        print(
-            f"{versions}; {device['device']}, {device['computed_in']}; seed {record['seed']}; "
-            f"{record['wall_seconds']:.0f} s"
-        )
+        where = f"{device['device']}, {device['computed_in']}"
+        print(f"{versions}; {where}; seed {record['seed']}; {record['wall_seconds']:.0f} s")

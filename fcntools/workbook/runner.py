@@ -318,21 +318,20 @@ def _failure(execution: _Execution, stopped: bool) -> str:
     if not (failed or status or stopped):
         return ""
     cell = failed[0] if failed else node.cells[min(at, len(node.cells)) - 1]
-    errors = [o for o in cell.get("outputs", ()) if o.output_type == "error"]
+    error = next((o for o in cell.get("outputs", ()) if o.output_type == "error"), None)
+    text = f"papermill ended with status {status}. The last words:\n{printed or '(nothing)'}"
     if stopped:
         text = "The run was stopped in this cell."
-    elif errors and errors[0].ename == "SystemExit":  # papermill takes it for success
+    elif error and error.ename == "SystemExit":  # papermill takes it for success
         text = "The cell ended the kernel's program (sys.exit)."
-    elif errors:
-        text = _NOISE.sub("", "\n".join(errors[0].traceback))
-    else:
-        why = "The kernel died: out of memory, killed from outside, or a crash in native code."
-        why = why if status == _DEAD else f"papermill ended with status {status}."
-        text = f"{why} The last words:\n{printed or '(nothing)'}"
+    elif error:
+        text = _NOISE.sub("", "\n".join(error.traceback))
+    elif status == _DEAD:
+        text = f"The kernel died: out of memory, killed from outside, or a crash.\n{printed}"
     lines = [line.rstrip() for line in text.splitlines()]
-    if not errors and cell.cell_type == "code":
-        error = {"ename": "Stopped" if stopped else "Died", "evalue": lines[0], "traceback": lines}
-        cell.setdefault("outputs", []).append(nbformat.v4.new_output("error", **error))
+    if not error and cell.cell_type == "code":
+        words = {"ename": "Stopped" if stopped else "Died", "evalue": lines[0], "traceback": lines}
+        cell.setdefault("outputs", []).append(nbformat.v4.new_output("error", **words))
         cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
         files.write_text(execution.page, nbformat.writes(node))
     before = node.cells[: node.cells.index(cell) + 1]
