@@ -9,9 +9,7 @@ from typing import Any
 import click
 
 from fcnlib.errors import InputError
-from fcntools.cli.options import config_options, path_option, read_config, short
-
-Texts = tuple[str, ...]
+from fcntools.cli.options import Texts, config_options, path_option, read_config, short
 
 
 @click.group()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tomllib
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fcnlib.config import ROOT
 from fcnlib.runtime.environment import nvidia_driver
@@ -80,7 +80,7 @@ def check_version(pin: str, needed: bool = True) -> Check:
     return Check(name, version == wanted or not (version or needed), detail, _REINSTALL)
 
 
-def check_tensorflow(answer: dict[str, Any] | None, complaint: str, nvidia: bool) -> list[Check]:
+def check_tensorflow(answer: dict | None, complaint: str, nvidia: bool) -> list[Check]:
     """Return the checks that TensorFlow computes, and sees the GPU that is there.
 
     Args:

@@ -12,12 +12,12 @@ from fcnlib import config
 from fcnlib.errors import InputError
 from fcnlib.runtime.files import read_json
 
+Texts = tuple[str, ...]
+Paths = tuple[Path, ...]
 _CHECKPOINT = "checkpoint.npz"
 
 resume_option = click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 places_argument = click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
-
-
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."
 )
@@ -67,9 +67,7 @@ def path_option(*names: str, makes: str = "", **more: Any) -> Any:
     return click.option(*names, type=click.Path(path_type=Path), **more)
 
 
-run_folder_option = path_option(
-    "--out", makes="folder", help="The run folder; results/runs/PROFILE by default."
-)
+run_folder_option = path_option("--out", makes="folder", help="By default results/runs/PROFILE.")
 
 
 def to_make(path: Path, kind: str, option: str = "--out") -> Path:
@@ -103,7 +101,7 @@ def run_folder(out: Path | None, profile: str) -> Path:
     return out or to_make(config.ROOT / "results" / "runs" / Path(profile).stem, "folder")
 
 
-def read_config(profile: str, settings: tuple[str, ...]) -> config.Config:
+def read_config(profile: str, settings: Texts) -> config.Config:
     """Return the configuration of a profile, a name or a .toml file, and key=value texts."""
     return config.load_profile(profile, dict(map(config.parse_setting, settings)))
 
@@ -127,9 +125,7 @@ def trained(place: Path) -> list[Path]:
     return found
 
 
-def trained_with(
-    places: tuple[Path, ...], settings: tuple[str, ...]
-) -> list[tuple[Path, config.Config]]:
+def trained_with(places: Paths, settings: Texts) -> list[tuple[Path, config.Config]]:
     """Return the folders of `trained` networks, each with its configuration, some settings changed.
 
     Raises:
@@ -140,8 +136,7 @@ def trained_with(
         record = read_json(folder / "record.json") or {}
         if "config" not in record:
             raise InputError(f"{folder}: lacks record.json, which names settings and data set")
-        own = config.Config().replace(**record["config"])
-        found.append((folder, own.replace(**changes)))
+        found.append((folder, config.Config().replace(**record["config"]).replace(**changes)))
     return found
 
 

@@ -43,8 +43,7 @@ def predict(
 
     networks, meta = load_alike(checkpoint, *others)
     labels, segmenter, failed = outputs.labels_of(meta), Segmenter(*networks, **how), 0
-    said = {"network": f"FCN-{meta['stride']}s"}
-    said |= {key: how[key] for key in ("engine", "flip", "scales", "crf")}
+    said = {"network": f"FCN-{meta['stride']}s"} | how
     said |= {"others": [os.path.relpath(other, out) for other in others]}
     # A hundred megapixels are no bomb here: the image is cut into tiles.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)

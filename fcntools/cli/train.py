@@ -12,17 +12,13 @@ from fcnlib.runtime.environment import scheduled
 from fcnlib.runtime.files import locked, write_text
 from fcntools import launcher
 from fcntools.cli import options
-
-Texts = tuple[str, ...]
-Paths = tuple[Path, ...]
+from fcntools.cli.options import Paths, Texts
 
 
 @click.command()
 @click.option("--profile", default="pretrain", show_default=True, metavar="NAME")
 @options.settings_option
-@options.path_option(
-    "--out", makes="checkpoint", help="The checkpoint; the profile's `initial` by default."
-)
+@options.path_option("--out", makes="checkpoint", help="By default the profile's `initial`.")
 @options.resume_option
 def pretrain(profile: str, settings: Texts, out: Path | None, resume: bool) -> None:
     """Train the classifier that the default profile starts from."""

@@ -6,7 +6,6 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +33,19 @@ def claim(out: Path) -> None:
 
 def clean(out: Path) -> None:
     """Remove what runs left in a claimed and locked folder; anything else in it stays."""
-    _remove(*(path for path in (out / STAMPS).iterdir() if path.name != _MARK))
-    _remove(*(out / name for name in _CONTENTS.split()))
+    remove(*(path for path in (out / STAMPS).iterdir() if path.name != _MARK))
+    remove(*(out / name for name in _CONTENTS.split()))
 
 
-def clean_notebook(out: Path, name: str, made: Sequence[Path]) -> None:
-    """Remove what earlier runs of one notebook left.
-
-    Args:
-        out: a claimed and locked folder.
-        name: the notebook's.
-        made: what it made besides pages, figures and tables.
-    """
+def clean_notebook(out: Path, name: str) -> None:
+    """Remove the pages, figures, tables and stamps that earlier runs of one notebook left."""
     own = ("notebooks/{}.ipynb", "notebooks/{}.html", "figures/{}", "tables/{}")
     own += ("lessons/{}.json", f"{STAMPS}/{{}}.json", f"{STAMPS}/{{}}.log")
-    _remove(*made, *(out / path.format(name) for path in own))
+    remove(*(out / path.format(name) for path in own))
 
 
-def _remove(*paths: Path) -> None:
+def remove(*paths: Path) -> None:
+    """Remove files, folders and links, whatever a link leads to."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -67,18 +61,12 @@ def read(out: Path, name: str) -> dict[str, Any] | None:
     return {"finished": True} | entry  # older runs keep finished notebooks only
 
 
-def write(out: Path, name: str, digest: str, seconds: float = 0.0, finished: bool = False) -> None:
-    """Keep a run of a notebook, under another id each time: what builds on it is made again.
+def write(log: Path, **entry: Any) -> None:
+    """Keep digest, seconds and finished of a notebook beside its log, under another id each time.
 
-    Args:
-        out: the run folder.
-        name: of the notebook.
-        digest: of all that it depends on.
-        seconds: that it took.
-        finished: whether it came to its end.
+    By the id what builds on it knows that it was made again.
     """
-    entry = {"digest": digest, "seconds": round(seconds, 1), "finished": finished}
-    write_json(out / STAMPS / f"{name}.json", entry | {"id": secrets.token_hex(8)})
+    write_json(log.with_suffix(".json"), entry | {"id": secrets.token_hex(8)})
 
 
 def digest(*parts: Any) -> str:

@@ -190,8 +190,7 @@ class _Run:
     def go(self) -> None:
         """Run each notebook when those it needs have finished, some at once.
 
-        As with `make -j`, what runs beside a failing notebook goes on to its end, and nothing
-        begins.
+        What runs beside a failing notebook goes on to its end, and nothing begins (`make -j`).
         """
         waiting, failures = list(self.plan.chosen), []
         with progress.bar(sum(self.cells.values()), "notebooks", "cell") as self.bar:
@@ -236,8 +235,10 @@ class _Run:
         self.say(name)
         if not self.resume or (entry and not same):
             kept = {path for other in needed for path in other.made(out, plan.config)}
-            run_cache.clean_notebook(out, name, [*{*notebook.made(out, plan.config)} - kept])
-        run_cache.write(out, name, digest)  # unfinished even if this process is killed
+            run_cache.remove(*{*notebook.made(out, plan.config)} - kept)
+            run_cache.clean_notebook(out, name)
+        # Unfinished even if this process is killed.
+        run_cache.write(log, digest=digest, seconds=0, finished=False)
         page.parent.mkdir(exist_ok=True)
         # Papermill takes braces in its paths for fields.
         paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (notebook.path, page)]
@@ -265,7 +266,8 @@ class _Run:
         try:
             html_pages.write_page(execution.page)
         finally:  # last: it is whole
-            run_cache.write(self.plan.out, name, execution.digest, seconds, not failure)
+            about = {"digest": execution.digest, "seconds": round(seconds, 1)}
+            run_cache.write(execution.log, **about, finished=not failure)
         state = "stopped" if stopped else "failed" if failure else "done"
         self.say(name, f": {state} ({duration(seconds)})")
         return failure and f"{failure}\nas far as it got: notebooks/{name}.ipynb in {self.plan.out}"

@@ -288,7 +288,8 @@ def test_what_was_killed_amid_a_second_run_is_not_taken_for_done(place):
     assert log(place) == ["a", "b"]
     out = place / "out {0} é"
     digest = run_cache.read(out, "00_a")["digest"]
-    run_cache.write(out, "00_a", digest)  # as when a notebook begins
+    log_file = out / ".stamps" / "00_a.log"
+    run_cache.write(log_file, digest=digest, seconds=0, finished=False)  # as when it begins
     run(place, resume=True)
     assert log(place) == ["a", "b"]
 
