@@ -9,9 +9,7 @@ from typing import Any
 import click
 
 from fcnlib.errors import InputError
-from fcntools.cli.options import config_options, path_option, read_config, short
-
-Texts = tuple[str, ...]
+from fcntools.cli.options import Texts, config_options, path_option, read_config, short
 
 
 @click.group()
@@ -24,15 +22,15 @@ def data() -> None:
 def data_make(profile: str, settings: Texts) -> None:
     """Generate shapes, scenes or streets into a profile's data_dir, where they are missing."""
     config = read_config(profile, settings)
-    from fcnlib import datasets
+    from fcnlib.datasets import GENERATED
     from fcntools import synthetic
 
     def progress(done: int, total: int) -> None:
         if sys.stderr.isatty():
             click.echo(f"\r{done} of {total} images", nl=done == total, err=True)
 
-    if config.data.dataset not in datasets.GENERATED:
-        made = ", ".join(datasets.GENERATED)
+    if config.data.dataset not in GENERATED:
+        made = ", ".join(GENERATED)
         raise InputError(f"profile {profile!r} uses {config.data.dataset}; only {made} can be made")
     _echo_counts(synthetic.prepare(config, progress))
 
@@ -56,14 +54,10 @@ def _place_options(command: Any) -> Any:
 def _open(faulty: bool, place: Path | None, name: str | None, profile: str, settings: Texts) -> Any:
     config = read_config(profile, settings)
     import fcntools.synthetic  # noqa: F401  (which adds the generated and the packed)
-    from fcnlib.datasets import FORMATS, open_dataset
-    from fcnlib.datasets.folder import description
+    from fcnlib.datasets import open_dataset
 
     if place is None:
         return open_dataset(name or config.data.dataset, config.path("data_dir"), faulty)
-    described = description(place)
-    if name is None and described != place and not described.is_file():
-        raise InputError(f"{place}: say --format, one of: {', '.join(FORMATS)}")
     return open_dataset(name or "folder", place.resolve(), faulty)
 
 
@@ -78,21 +72,19 @@ def data_check(**where: Any) -> None:
     from fcntools.data.check import check_dataset
 
     report = check_dataset(dataset)
-    for line in report.lines():
-        click.echo(line)
+    click.echo("\n".join(report.lines()))
     sys.exit(1 if report.faults else 0)
 
 
 @data.command("pack")
 @_place_options
 @path_option("--to", makes="folder", required=True, help="The folder to make.")
-@click.option("--split", "splits", multiple=True, help="Only this split; repeatable.")
-def data_pack(to: Path, splits: Texts, **where: Any) -> None:
+def data_pack(to: Path, **where: Any) -> None:
     """Pack images and masks as they are into compressed TFRecords, for --set dataset=packed."""
     dataset = _open(faulty=False, **where)
     from fcntools.data import tfrecords
 
-    _echo_counts(tfrecords.pack(dataset, to, splits))
+    _echo_counts(tfrecords.pack(dataset, to))
 
 
 @data.command("download")

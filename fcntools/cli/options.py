@@ -8,28 +8,23 @@ from typing import Any
 
 import click
 
+from fcnlib import config
 from fcnlib.errors import InputError
+from fcnlib.runtime.files import read_json
 
+Texts = tuple[str, ...]
+Paths = tuple[Path, ...]
 _CHECKPOINT = "checkpoint.npz"
-_SIZES = (0.1, 4)  # of an image, factors of its side
 
-engine_option = click.option(
-    "--engine", default="tensorflow", show_default=True, help="Or openvino, onnxruntime."
-)
 resume_option = click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 places_argument = click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
-
-
-def settings_option(command: Any) -> Any:
-    """Decorate a command with --set and --deterministic, which is one of its values."""
-    words = {"multiple": True, "help": "Same seed, same bits: TensorFlow's own mode."}
-    same = click.option("--deterministic", "settings", flag_value="deterministic=true", **words)
-    words["help"] = "Change a setting; repeatable."
-    return click.option("--set", "settings", metavar="KEY=VALUE", **words)(same(command))
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeatable."
+)
 
 
 def config_options(command: Any) -> Any:
-    """Decorate a command with --profile and those of `settings_option`, for `read_config`."""
+    """Decorate a command with --profile and --set, for `read_config`."""
     profile = click.option("--profile", default="quick", show_default=True, metavar="NAME")
     return profile(settings_option(command))
 
@@ -50,32 +45,29 @@ def read_scales(text: str) -> tuple[float, ...]:
     Raises:
         InputError: one is no number, or no size that an answer could come from.
     """
-    for part in text.split(","):
-        number = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*", part)
-        if number is None or not _SIZES[0] <= float(part) <= _SIZES[1]:
-            raise InputError(
-                f"--scales {text}: {part!r} is no number from {_SIZES[0]} to {_SIZES[1]}; commas "
-                "stand between sizes, and a decimal has a point: 0.75,1,1.25"
-            )
-    return tuple(map(float, text.split(",")))
+    try:
+        sizes = tuple(map(float, text.split(",")))
+    except ValueError:
+        sizes = ()
+    if not sizes or not all(0.1 <= size <= 4 for size in sizes):
+        raise InputError(f"--scales {text}: give numbers from 0.1 to 4, such as 0.75,1,1.25")
+    return sizes
 
 
-def path_option(*words: str, makes: str = "", **more: Any) -> Any:
+def path_option(*names: str, makes: str = "", **more: Any) -> Any:
     """Return a click.option whose value is a path.
 
     Args:
-        *words: its names.
+        *names: of the option, such as "--out", and of its parameter.
         makes: what is written there, see `to_make`; empty where it is only read.
         **more: what click.option takes.
     """
     if makes:
-        more["callback"] = lambda _, option, path: path and to_make(path, makes, option.opts[0])
-    return click.option(*words, type=click.Path(path_type=Path), **more)
+        more["callback"] = lambda _, __, path: path and to_make(path, makes, names[0])
+    return click.option(*names, type=click.Path(path_type=Path), **more)
 
 
-run_folder_option = path_option(
-    "--out", makes="folder", help="The run folder; results/runs/PROFILE by default."
-)
+run_folder_option = path_option("--out", makes="folder", help="By default results/runs/PROFILE.")
 
 
 def to_make(path: Path, kind: str, option: str = "--out") -> Path:
@@ -83,55 +75,35 @@ def to_make(path: Path, kind: str, option: str = "--out") -> Path:
 
     Args:
         path: from the user.
-        kind: "folder"; "checkpoint", a file that may replace one of its kind, but no trained
-            network, its record beside it; or "any".
+        kind: "folder"; "checkpoint", a file that may replace weights of ours, but no trained
+            network; or "any".
         option: what can name another.
 
     Raises:
-        InputError: it, or a folder of it, is a file; or a folder, or another file, is there.
+        InputError: it, or a folder above it, is a file; or another file is there.
     """
-    path = path.resolve()
-    above = next((parent for parent in path.parents if parent.exists()), path)
-    if not above.is_dir() or (kind == "folder" and path.exists() and not path.is_dir()):
-        file = path if above.is_dir() else above
-        raise InputError(f"{file}: is a file; give {option} the name of another place")
-    if kind == "checkpoint" and path.is_dir():
-        raise InputError(f"{path}: is a folder; give {option} the name of a file")
-    if kind == "checkpoint" and (other := _another(path)):
-        raise InputError(
-            f"{other}: is there, and this command never made it; name another {option}"
-        )
-    return path
-
-
-def _another(path: Path) -> Path | None:
-    """Return what is there instead of weights of ours: the file, or the record beside it."""
     from fcnlib import checkpoints
-    from fcnlib.runtime.files import read_json
 
-    try:
-        if path.exists() and "stages" in checkpoints.load(path)[1]:  # those of a training
-            return path
-    except InputError:
+    path = path.resolve()
+    for file in (place for place in (path, *path.parents) if place.is_file()):
+        if kind == "folder" or file != path:
+            raise InputError(f"{file}: is a file; give {option} the name of another place")
+    if kind != "checkpoint":
         return path
-    beside = path.with_suffix(".json")
-    record = read_json(beside)
-    known = not beside.exists() or (isinstance(record, dict) and "commit" in record)
-    return None if known else beside
+    there = path if path.exists() else path.with_suffix(".json")
+    if there.exists() and (there != path or "stages" in checkpoints.load(path)[1]):
+        raise InputError(f"{there}: is there, of a training or not ours; name another {option}")
+    return path
 
 
 def run_folder(out: Path | None, profile: str) -> Path:
     """Return the folder of a run: the user's, or that of a profile."""
-    from fcnlib.config import ROOT
-
-    return out or to_make(ROOT / "results" / "runs" / Path(profile).stem, "folder")
+    return out or to_make(config.ROOT / "results" / "runs" / Path(profile).stem, "folder")
 
 
-def read_config(profile: str, settings: tuple[str, ...]) -> Any:
+def read_config(profile: str, settings: Texts) -> config.Config:
     """Return the configuration of a profile, a name or a .toml file, and key=value texts."""
-    from fcnlib.config import load_profile, parse_setting
-
-    return load_profile(profile, dict(parse_setting(text) for text in settings))
+    return config.load_profile(profile, dict(map(config.parse_setting, settings)))
 
 
 def short(path: Path) -> Path:
@@ -147,28 +119,24 @@ def trained(place: Path) -> list[Path]:
     """
     if place.is_file() and place.name == _CHECKPOINT:
         return [place.parent]
-    folders = (place, *sorted(place.glob("models/*")))
-    found = [folder for folder in folders if (folder / _CHECKPOINT).is_file()]
+    found = [f for f in (place, *sorted(place.glob("models/*"))) if (f / _CHECKPOINT).is_file()]
     if not found:
         raise InputError(f"{place}: holds no {_CHECKPOINT} and no models/*/{_CHECKPOINT}")
     return found
 
 
-def trained_with(places: tuple[Path, ...], settings: tuple[str, ...]) -> list[tuple[Path, Any]]:
+def trained_with(places: Paths, settings: Texts) -> list[tuple[Path, config.Config]]:
     """Return the folders of `trained` networks, each with its configuration, some settings changed.
 
     Raises:
         InputError: there is no checkpoint, or no record of its settings.
     """
-    from fcnlib.config import Config, parse_setting
-    from fcnlib.runtime.files import read_json
-
-    found, changes = [], dict(parse_setting(text) for text in settings)
+    found, changes = [], dict(map(config.parse_setting, settings))
     for folder in (folder for place in places for folder in trained(place.resolve())):
-        record = read_json(folder / "record.json")
-        if not isinstance(record, dict) or "config" not in record:
+        record = read_json(folder / "record.json") or {}
+        if "config" not in record:
             raise InputError(f"{folder}: lacks record.json, which names settings and data set")
-        found.append((folder, Config().replace(**record["config"]).replace(**changes)))
+        found.append((folder, config.Config().replace(**record["config"]).replace(**changes)))
     return found
 
 
@@ -178,15 +146,13 @@ def network(place: Path) -> Path:
     Raises:
         InputError: there is no checkpoint, or it is not clear which.
     """
-    if place.is_file():
-        return place
-    folders = trained(place)
-    strides = {f: int(m[1]) for f in folders if (m := re.fullmatch(r"fcn-(\d+)s", f.name))}
+    folders = [place] if place.is_file() else trained(place)
     if place in folders:
         return place
+    strides = {int(m[1]): f for f in folders if (m := re.fullmatch(r"fcn-(\d+)s", f.name))}
     if len(folders) > 1 and not strides:
         names = ", ".join(folder.name for folder in folders)
         raise InputError(f"{place}: holds the networks {names}; name the folder of one")
-    found = min(strides, key=strides.__getitem__) if strides else folders[0]
+    found = strides[min(strides)] if strides else folders[0]
     click.echo(f"{short(place)}: taking its finest network, {found.name}", err=True)
     return found

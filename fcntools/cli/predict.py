@@ -21,66 +21,49 @@ from fcntools.cli import options
 @options.averaging_options
 @click.option("--crf", is_flag=True, help="Sharpen with a conditional random field.")
 @click.option("--tile", default=1024, show_default=True, help="Pixels a side of a tile.")
-@options.engine_option
+@click.option("--engine", default="tensorflow", help="Or openvino, onnxruntime.")
 def predict(
-    checkpoint: Path,
-    places: tuple[Path, ...],
-    out: Path,
-    others: tuple[Path, ...],
-    **how: Any,
+    checkpoint: Path, places: tuple[Path, ...], out: Path, others: tuple[Path, ...], **how: Any
 ) -> None:
     """Label images or folders of images with a trained network, of a run with its finest.
 
     Each gets a palette PNG, an overlay and a JSON of class shares; legend.png names the colours.
     """
-    from fcntools.inference import outputs as files
-
-    images = files.find_images(places)
-    names = files.choose_names(images, out)
-    checkpoint, *others = map(options.network, (checkpoint, *others))
-    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
-    from fcntools.inference.segmenter import Segmenter, load_alike
-
-    networks, meta = load_alike(checkpoint, *others)
-    labels = files.labels_of(meta)
-    segmenter = Segmenter(*networks, **how)
-    said = {"network": f"FCN-{meta['stride']}s"}
-    said |= {key: how[key] for key in ("engine", "flip", "scales", "crf")}
-    said |= {"others": [os.path.relpath(other, out) for other in others]}
-    failed = _label_all(segmenter, dict(zip(names, images, strict=True)), out, labels, said)
-    if failed < len(images):
-        files.write_legend(out, labels)
-    click.echo(f"{options.short(out)}: {len(images) - failed} of {len(images)} images labelled")
-    sys.exit(1 if failed else 0)
-
-
-def _label_all(segmenter: Any, images: dict[str, Path], out: Path, labels: Any, said: dict) -> int:
-    """Label images one by one; say which cannot be read, and return how many."""
     from PIL import Image
 
     from fcnlib.datasets import read_image
     from fcnlib.runtime import progress
-    from fcntools.inference import outputs as files
-    from fcntools.inference.segmenter import tiles
+    from fcntools.inference import outputs
 
-    failed = 0
+    images = outputs.find_images(places)
+    names = outputs.choose_names(images, out)
+    checkpoint, *others = map(options.network, (checkpoint, *others))
+    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+    from fcntools.inference.segmenter import Segmenter, load_alike, tiles
+
+    networks, meta = load_alike(checkpoint, *others)
+    labels, segmenter, failed = outputs.labels_of(meta), Segmenter(*networks, **how), 0
+    said = {"network": f"FCN-{meta['stride']}s"} | how
+    said |= {"others": [os.path.relpath(other, out) for other in others]}
+    # A hundred megapixels are no bomb here: the image is cut into tiles.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     with progress.bar(len(images), "predict", "image") as bar:
-        for name, path in images.items():
+        for name, path in zip(names, images, strict=True):
             try:
-                with warnings.catch_warnings():
-                    # A hundred megapixels are no bomb here: the image is cut into tiles.
-                    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                    image = read_image(path)
+                image = read_image(path)
                 count = sum(1 for _ in tiles(*image.shape[:2], segmenter.side))
                 with progress.bar(count if count > 1 else 0, path.name, "tile") as inner:
                     answer = segmenter.label(image, inner.update)
                 about = {"file": os.path.relpath(path, out)} | said
-                files.write_answer(out, name, image, answer, labels, about)
+                outputs.write_answer(out, name, image, answer, labels, about)
             except InputError as error:
                 failed += 1
                 bar.say(f"fcnlib: error: {error}")
             bar.update(1)
-    return failed
+    if failed < len(images):
+        outputs.write_legend(out, labels)
+    click.echo(f"{options.short(out)}: {len(images) - failed} of {len(images)} images labelled")
+    sys.exit(1 if failed else 0)
 
 
 @click.command()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
 
-from fcnlib import experiment
-from fcnlib.config import ROOT, Config, current_names, is_path, keys
-from fcnlib.datasets.identity import run_digests
+import click
+
+from fcnlib.config import ROOT, Config, is_path
 from fcnlib.errors import InputError
 from fcnlib.runtime import files, run_record
-from fcntools import synthetic
+from fcntools.cli.options import path_option
 
-COMMANDS = ("train", "compare", "run")  # what takes --out and writes the record there
+_COMMANDS = ("train", "compare", "run")  # what takes --out and writes the record there
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[str], Config]:
@@ -26,53 +27,57 @@ def read(path: Path) -> tuple[dict[str, Any], list[str], Config]:
     record = files.read_json(path)
     try:
         words = shlex.split(str(record["command"]))[1:]
-        settings = current_names(record["config"])
+        settings = {str(key): value for key, value in record["config"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"{path}: no record of a run; give a run's record.json") from None
-    if not words or words[0] not in COMMANDS:
-        raise InputError(
-            f"{path}: made by {record['command']!r}; only {', '.join(COMMANDS)} can be repeated"
-        )
-    for key in set(settings) & set(keys()):
-        if is_path(key) and settings[key]:
-            settings[key] = str((ROOT / str(settings[key])).resolve())
+    if not words or words[0] not in _COMMANDS:
+        known = ", ".join(_COMMANDS)
+        raise InputError(f"{path}: made by {record['command']!r}; only {known} can be repeated")
     return record, words, Config().replace(**settings)
 
 
-def as_settings(config: Config) -> tuple[str, ...]:
-    """Return every setting as `--set` takes it."""
-    return tuple(
-        f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}"
-        for key, value in config.to_dict().items()
-    )
+def as_words(config: Config) -> list[str]:
+    """Return every setting as the command line takes it, paths from the root of the project."""
+    words = []
+    for key, value in config.to_dict().items():
+        value = config.path(key) if is_path(key) and value else value
+        text = ",".join(map(str, value)) if isinstance(value, list) else value
+        words.append(f"--set={key}={text}")
+    return words
 
 
 def changes(record: dict[str, Any], config: Config) -> list[str]:
-    """Return a line for all that is not as it was: code, versions, machine, data."""
+    """Return a line for all that is not as it was: code, versions, processor, data."""
+    from fcnlib.datasets.identity import run_digests
+    from fcntools import synthetic
+
     commit, dirty = run_record.git_state(ROOT)
+    was = {"commit": record.get("commit"), "cpu": record.get("machine", {}).get("cpu")}
+    was |= record.get("versions", {})
     now = {"commit": commit, "cpu": run_record.machine()["cpu"], **run_record.versions()}
-    was = {"commit": record.get("commit"), "cpu": _table(record, "machine").get("cpu")}
-    was |= {name: v for name, v in _table(record, "versions").items() if name in now}
-    if data := _table(record, "data"):
-        was |= {f"data of {split}": digest for split, digest in data.items()}
+    if "data" in record:
         digests = run_digests(config, synthetic.prepare(config))
-        now |= {f"data of {split}": digests.get(split) for split in data}
-    lines = [f"{key}: {was[key]} then, {now[key]} now" for key in was if was[key] != now[key]]
+        was |= {f"data of {split}": digest for split, digest in record["data"].items()}
+        now |= {f"data of {split}": digest for split, digest in digests.items()}
+    lines = [f"{k}: {was[k]} then, {now.get(k)} now" for k in was if was[k] != now.get(k)]
     if dirty or record.get("dirty"):
         lines.append("code: edited beyond its commit, " + ("now" if dirty else "then"))
     return lines
 
 
-def _table(record: dict[str, Any], key: str) -> dict[str, Any]:
-    return record[key] if isinstance(record.get(key), dict) else {}
-
-
-def verdict(old: Path, out: Path) -> str:
-    """Return how the scores of a repeated run compare with those of its record, if both exist."""
-    folder = old if old.is_dir() else old.parent
-    places = folder / experiment.METRICS, out / "models" / folder.name / experiment.METRICS
-    one, other = (files.read_json(file) for file in places)
-    if not isinstance(one, dict) or not isinstance(other, dict):
-        return ""
-    scores = " then, ".join(f"{100 * (m.get('mean_iou') or 0):.2f}" for m in (one, other))
-    return "the same scores, to the last digit" if one == other else f"mean IoU {scores} now"
+@click.command()
+@click.argument("record", type=click.Path(path_type=Path))
+@path_option("--out", makes="folder", required=True, help="Another run folder.")
+@click.pass_context
+def rerun(context: click.Context, record: Path, out: Path) -> None:
+    """Repeat a run from its record.json; say what has changed since: code, data, versions."""
+    if record.resolve().is_relative_to(out):
+        raise InputError(f"{out}: holds the run to repeat; give --out another folder")
+    tree, (name, *words), config = read(record)
+    for line in changes(tree, config) or ["nothing: same code, versions, machine and data"]:
+        click.echo(f"changed since: {line}")
+    os.environ[run_record.COMMAND_VARIABLE] = tree["command"]  # it can be repeated as well
+    words = [word for word in words if word != "--resume"]
+    words += ["--out", str(out), *as_words(config)]  # what comes last counts
+    command = context.parent.command.commands[name]
+    command.invoke(command.make_context(name, words, parent=context.parent))

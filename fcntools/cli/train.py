@@ -1,28 +1,24 @@
-"""The commands for single stages: pre-training, training, scoring; and repeating them."""
+"""The commands for single stages: pre-training, training, scoring."""
 
 from __future__ import annotations
 
-import functools
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fcnlib.errors import InputError
+from fcnlib.runtime.environment import scheduled
+from fcnlib.runtime.files import locked, write_text
+from fcntools import launcher
 from fcntools.cli import options
-
-Texts = tuple[str, ...]
-Paths = tuple[Path, ...]
+from fcntools.cli.options import Paths, Texts
 
 
 @click.command()
 @click.option("--profile", default="pretrain", show_default=True, metavar="NAME")
 @options.settings_option
-@options.path_option(
-    "--out", makes="checkpoint", help="The checkpoint; the profile's `initial` by default."
-)
+@options.path_option("--out", makes="checkpoint", help="By default the profile's `initial`.")
 @options.resume_option
 def pretrain(profile: str, settings: Texts, out: Path | None, resume: bool) -> None:
     """Train the classifier that the default profile starts from."""
@@ -30,10 +26,8 @@ def pretrain(profile: str, settings: Texts, out: Path | None, resume: bool) -> N
     from fcntools.pretrained import shapes_classifier
 
     target = out or options.to_make(config.path("initial"), "checkpoint")
-    record = shapes_classifier.pretrain(config, target, resume)
-    click.echo(
-        f"{options.short(target)}: accuracy {100 * record['accuracy']:.1f} % on held-out objects"
-    )
+    accuracy = shapes_classifier.pretrain(config, target, resume)["accuracy"]
+    click.echo(f"{options.short(target)}: accuracy {100 * accuracy:.1f} % on held-out objects")
 
 
 @click.command()
@@ -47,14 +41,10 @@ def train(
 ) -> None:
     """Train the chain of networks of a profile, coarse to fine, and score them."""
     config = options.read_config(profile, settings)
-    from fcnlib.runtime.environment import scheduled
-    from fcnlib.runtime.files import locked
-    from fcntools import launcher
-
     folder = options.run_folder(out, profile)
     if workers != 1 and not scheduled():
         words = ["train", "--profile", profile, "--out", str(folder), "--workers", str(workers)]
-        words += [word for text in settings for word in ("--set", text)]
+        words += [f"--set={text}" for text in settings]
         words += ["--resume"] * resume + ["--control"] * control
         sys.exit(launcher.launch(words, workers))
     from fcnlib import experiment
@@ -80,7 +70,6 @@ def compare(systems: Texts, profile: str, settings: Texts, out: Path | None) -> 
     config = options.read_config(profile, settings)
     import pandas as pd
 
-    from fcnlib.runtime.files import locked, write_text
     from fcntools import synthetic
     from fcntools.analysis import systems as comparison
     from fcntools.workbook.report import COMPARISON
@@ -97,20 +86,17 @@ def compare(systems: Texts, profile: str, settings: Texts, out: Path | None) -> 
 @click.command()
 @options.places_argument
 @options.settings_option
-@options.engine_option
-def evaluate(places: Paths, settings: Texts, engine: str) -> None:
+def evaluate(places: Paths, settings: Texts) -> None:
     """Score trained networks: a run folder, a network's folder, or its checkpoint.npz."""
     networks = options.trained_with(places, settings)
     from fcnlib import experiment
     from fcntools import synthetic
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
-    from fcntools.inference.folding import fold
+    from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
-    other = None if engine == "tensorflow" else functools.partial(fold, engine=engine)
     for folder, config in networks:
-        dataset = synthetic.prepare(config)
-        evaluation = experiment.evaluate_fcn(config, dataset, folder, other, engine)
-        _echo_scores(str(options.short(folder)), evaluation.scores)
+        scores = experiment.evaluate_fcn(config, synthetic.prepare(config), folder).scores
+        _echo_scores(str(options.short(folder)), scores)
 
 
 def _echo_scores(name: str, scores: Any) -> None:
@@ -126,20 +112,13 @@ def _echo_scores(name: str, scores: Any) -> None:
     "--competition",
     type=click.Choice(["comp5", "comp6"]),
     default="comp6",
-    show_default=True,
     help="PASCAL VOC: comp5 if trained on nothing but VOC, comp6 if on anything else.",
 )
 @click.option("--stride", default=0, help="Cut the network off at a coarser stride: 8, 16, 32.")
 @options.averaging_options
 @options.settings_option
 def benchmark(
-    places: Paths,
-    competition: str,
-    stride: int,
-    flip: bool,
-    scales: tuple[float, ...],
-    others: Paths,
-    settings: Texts,
+    places: Paths, competition: str, settings: Texts, others: Paths, **average: Any
 ) -> None:
     """Score trained networks by the rules of their data set's benchmark.
 
@@ -150,35 +129,10 @@ def benchmark(
     others = tuple(options.network(other.resolve()) for other in others)
     from fcntools.analysis import benchmarks
 
-    augmentation = benchmarks.TestTimeAugmentation(stride, flip, scales, others)
+    augmentation = benchmarks.TestTimeAugmentation(others=others, **average)
     for folder, config in networks:
         click.echo(f"{options.short(folder)} on {config.data.eval_split}:")
         for key, value in benchmarks.benchmark(config, folder, competition, augmentation).items():
             click.echo(f"  {key:34} {100 * value:6.2f}")
         if (folder / "results").is_dir():
             click.echo(f"  for the server: {options.short(folder / 'results')}")
-
-
-@click.command()
-@click.argument("record", type=click.Path(path_type=Path))
-@options.path_option(
-    "--out", makes="folder", required=True, help="The run folder of the repetition."
-)
-@click.pass_context
-def rerun(context: click.Context, record: Path, out: Path) -> None:
-    """Repeat a run from its record.json; say what has changed since: code, data, versions."""
-    from fcnlib.runtime.run_record import COMMAND_VARIABLE
-    from fcntools.cli import rerun
-
-    if record.resolve().is_relative_to(out):
-        raise InputError(f"{out}: holds the run to repeat; give --out another folder")
-    tree, words, config = rerun.read(record)
-    for line in rerun.changes(tree, config) or ["nothing: same code, versions, machine and data"]:
-        click.echo(f"changed since: {line}")
-    command = context.parent.command.commands[words[0]]
-    os.environ[COMMAND_VARIABLE] = tree["command"]  # its records can be repeated as well
-    again = command.make_context(words[0], words[1:], parent=context.parent)
-    again.params["settings"] += rerun.as_settings(config)
-    again.params |= {"out": out} | ({"resume": False} if "resume" in again.params else {})
-    command.invoke(again)
-    click.echo(rerun.verdict(record.resolve(), out))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from fcnlib import config
 from fcnlib.errors import InputError
+from fcnlib.runtime import files
 from fcntools.cli.options import network, path_option, short, to_make
 
 
@@ -20,14 +22,13 @@ def weights() -> None:
 @path_option("--to", makes="checkpoint", help="By default data/pretrained/BACKBONE.npz.")
 def import_(path: Path, to: Path | None) -> None:
     """Turn a slim checkpoint, or a file of Keras with an InceptionV3 in it, into a checkpoint."""
-    from fcnlib import checkpoints as weights
-    from fcnlib.config import ROOT
+    from fcnlib import checkpoints
     from fcntools.pretrained import imagenet
 
     imported = imagenet.read(path)
-    default = ROOT / "data/pretrained" / f"{imported.backbone}.npz"
+    default = config.ROOT / "data/pretrained" / f"{imported.backbone}.npz"
     target = to or to_make(default, "checkpoint", "--to")
-    weights.save(target, imported.arrays, imported.meta)
+    checkpoints.save(target, imported.arrays, imported.meta)
     click.echo(f"{short(target)}: {imported}")
 
 
@@ -38,10 +39,9 @@ def import_(path: Path, to: Path | None) -> None:
 def download(name: str, folder: Path | None, archive: Path | None) -> None:
     """Download released weights and import them: inception_v3, inception_v3_keras, vgg_16 ..."""
     from fcnlib.blocks import BACKBONES
-    from fcnlib.config import ROOT
     from fcntools.pretrained import releases
 
-    folder = folder or ROOT / "data/pretrained"
+    folder = folder or config.ROOT / "data/pretrained"
     for backbone in filter(name.startswith, BACKBONES):
         to_make(folder / f"{backbone}.npz", "checkpoint", "--to")
     target, imported = releases.obtain(name, folder, archive)
@@ -54,19 +54,18 @@ def download(name: str, folder: Path | None, archive: Path | None) -> None:
 def shrink(checkpoint: Path, target: Path) -> None:
     """Write a trained network without its optimizer and in 16 bits, for others to start from."""
     checkpoint = network(checkpoint)
-    from fcnlib import checkpoints as weights
-    from fcnlib.runtime import files
+    from fcnlib import checkpoints
     from fcnlib.training import CHECKPOINT
 
     path = checkpoint / CHECKPOINT if checkpoint.is_dir() else checkpoint
-    arrays, meta = weights.load(path)
+    arrays, meta = checkpoints.load(path)
     record = files.read_json(path.with_name("record.json"))
     if "settings" not in meta or record is None:
         raise InputError(f"{path}: no trained network with its record.json beside it")
     kept = {name: array for name, array in arrays.items() if not name.startswith("optimizer/")}
-    known = ("kind", "name", "stride", "classes", "labels", "settings", "start")
-    about = {key: meta[key] for key in known if key in meta}
-    weights.save(target, kept, about, half=True)
+    known = {"kind", "name", "stride", "classes", "labels", "settings", "start"}
+    about = {key: value for key, value in meta.items() if key in known}
+    checkpoints.save(target, kept, about, half=True)
     files.write_json(target.with_suffix(".json"), record)
     click.echo(f"{short(target)}: {sum(a.size for a in kept.values()) / 1e6:.1f} million numbers")
 

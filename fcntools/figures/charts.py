@@ -121,14 +121,20 @@ def bars(
         single = palette[: len(names)] if colours is not None else palette[0]
         colour = single if len(series) == 1 else palette[number % len(palette)]
         style = {"color": colour, "label": name, "xerr": spreads.get(name), "ecolor": INK}
-        axes.barh(at, np.nan_to_num(np.asarray(numbers, float)), 0.92 * thick, log=log, **style)
-        _write_values(axes, at, numbers, spreads.get(name), digits)
+        drawn = axes.barh(
+            at, np.nan_to_num(np.asarray(numbers, float)), 0.92 * thick, log=log, **style
+        )
+        texts = [f"{v:.{digits}f}" if np.isfinite(v) else "–" for v in numbers]
+        axes.bar_label(drawn, texts, padding=4, size=9, color=INK)
     axes.set_yticks(np.arange(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel=y_label, ylim=(len(names) - 0.5, -0.5))
     axes.margins(x=0.1)
     if reference is not None:
-        _mark(axes, *(reference if isinstance(reference, tuple) else (reference, "")))
+        value, name = reference if isinstance(reference, tuple) else (reference, "")
+        axes.axvline(value, color=INK, lw=1.2, ls=(0, (4, 3)))
+        place = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center", "size": 9}
+        axes.annotate(name, (value, 1), xycoords=("data", "axes fraction"), **place)
     if len(series) > 1:
         figure.legend(loc="outside lower right", ncols=len(series), frameon=False)
     return figure
@@ -136,22 +142,6 @@ def bars(
 
 def _colour(colour):
     return colour if isinstance(colour, str) else tuple(np.asarray(colour) / 255)
-
-
-def _write_values(axes: Axes, at, numbers, spread, digits: int) -> None:
-    beyond = np.zeros(len(at)) if spread is None else np.nan_to_num(np.asarray(spread, float))
-    for place, value, past in zip(at, np.asarray(numbers, float), beyond, strict=True):
-        known = np.isfinite(value)
-        text = f"{value:.{digits}f}" if known else "–"
-        end = (max(value, 0) + past if known else 0, place)
-        axes.annotate(text, end, (4, 0), textcoords="offset points", va="center", size=9, color=INK)
-
-
-def _mark(axes: Axes, value: float, name: str) -> None:
-    axes.axvline(value, color=INK, lw=1.2, ls=(0, (4, 3)))
-    if name:
-        place, style = (value, 1.0), {"xycoords": ("data", "axes fraction"), "size": 9}
-        axes.annotate(name, place, (0, 3), textcoords="offset points", ha="center", **style)
 
 
 @matplotlib.rc_context(STYLE)

@@ -49,15 +49,16 @@ def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
     return png
 
 
-def blank_figure(width: float, height: float, title: str) -> Figure:
+def blank_figure(width: float, height: float, title: str, compress: bool = False) -> Figure:
     """Return an empty figure, of constrained layout, with a title: add axes with `subplots`.
 
     Args:
         width: inches.
         height: inches, the title's included.
         title: wrapped to the width.
+        compress: leave no room between pictures of a fixed aspect.
     """
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="compressed" if compress else "constrained")
     below = 1 - title_height(title, width) / height
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, rect=(0, 0, 1, below))
     if title:

@@ -12,7 +12,6 @@ from nbconvert import HTMLExporter
 
 from fcnlib.runtime.files import write_text
 
-_UNREADABLE = (OSError, ValueError, nbformat.ValidationError)
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _HEADING = re.compile(r"^#\s+(.+)$", re.MULTILINE)
 
@@ -21,24 +20,22 @@ def heading(path: Path) -> str:
     """Return the first heading of a notebook; the file's name where it has none or is broken."""
     try:
         cells = nbformat.read(path, as_version=4).cells
-    except _UNREADABLE:
+    except (OSError, ValueError):  # papermill was killed while it wrote
         return path.stem
     found = (_HEADING.search(c.source) for c in cells if c.cell_type == "markdown")
     return next((match[1].strip() for match in found if match), path.stem)
 
 
-def write_page(path: Path) -> Path | None:
+def write_page(path: Path) -> None:
     """Write an executed notebook (.ipynb) as HTML beside it, without anything from a server.
 
-    A widget, which needs a kernel, is replaced by a sentence that says so.
-
-    Returns:
-        The page, or None where there is no readable notebook.
+    A widget, which needs a kernel, is replaced by a sentence that says so. There is no page where
+    there is no readable notebook.
     """
     try:
         node = nbformat.read(path, as_version=4)
-    except _UNREADABLE:
-        return None
+    except (OSError, ValueError):
+        return
     node.metadata.pop("widgets", None)
     node.metadata["title"] = heading(path)
     for output in (o for cell in node.cells for o in cell.get("outputs", [])):
@@ -53,6 +50,4 @@ def write_page(path: Path) -> Path | None:
     )
     exporter.log.setLevel(logging.ERROR)  # it warns of figures without alt text
     resources = {"metadata": {"name": path.stem, "path": str(path.parent)}}
-    page, _ = exporter.from_notebook_node(node, resources)
-    write_text(path.with_suffix(".html"), page)
-    return path.with_suffix(".html")
+    write_text(path.with_suffix(".html"), exporter.from_notebook_node(node, resources)[0])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
 import io
-import json
 import textwrap
 from html import escape
 from pathlib import Path
@@ -14,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 import PIL.Image
-import yaml
 from IPython.display import HTML, Image, Markdown, display
 from matplotlib.figure import Figure
 
@@ -46,13 +43,12 @@ class Lesson:
         dataset: the data set, generated if it is one that we make.
     """
 
-    def __init__(self, name: str, profile: str, overrides: dict[str, Any] | str, out: str):
+    def __init__(self, name: str, profile: str, overrides: dict[str, Any], out: str):
         """Open the lesson with a notebook's parameters; `out` is empty for results/runs/PROFILE."""
         self.name = name
-        overrides = parameter("overrides", overrides, {"base_lr": 0.001})
         self.config = settings.load_profile(profile, overrides)
-        out = out or settings.ROOT / "results" / "runs" / Path(profile).stem
-        self.out = Path(str(out)).expanduser()  # papermill makes `-p out 7` a number
+        default = settings.ROOT / "results" / "runs" / Path(profile).stem
+        self.out = Path(out or default).expanduser()
         self.models = self.out / "models"
         self.dataset: Dataset = prepare(self.config)
         self._started = run_record.start()
@@ -67,13 +63,12 @@ class Lesson:
             raise InputError(f"{run_record.relative(path)} is missing: run {notebook}.ipynb first")
         return path
 
-    def source(self, subject: Any, docstrings: bool = False) -> None:
-        """Display the source of a function, method or class as it is in the library."""
-        subject = inspect.unwrap(subject)
+    def source(self, subject: Any) -> None:
+        """Display a function, method or class as it is in the library, without its docstrings."""
         lines, first = inspect.getsourcelines(subject)
         lines = textwrap.dedent("".join(lines)).splitlines()
         nodes = [n for n in ast.walk(ast.parse("\n".join(lines))) if isinstance(n, _DOCUMENTED)]
-        texts = [n.body[0] for n in nodes if ast.get_docstring(n) is not None and not docstrings]
+        texts = [node.body[0] for node in nodes if ast.get_docstring(node) is not None]
         for text in sorted(texts, key=lambda text: -text.lineno):
             del lines[text.lineno - 1 : text.end_lineno]
         place = f"{run_record.relative(inspect.getsourcefile(subject))}, line {first}"
@@ -127,40 +122,10 @@ class Lesson:
 
     def close(self, **results: Any) -> None:
         """Print versions, device, seed and wall time; keep them with the lesson's `results`."""
-        device = describe_device(self.config.train.precision)
-        record = run_record.capture(
-            self.config, started=self._started, device=device, extra={"results": results}
-        )
+        device, more = describe_device(self.config.train.precision), {"results": results}
+        record = run_record.capture(self.config, started=self._started, device=device, extra=more)
         files.write_json(self.out / "lessons" / f"{self.name}.json", record)
         names = ("tensorflow", "tf-slim", "numpy")
-        versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items() if k in names)
-        print(
-            f"{versions}; {device['device']}, {device['computed_in']}; seed {record['seed']}; "
-            f"{record['wall_seconds']:.0f} s"
-        )
-
-
-def parameter(name: str, value: Any, like: Any) -> Any:
-    """Return a list or mapping among a notebook's parameters; `papermill -p` gives it as text.
-
-    Args:
-        name: of the parameter.
-        value: what the notebook was given; text is read as YAML.
-        like: an example of the right form.
-
-    Returns:
-        The list or mapping, its items or keys as text; an empty one for None.
-
-    Raises:
-        InputError: it is not of the example's type.
-    """
-    found = value
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError, yaml.YAMLError):
-            found = yaml.safe_load(value)
-    if isinstance(like, dict) and isinstance(found, dict | None):
-        return {str(k): v for k, v in (found or {}).items()}
-    if isinstance(like, list) and isinstance(found, list | tuple | None):
-        return [str(v) for v in found or ()]
-    kind = "mapping" if isinstance(like, dict) else "list"
-    raise InputError(f"{name} = {value!r} is no {kind}; write it as {json.dumps(like)}")
+        versions = ", ".join(f"{name} {record['versions'][name]}" for name in names)
+        where = f"{device['device']}, {device['computed_in']}"
+        print(f"{versions}; {where}; seed {record['seed']}; {record['wall_seconds']:.0f} s")

@@ -53,18 +53,11 @@ def discover(folder: Path = NOTEBOOKS) -> tuple[Notebook, ...]:
     """Read the notebooks NN_name.ipynb of a folder, in the order of their names.
 
     Raises:
-        InputError: there is none; one is no notebook or has no proper `parameters` cell, needs one
-            that is not before it, or makes something outside of the run folder.
+        InputError: there is none, or one is no notebook or has no proper `parameters` cell.
     """
     found = tuple(read_notebook(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")))
     if not found:
         raise InputError(f"{folder}: holds no notebook named NN_name.ipynb")
-    for notebook in found:
-        if unknown := set(notebook.needs or ()) - {n.name for n in notebook.before(found)}:
-            named = ", ".join(sorted(unknown))
-            raise InputError(f"{notebook.path}: needs {named}, which is no notebook before it")
-        if any(".." in Path(m).parts or Path(m).is_absolute() for m in notebook.makes):
-            raise InputError(f"{notebook.path}: makes {notebook.makes}, not all in the run folder")
     return found
 
 
@@ -77,23 +70,23 @@ def read_notebook(path: Path) -> Notebook:
     """
     try:
         node = nbformat.read(path, as_version=4)
-        tagged = [c for c in node.cells if "parameters" in c.metadata.get("tags", [])]
-        needs, makes = map(node.metadata.get("fcnlib", {}).get, ("needs", "makes"))
-        lists = (None if needs is None else tuple(map(str, needs)), tuple(map(str, makes or ())))
+        tagged = [c.source for c in node.cells if "parameters" in c.metadata.get("tags", [])]
+        about = node.metadata.get("fcnlib", {})
+        needs, makes = about.get("needs"), tuple(about.get("makes", ()))
     except Exception as error:  # nbformat reports a broken file with whatever it stumbles over
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: not a notebook: {reason}") from None
-    if len(tagged) != 1:
-        raise InputError(f"{path}: has {len(tagged)} cells tagged `parameters`; it must have one")
     try:
-        statements = ast.parse(tagged[0].source).body
-        assigned = [(target.id, s.value) for s in statements for target in s.targets]
-        parameters = {name: ast.literal_eval(value) for name, value in assigned}
+        (cell,) = tagged
+        statements = ast.parse(cell).body
+        parameters = {s.targets[0].id: ast.literal_eval(s.value) for s in statements}
     except _NO_LITERAL:
-        raise InputError(f"{path}: its `parameters` cell may hold only `name = literal`") from None
+        raise InputError(
+            f"{path}: must have one cell tagged `parameters`, of nothing but `name = literal`"
+        ) from None
     if missing := [name for name in INJECTED if name not in parameters]:
         raise InputError(f"{path}: its `parameters` cell lacks {', '.join(missing)}")
-    return Notebook(path, node, parameters, *lists)
+    return Notebook(path, node, parameters, needs, makes)
 
 
 def choose(notebooks: Sequence[Notebook], only: Sequence[str]) -> tuple[Notebook, ...]:
@@ -102,13 +95,13 @@ def choose(notebooks: Sequence[Notebook], only: Sequence[str]) -> tuple[Notebook
     Raises:
         InputError: a word names no notebook.
     """
-    chosen = [n for n in notebooks if not only or {n.name, n.name.partition("_")[0]} & {*only}]
-    named = {word for n in chosen for word in (n.name, n.name.partition("_")[0])}
+    named = {word: n for n in notebooks for word in (n.name, n.name.partition("_")[0])}
     for word in only:
         if word not in named:
             there = ", ".join(n.name for n in notebooks)
             raise InputError(f"--only {word}: no such notebook; there are: {there}")
-    return tuple(chosen)
+    chosen = {named[word].name for word in only}
+    return tuple(n for n in notebooks if not only or n.name in chosen)
 
 
 def split_settings(
@@ -123,30 +116,23 @@ def split_settings(
     overrides, values = {}, {}
     for text in settings:
         key, _, raw = text.partition("=")
-        if key in INJECTED:
-            raise InputError(f"--set {key}: use --profile, --set key=value or --out for it")
         if key in own and key not in keys():
             values[key] = _typed(key, raw, own[key])
-            continue
-        try:
+        else:
             key, value = parse_setting(text)
-        except InputError as error:
-            more = f"; parameters of the notebooks: {', '.join(sorted(own))}" if own else ""
-            raise InputError(f"{error}{more if key not in keys() else ''}") from None
-        overrides[key] = list(value) if isinstance(value, tuple) else value  # for JSON
+            overrides[key] = list(value) if isinstance(value, tuple) else value  # for JSON
     return overrides, values
 
 
 def _typed(key: str, raw: str, default: Any) -> Any:
     """Read the value of a notebook's parameter as the type of its default."""
     kind = type(default)
-    if kind is str:
-        return raw
     try:
-        value = ast.literal_eval(raw.title() if kind is bool else raw)
-        value = float(value) if kind is float and type(value) is int else value
+        value = raw if kind is str else ast.literal_eval(raw.title() if kind is bool else raw)
     except _NO_LITERAL:
-        value = raw
+        value = None
+    if kind is float and type(value) is int:
+        return float(value)
     if type(value) is not kind:
         raise InputError(f"{key} = {raw!r} does not read as {kind.__name__}, such as {default!r}")
     return value

@@ -11,7 +11,6 @@ from urllib.parse import quote
 import PIL.Image
 from jinja2 import Environment, FileSystemLoader
 
-from fcnlib.errors import InputError
 from fcnlib.labels import voc_palette
 from fcnlib.runtime.files import read_json, write_text
 from fcnlib.runtime.progress import duration
@@ -19,7 +18,6 @@ from fcntools.workbook.html_pages import heading
 
 METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 COMPARISON = "tables/comparison.csv"  # in a run folder: a row a system of `fcnlib compare`
-_EYEBROW = b"FCN-GoogLeNet workbook"  # on every page
 _PLAIN = re.compile(r"FCN-\d+s")
 _MOST_ROWS = 60
 
@@ -28,21 +26,13 @@ def build(run: Path) -> Path:
     """Write index.html from what is on disk in a run folder, and return its path.
 
     It shows what there is of record.json, models/*/metrics.json, notebooks/*.ipynb, inspector.html,
-    figures/NAME/*.png (.svg and a .json {"title", "alt"} beside them) and tables/NAME/*.csv (a
-    .json {"title", "note"} beside them; in older runs tables/*.csv).
-
-    Raises:
-        InputError: there is no such folder, or a page in it that is no run's.
+    figures/NAME/*.png (.svg and a .json {"title", "alt"} beside them) and tables/**/*.csv (a .json
+    {"title", "note"} beside them).
     """
-    if not run.is_dir():
-        raise InputError(f"{run}: no such folder; give the folder of a run")
-    target = run / "index.html"
-    if target.exists() and _EYEBROW not in target.read_bytes():
-        raise InputError(f"{target}: is no page of a run; give the folder of a run")
     loader = FileSystemLoader(Path(__file__).resolve().parent)
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "duration": duration, "link": quote}
-    record, rows, groups = dictionary(run / "record.json"), networks(run), _figures(run)
+    record, rows = dictionary(run / "record.json"), networks(run)
     page = environment.get_template("index.html").render(
         record={"config": {}, "machine": {}, "versions": {}, "notebooks": {}} | record,
         profile=record.get("profile") or run.resolve().name,
@@ -51,14 +41,17 @@ def build(run: Path) -> Path:
         sections={
             "networks": rows,
             "classes": classes(rows),
-            "notebooks": _notebooks(run),
-            "figures": groups,
+            "notebooks": [
+                {"name": p.stem, "title": heading(p), "paged": p.with_suffix(".html").is_file()}
+                for p in sorted(run.glob("notebooks/*.ipynb"))
+            ],
+            "figures": _figures(run),
             "tables": _tables(run),
             "record": record,
         },
     )
-    write_text(target, page)
-    return target
+    write_text(run / "index.html", page)
+    return run / "index.html"
 
 
 def percent(value: float | None) -> str:
@@ -73,7 +66,7 @@ def dictionary(path: Path) -> dict[str, Any]:
 
 
 def networks(run: Path) -> list[dict[str, Any]]:
-    """Read models/*/metrics.json of a run folder; files of another form are left out.
+    """Read models/*/metrics.json of a run folder.
 
     Returns:
         A row a network, coarsest stride first: name, the four METRICS (shares 0..1), iou (list or
@@ -84,10 +77,8 @@ def networks(run: Path) -> list[dict[str, Any]]:
     for path in (run / "models").glob("*/metrics.json"):
         tree = dictionary(path)
         values = tree.get("scores", tree)
-        # Files of another form must not stop the report.
-        scored = isinstance(values, dict) and isinstance(values.get("mean_iou"), int | float)
-        if scored and isinstance(values.get("iou"), list | None):
-            name = str(tree.get("network") or path.parent.name.replace("fcn-", "FCN-"))
+        if "mean_iou" in values:
+            name = tree.get("network") or path.parent.name.replace("fcn-", "FCN-")
             row = {"name": name, **{key: values.get(key) for key in (*METRICS, "iou")}}
             rows.append(row | {k: tree.get(k) for k in ("classes", "dataset", "split", "images")})
     rows.sort(key=lambda row: (-int((re.search(r"\d+", row["name"]) or "0")[0]), row["name"]))
@@ -108,23 +99,12 @@ def classes(rows: list[dict[str, Any]]) -> list[tuple[str, list[float | None]]]:
     return [(name, [row["iou"][i] for row in rows]) for i, name in enumerate(names)]
 
 
-def _notebooks(run: Path) -> list[dict[str, Any]]:
-    books = sorted(run.glob("notebooks/*.ipynb"))
-    return [
-        {"name": p.stem, "title": heading(p), "paged": p.with_suffix(".html").is_file()}
-        for p in books
-    ]
-
-
 def _figures(run: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the figures of each notebook by its name."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(run.glob("figures/*/*.png")):
-        try:
-            with PIL.Image.open(path) as picture:
-                size = picture.size  # the page keeps the place free
-        except OSError:
-            size = (0, 0)
+        with PIL.Image.open(path) as picture:
+            size = picture.size  # the page keeps the place free
         about = {"title": path.stem.replace("_", " ")} | dictionary(path.with_suffix(".json"))
         place = path.relative_to(run).with_suffix("").as_posix()
         about |= {"place": place, "size": size, "svg": path.with_suffix(".svg").is_file()}
@@ -133,10 +113,8 @@ def _figures(run: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _tables(run: Path) -> list[dict[str, Any]]:
-    own, older = (sorted(run.glob(f"tables/{names}.csv")) for names in ("*/*", "*"))
-    again = {path.name for path in own}
     tables = []
-    for path in [*own, *(p for p in older if p.name not in again)]:
+    for path in sorted(run.glob("tables/**/*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
             header, *rows = list(csv.reader(file)) or [[]]
         about = {"title": path.stem.replace("_", " ")} | dictionary(path.with_suffix(".json"))

@@ -6,8 +6,6 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,62 +15,37 @@ from fcnlib.runtime.files import read_json, write_json
 
 STAMPS = ".stamps"
 _MARK = "run.json"
-_CONTENTS = ("notebooks", "figures", "tables", "models", "lessons")
-_CONTENTS += ("index.html", "record.json", "inspector.html")
-_PACKAGES = (ROOT / "fcnlib", ROOT / "fcntools")
-
-
-@dataclass(frozen=True)
-class CacheEntry:
-    """A run of a notebook: the digest of all it depends on, how long it took, whether it is done.
-
-    The id is another one in every run: what builds on a notebook that ran again is made again.
-    """
-
-    name: str
-    digest: str
-    seconds: float = 0.0
-    finished: bool = False
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
+_CONTENTS = "notebooks figures tables models lessons index.html record.json inspector.html"
 
 
 def claim(out: Path) -> None:
     """Make a run folder, or make sure that an existing one is a run's.
 
     Raises:
-        InputError: it is a file, or holds something and no run's mark. Nothing in it is touched.
+        InputError: it holds something and no run's mark; nothing in it is touched.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; give --out the name of a folder")
     if (out / STAMPS / _MARK).is_file():
         return
     if out.parent != ROOT / "results" / "runs" and out.is_dir() and any(out.iterdir()):
-        raise InputError(
-            f"{out}: is not empty and no run made it; give --out a new or empty folder"
-        )
+        raise InputError(f"{out}: is not empty, no run made it; give --out a new or empty folder")
     write_json(out / STAMPS / _MARK, {"made_by": "fcnlib run"})
 
 
 def clean(out: Path) -> None:
     """Remove what runs left in a claimed and locked folder; anything else in it stays."""
-    _remove(*(path for path in (out / STAMPS).iterdir() if path.name != _MARK))
-    _remove(*(out / name for name in _CONTENTS))
+    remove(*(path for path in (out / STAMPS).iterdir() if path.name != _MARK))
+    remove(*(out / name for name in _CONTENTS.split()))
 
 
-def clean_notebook(out: Path, name: str, made: Sequence[Path]) -> None:
-    """Remove what earlier runs of one notebook left.
-
-    Args:
-        out: a claimed and locked folder.
-        name: the notebook's.
-        made: what it made besides pages, figures and tables.
-    """
-    _remove(*made, out / "figures" / name, out / "tables" / name, out / "lessons" / f"{name}.json")
-    _remove(*(out / "notebooks" / f"{name}{ending}" for ending in (".ipynb", ".html")))
-    _remove(*(out / STAMPS / f"{name}{ending}" for ending in (".json", ".log")))
+def clean_notebook(out: Path, name: str) -> None:
+    """Remove the pages, figures, tables and stamps that earlier runs of one notebook left."""
+    own = ("notebooks/{}.ipynb", "notebooks/{}.html", "figures/{}", "tables/{}")
+    own += ("lessons/{}.json", f"{STAMPS}/{{}}.json", f"{STAMPS}/{{}}.log")
+    remove(*(out / path.format(name) for path in own))
 
 
-def _remove(*paths: Path) -> None:
+def remove(*paths: Path) -> None:
+    """Remove files, folders and links, whatever a link leads to."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -80,18 +53,20 @@ def _remove(*paths: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def read(out: Path, name: str) -> CacheEntry | None:
-    """Read the entry of a notebook's last run, None where there is none."""
-    tree = read_json(out / STAMPS / f"{name}.json")
-    if not isinstance(tree, dict) or not {"digest", "id", "seconds"} <= set(tree):
+def read(out: Path, name: str) -> dict[str, Any] | None:
+    """Return what `write` kept of a notebook's last run, None where there was none."""
+    entry = read_json(out / STAMPS / f"{name}.json")
+    if not isinstance(entry, dict) or not {"digest", "id", "seconds"} <= set(entry):
         return None
-    finished = bool(tree.get("finished", True))  # older runs keep finished notebooks only
-    return CacheEntry(name, tree["digest"], tree["seconds"], finished, tree["id"])
+    return {"finished": True} | entry  # older runs keep finished notebooks only
 
 
-def write(out: Path, entry: CacheEntry) -> None:
-    """Keep the entry of a notebook."""
-    write_json(out / STAMPS / f"{entry.name}.json", asdict(entry))
+def write(log: Path, **entry: Any) -> None:
+    """Keep digest, seconds and finished of a notebook beside its log, under another id each time.
+
+    By the id what builds on it knows that it was made again.
+    """
+    write_json(log.with_suffix(".json"), entry | {"id": secrets.token_hex(8)})
 
 
 def digest(*parts: Any) -> str:
@@ -99,10 +74,10 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def source_digest(folders: Sequence[Path] = _PACKAGES) -> str:
-    """Return the digest of the Python files of packages, comments included."""
-    paths = [(folder, path) for folder in folders for path in sorted(folder.rglob("*.py"))]
-    return digest([(p.relative_to(folder).as_posix(), p.read_text("utf-8")) for folder, p in paths])
+def source_digest(root: Path = ROOT) -> str:
+    """Return the digest of the Python files of the two packages, comments included."""
+    paths = sorted(path for name in ("fcnlib", "fcntools") for path in (root / name).rglob("*.py"))
+    return digest([(p.relative_to(root).as_posix(), p.read_text("utf-8")) for p in paths])
 
 
 def run_digest(config: Config, data: dict[str, str]) -> str:

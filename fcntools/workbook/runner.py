@@ -17,20 +17,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import nbformat
 
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets.identity import changed, run_digests
-from fcnlib.errors import InputError
-from fcnlib.runtime import environment, files, run_record
+from fcnlib.runtime import environment, files, progress, run_record
 from fcnlib.runtime.progress import duration
 from fcntools import synthetic
 from fcntools.workbook import html_pages, report, run_cache
 from fcntools.workbook.notebooks import NOTEBOOKS, Notebook, choose, discover, split_settings
-from fcntools.workbook.run_cache import CacheEntry
-from fcntools.workbook.run_progress import RunProgress
 
 # Papermill's own command line cannot wait longer than 4 s for the output of a busy machine.
 _PAPERMILL = """
@@ -103,8 +100,8 @@ def prepare(
     settings: Sequence[str] = (),
     only: Sequence[str] = (),
     out: Path | None = None,
-    folder: Path | None = None,
-    at_once: int = 0,
+    notebooks: Path | None = None,
+    jobs: int = 0,
 ) -> RunPlan:
     """Return what to run, if everything that the user gave is right.
 
@@ -113,25 +110,21 @@ def prepare(
         settings: `key=value`, a setting's key or a parameter of a chosen notebook.
         only: numbers or names of notebooks; all where empty.
         out: the run folder; results/runs/PROFILE where None.
-        folder: of the notebooks; notebooks/ where None.
-        at_once: how many notebooks may run at the same time; 0 for what suits the machine.
+        notebooks: their folder; notebooks/ where None.
+        jobs: how many notebooks may run at the same time; 0 for what suits the machine.
 
     Raises:
-        InputError: something of it is unknown or of the wrong type, or Python leaves out asserts.
+        InputError: something of it is unknown or of the wrong type.
     """
-    if sys.flags.optimize:
-        raise InputError("Python leaves out every assert; unset PYTHONOPTIMIZE, run without -O")
-    if at_once < 0:
-        raise InputError(f"--jobs {at_once}: must be at least 1, or 0 for what suits the machine")
-    every = discover((folder or NOTEBOOKS).resolve())
+    every = discover((notebooks or NOTEBOOKS).resolve())
     chosen = choose(every, only)
     overrides, values = split_settings(settings, chosen)
     config = load_profile(profile, overrides)
     if profile.endswith(".toml"):
         profile = str(Path(profile).resolve())
     out = (out or ROOT / "results" / "runs" / Path(profile).stem).resolve()
-    at_once = min(at_once or suitable_jobs(), len(chosen))
-    return RunPlan(profile, overrides, values, config, out, every, chosen, at_once)
+    jobs = min(jobs or suitable_jobs(), len(chosen))
+    return RunPlan(profile, overrides, values, config, out, every, chosen, jobs)
 
 
 def suitable_jobs() -> int:
@@ -152,17 +145,11 @@ def thread_variables(at_once: int) -> dict[str, str]:
     return {intra: str(max(run_record.machine()["cores"] // at_once, 1)), inter: "2"}
 
 
-def run(plan: RunPlan, resume: bool = False, stream: TextIO | None = None) -> Path:
-    """Run the notebooks of a plan, and write the run record and the index.
+def run(plan: RunPlan, resume: bool = False) -> Path:
+    """Run the notebooks of a plan, and write the run record and the index, whose path it returns.
 
-    Args:
-        plan: from `prepare`.
-        resume: skip what finished with the same source, settings and predecessors, and go on with
-            what did not; otherwise everything chosen is made afresh.
-        stream: where progress is shown; standard error where None.
-
-    Returns:
-        The path of index.html.
+    With `resume` what finished with the same source, settings and predecessors is skipped, and what
+    did not goes on; without, everything chosen is made afresh.
 
     Raises:
         InputError: the folder is not a run's, or another run writes into it.
@@ -175,100 +162,131 @@ def run(plan: RunPlan, resume: bool = False, stream: TextIO | None = None) -> Pa
         before = (files.read_json(plan.out / "record.json") or {}).get("data")
         for split in changed(before, data) if resume and isinstance(before, dict) else ():
             print(f"{split}: changed since; what was made from it is made again", file=sys.stderr)
-        cells = {n.name: len(n.node.cells) + 1 for n in plan.chosen}  # + the injected parameters
-        progress = RunProgress(cells, _seconds(plan), stream)
         if not resume and plan.chosen == plan.every:
             run_cache.clean(plan.out)
         outcome = {"state": "interrupted"}
         try:
-            _run_chosen(plan, resume, progress, run_cache.run_digest(plan.config, data))
+            _Run(plan, resume, run_cache.run_digest(plan.config, data)).go()
             outcome = {"state": "finished"}
         except NotebookFailed as error:
             outcome = {"state": "failed", "failure": str(error).splitlines()[0]}
             raise
         finally:
-            progress.close()
             _write_record(plan, started, {**outcome, "data": data})
             index = report.build(plan.out)
         return index
 
 
-def _seconds(plan: RunPlan) -> dict[str, float]:
-    """Return how long the finished notebooks took."""
-    entries = filter(None, (run_cache.read(plan.out, n.name) for n in plan.every))
-    return {entry.name: entry.seconds for entry in entries if entry.finished}
+class _Run:
+    """The notebooks of a plan at work, in a claimed and locked folder."""
 
+    def __init__(self, plan: RunPlan, resume: bool, common: str):
+        self.plan, self.resume, self.common = plan, resume, common
+        self.names = [n.name for n in plan.chosen]
+        self.cells = {n.name: len(n.node.cells) + 1 for n in plan.chosen}  # + what is injected
+        self.running: list[_Execution] = []
+        self.shown = 0.0
 
-def _run_chosen(plan: RunPlan, resume: bool, progress: RunProgress, common: str) -> None:
-    """Run each notebook when those it needs have finished, some at once.
+    def go(self) -> None:
+        """Run each notebook when those it needs have finished, some at once.
 
-    As with `make -j`, what runs beside a failing notebook goes on to its end, and nothing begins.
-    """
-    waiting, running, failures, shown = list(plan.chosen), [], [], 0.0
-    try:
-        while running or (waiting and not failures):
-            unfinished = [*waiting, *(e.notebook for e in running)]
-            ready = [n for n in waiting if not failures and not n.before(unfinished)]
-            for notebook in ready[: plan.at_once - len(running)]:
-                waiting.remove(notebook)
-                if execution := _begin(plan, notebook, resume, progress, common):
-                    running.append(execution)
-            for execution in [e for e in running if e.process.poll() is not None]:
-                running.remove(execution)
-                if failure := _finish(plan, execution, progress):
-                    failures.append(failure)
-                    progress.say(f"fcnlib: {failure}")  # at once: others may take hours
-            if time.monotonic() - shown > _TICK:
-                progress.show({e.notebook.name: e.state() for e in running})
-                shown = time.monotonic()
-            time.sleep(_POLL)
-    except BaseException:
-        _stop([e.process for e in running])
-        for execution in running:
-            _finish(plan, execution, progress, stopped=True)
-        raise
-    if failures:
-        raise NotebookFailed(failures[0])
+        What runs beside a failing notebook goes on to its end, and nothing begins (`make -j`).
+        """
+        waiting, failures = list(self.plan.chosen), []
+        with progress.bar(sum(self.cells.values()), "notebooks", "cell") as self.bar:
+            try:
+                while self.running or (waiting and not failures):
+                    unfinished = [*waiting, *(e.notebook for e in self.running)]
+                    ready = [n for n in waiting if not failures and not n.before(unfinished)]
+                    for notebook in ready[: self.plan.at_once - len(self.running)]:
+                        waiting.remove(notebook)
+                        self.begin(notebook)
+                    for execution in [e for e in self.running if e.process.poll() is not None]:
+                        self.running.remove(execution)
+                        if failure := self.finish(execution):
+                            failures.append(failure)
+                            self.bar.say(f"fcnlib: {failure}")  # at once: others may take hours
+                    self.show(waiting)
+                    time.sleep(_POLL)
+            except BaseException:
+                _stop([e.process for e in self.running])
+                for execution in self.running:
+                    self.finish(execution, stopped=True)
+                raise
+        if failures:
+            raise NotebookFailed(failures[0])
 
+    def begin(self, notebook: Notebook) -> None:
+        """Start a notebook, unless it is found unchanged."""
+        plan, name, needed = self.plan, notebook.name, notebook.before(self.plan.every)
+        out, values = plan.out, {k: v for k, v in plan.values.items() if k in notebook.parameters}
+        upstream = [
+            entry and entry["id"] for entry in (run_cache.read(out, n.name) for n in needed)
+        ]
+        cells = [(cell.cell_type, cell.source) for cell in notebook.node.cells]
+        digest = run_cache.digest(self.common, cells, values, upstream)
+        page, log = out / "notebooks" / f"{name}.ipynb", out / run_cache.STAMPS / f"{name}.log"
+        entry = run_cache.read(out, name)
+        same = entry and entry["digest"] == digest
+        if self.resume and same and entry["finished"] and page.is_file():
+            self.bar.total -= self.cells.pop(name)
+            self.say(name, f": unchanged, not run again ({duration(entry['seconds'])})")
+            return
+        self.say(name)
+        if not self.resume or (entry and not same):
+            kept = {path for other in needed for path in other.made(out, plan.config)}
+            run_cache.remove(*{*notebook.made(out, plan.config)} - kept)
+            run_cache.clean_notebook(out, name)
+        # Unfinished even if this process is killed.
+        run_cache.write(log, digest=digest, seconds=0, finished=False)
+        page.parent.mkdir(exist_ok=True)
+        # Papermill takes braces in its paths for fields.
+        paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (notebook.path, page)]
+        values |= {"profile": plan.profile, "overrides": plan.overrides, "out": str(out)}
+        variables = {files.RUN: str(out), run_record.COMMAND_VARIABLE: run_record.command()}
+        # The notebooks import the fcnlib that runs them, installed or not.
+        python_path = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+        variables |= thread_variables(plan.at_once) | {"PYTHONPATH": os.pathsep.join(python_path)}
+        with open(log, "wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PAPERMILL, json.dumps([*paths, values])],
+                cwd=notebook.path.parent,
+                env={**os.environ, **_ENVIRONMENT, **variables},
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,  # Ctrl-C comes to this process alone
+                preexec_fn=_end_with_parent,
+            )
+        self.running.append(_Execution(notebook, digest, process, page, log, time.monotonic()))
 
-def _begin(
-    plan: RunPlan, notebook: Notebook, resume: bool, progress: RunProgress, common: str
-) -> _Execution | None:
-    """Start a notebook, or find it unchanged and return None."""
-    out, name, needed = plan.out, notebook.name, notebook.before(plan.every)
-    values = {k: v for k, v in plan.values.items() if k in notebook.parameters}
-    upstream = [entry and entry.id for entry in (run_cache.read(out, n.name) for n in needed)]
-    cells = [(cell.cell_type, cell.source) for cell in notebook.node.cells]
-    digest = run_cache.digest(common, cells, values, upstream)
-    page, log = out / "notebooks" / f"{name}.ipynb", out / run_cache.STAMPS / f"{name}.log"
-    entry = run_cache.read(out, name)
-    if resume and entry and entry.digest == digest and entry.finished and page.is_file():
-        progress.end(name, f"unchanged, not run again ({duration(entry.seconds)})")
-        return None
-    progress.begin(name)
-    if not resume or (entry and entry.digest != digest):
-        kept = {path for other in needed for path in other.made(out, plan.config)}
-        run_cache.clean_notebook(out, name, [*{*notebook.made(out, plan.config)} - kept])
-    run_cache.write(out, CacheEntry(name, digest))  # unfinished even if this process is killed
-    page.parent.mkdir(exist_ok=True)
-    # Papermill takes braces in its paths for fields.
-    paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (notebook.path, page)]
-    values |= {"profile": plan.profile, "overrides": plan.overrides, "out": str(out)}
-    variables = {files.RUN: str(out), run_record.COMMAND_VARIABLE: run_record.command()}
-    # The notebooks import the fcnlib that runs them, installed or not.
-    python_path = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
-    variables |= thread_variables(plan.at_once) | {"PYTHONPATH": os.pathsep.join(python_path)}
-    with open(log, "wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PAPERMILL, json.dumps([*paths, values])],
-            cwd=notebook.path.parent,
-            env={**os.environ, **_ENVIRONMENT, **variables},
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,  # Ctrl-C comes to this process alone
-            preexec_fn=_end_with_parent,
-        )
-    return _Execution(notebook, digest, process, page, log, time.monotonic())
+    def finish(self, execution: _Execution, stopped: bool = False) -> str:
+        """Make the page of an ended notebook, enter it in the cache; return what went wrong."""
+        name, seconds = execution.notebook.name, execution.state()[0]
+        failure = _failure(execution, stopped)
+        try:
+            html_pages.write_page(execution.page)
+        finally:  # last: it is whole
+            about = {"digest": execution.digest, "seconds": round(seconds, 1)}
+            run_cache.write(execution.log, **about, finished=not failure)
+        state = "stopped" if stopped else "failed" if failure else "done"
+        self.say(name, f": {state} ({duration(seconds)})")
+        return failure and f"{failure}\nas far as it got: notebooks/{name}.ipynb in {self.plan.out}"
+
+    def say(self, name: str, words: str = "") -> None:
+        self.bar.say(f"[{self.names.index(name) + 1}/{len(self.names)}] {name}{words}")
+
+    def show(self, waiting: list[Notebook]) -> None:
+        """Draw the bar again from time to time."""
+        if time.monotonic() - self.shown > _TICK:
+            self.shown = time.monotonic()
+            to_go, words = sum(self.cells[n.name] for n in waiting), {}
+            for execution in self.running:
+                name, (_, cell, printed) = execution.notebook.name, execution.state()
+                to_go += self.cells[name] - cell
+                words[name] = f"cell {cell} {printed.splitlines()[-1].strip() if printed else ''}"
+            self.bar.update(self.bar.total - to_go - self.bar.n, **words)
+            if sys.stderr.isatty():
+                self.bar.refresh()
 
 
 def _end_with_parent() -> None:
@@ -291,46 +309,31 @@ def _stop(processes: Sequence[subprocess.Popen]) -> None:
             process.wait()
 
 
-def _finish(plan: RunPlan, execution: _Execution, progress: RunProgress, stopped=False) -> str:
-    """Make the page of an ended notebook, enter it in the cache; return what went wrong, or ""."""
-    name, seconds = execution.notebook.name, execution.state()[0]
-    failure = _failure(execution, stopped)
-    try:
-        html_pages.write_page(execution.page)
-    finally:  # last: it is whole
-        entry = CacheEntry(name, execution.digest, round(seconds, 1), finished=not failure)
-        run_cache.write(plan.out, entry)
-    state = "stopped" if stopped else "failed" if failure else "done"
-    progress.end(name, f"{state} ({duration(seconds)})")
-    return failure and f"{failure}\nas far as it got: notebooks/{name}.ipynb in {plan.out}"
-
-
 def _failure(execution: _Execution, stopped: bool) -> str:
     """Return in which cell an ended notebook failed and why, or ""; mark it in the copy."""
     status, (_, at, printed) = execution.process.returncode, execution.state()
     try:
         node = nbformat.read(execution.page, as_version=4)
     except (OSError, ValueError):  # it ended before the first cell, or while it wrote
-        node = nbformat.from_dict(execution.notebook.node)
+        node = execution.notebook.node
     failed = [c for c in node.cells if c.metadata.get("papermill", {}).get("exception")]
     if not (failed or status or stopped):
         return ""
     cell = failed[0] if failed else node.cells[min(at, len(node.cells)) - 1]
-    errors = [o for o in cell.get("outputs", ()) if o.output_type == "error"]
+    error = next((o for o in cell.get("outputs", ()) if o.output_type == "error"), None)
+    text = f"papermill ended with status {status}. The last words:\n{printed or '(nothing)'}"
     if stopped:
         text = "The run was stopped in this cell."
-    elif errors:
-        text = _NOISE.sub("", "\n".join(errors[0].traceback))
-        if errors[0].ename == "SystemExit":  # papermill takes it for success
-            text = "The cell ended the kernel's program (sys.exit)."
-    else:
-        why = "The kernel died: out of memory, killed from outside, or a crash in native code."
-        why = why if status == _DEAD else f"papermill ended with status {status}."
-        text = f"{why} The last words:\n{printed or '(nothing)'}"
+    elif error and error.ename == "SystemExit":  # papermill takes it for success
+        text = "The cell ended the kernel's program (sys.exit)."
+    elif error:
+        text = _NOISE.sub("", "\n".join(error.traceback))
+    elif status == _DEAD:
+        text = f"The kernel died: out of memory, killed from outside, or a crash.\n{printed}"
     lines = [line.rstrip() for line in text.splitlines()]
-    if not errors and cell.cell_type == "code":
-        error = {"ename": "Stopped" if stopped else "Died", "evalue": lines[0], "traceback": lines}
-        cell.setdefault("outputs", []).append(nbformat.v4.new_output("error", **error))
+    if not error and cell.cell_type == "code":
+        words = {"ename": "Stopped" if stopped else "Died", "evalue": lines[0], "traceback": lines}
+        cell.setdefault("outputs", []).append(nbformat.v4.new_output("error", **words))
         cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
         files.write_text(execution.page, nbformat.writes(node))
     before = node.cells[: node.cells.index(cell) + 1]
@@ -345,7 +348,8 @@ def _write_record(plan: RunPlan, started: run_record.Start, outcome: dict[str, A
     trained = [record for record in models if "device" in (record or {})]
     last = trained[-1] if trained else {"device": "not recorded"}
     device = {key: last[key] for key in run_record.DEVICE if key in last}
-    done = {name: {"seconds": seconds} for name, seconds in _seconds(plan).items()}
+    entries = {n.name: run_cache.read(plan.out, n.name) for n in plan.every}
+    done = {n: {"seconds": e["seconds"]} for n, e in entries.items() if e and e["finished"]}
     outcome |= {"profile": Path(plan.profile).stem, "at_once": plan.at_once, "notebooks": done}
     record = run_record.capture(plan.config, started=started, device=device, extra=outcome)
     record["threads"] |= thread_variables(plan.at_once)  # the kernels' own

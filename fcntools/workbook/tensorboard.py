@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 from fcnlib.errors import InputError
@@ -34,7 +33,7 @@ def write_events(run: Path, out: Path) -> list[Path]:
     return [out / name / _FILE for name in events]
 
 
-def _scalars(log: Path) -> Sequence[_Event]:
+def _scalars(log: Path) -> list[_Event]:
     with open(log, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     began = log.stat().st_mtime - float(rows[-1]["seconds"])
@@ -42,12 +41,12 @@ def _scalars(log: Path) -> Sequence[_Event]:
     for row in rows:
         there = [tag for tag in _SCALARS if row.get(tag)]
         values = [_Summary.Value(tag=tag, simple_value=float(row[tag])) for tag in there]
-        time = began + float(row["seconds"])
-        events.append(_Event(wall_time=time, step=int(row["step"]), summary=_Summary(value=values)))
+        time, step = began + float(row["seconds"]), int(row["step"])
+        events.append(_Event(wall_time=time, step=step, summary=_Summary(value=values)))
     return events
 
 
 def _image(path: Path) -> _Event:
     image = _Summary.Image(encoded_image_string=path.read_bytes())
-    tag = f"{path.parent.name}/{path.stem}"
-    return _Event(summary=_Summary(value=[_Summary.Value(tag=tag, image=image)]))
+    value = _Summary.Value(tag=f"{path.parent.name}/{path.stem}", image=image)
+    return _Event(summary=_Summary(value=[value]))

@@ -96,20 +96,20 @@ def test_a_run_is_repeated_from_its_record_to_the_last_bit(bench, tmp_path):
     process = bench.start(f"rerun {record} --out {{out}}", tmp_path / "out", tmp_path / "log")
     process.join()
     said = (tmp_path / "log").read_text()
-    assert process.exitcode == 0 and "the same scores, to the last digit" in said, said
+    assert process.exitcode == 0, said
     assert bench.contents(tmp_path / "out") == expected
     note("a run repeated from its record", "fcnlib rerun, every file compared", 1, [])
 
 
 def test_another_seed_gives_other_weights(bench, tmp_path):
     checkpoint = "models/fcn-32s/checkpoint.npz"
-    bench.finish(f"{TRAINING.words} --set seed=2 --deterministic", tmp_path)
+    bench.finish(f"{TRAINING.words} --set seed=2 --set deterministic=true", tmp_path)
     assert bench.contents(tmp_path)[checkpoint][0] != bench.expected(TRAINING)[1][checkpoint][0]
 
 
-@pytest.mark.skipif(not SOAK, reason="in `make soak`; without the flag the kills show it")
+@pytest.mark.skipif(not SOAK, reason="in `make soak`; without the setting the kills show it")
 def test_the_deterministic_mode_gives_the_same_bits_twice(bench, tmp_path):
     for name in ("one", "other"):
-        bench.finish(f"{TRAINING.words} --deterministic", tmp_path / name)
+        bench.finish(f"{TRAINING.words} --set deterministic=true", tmp_path / name)
     assert bench.contents(tmp_path / "one") == bench.contents(tmp_path / "other")
-    note("a training with --deterministic", "twice, every file compared", 2, [])
+    note("a training with deterministic=true", "twice, every file compared", 2, [])

@@ -13,12 +13,11 @@ from click.testing import CliRunner
 from model_maker import write_network
 from PIL import Image
 
-from fcnlib.builders import load_fcn
-from fcnlib.datasets import read_image
+from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES
 from fcnlib.runtime.files import read_json
+from fcntools.cli import options
 from fcntools.cli.main import main
-from fcntools.inference.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")
@@ -62,32 +61,20 @@ def test_a_corrupt_file_is_reported_and_the_rest_goes_on(network, images, tmp_pa
     assert {p.name: p.read_bytes() for p in images.iterdir()} == before
 
 
-def test_all_good_is_status_0_and_tiles_do_not_change_the_answer(network, images, tmp_path):
-    image = images / "colour.png"
-    for name, more in (("whole", []), ("tiles", ["--tile", 32])):
-        assert predict(network, image, "--out", tmp_path / name, *more).exit_code == 0
-    whole, tiles = (np.asarray(Image.open(tmp_path / n / "colour.png")) for n in ("whole", "tiles"))
-    assert np.mean(whole == tiles) > 0.999
-
-
 def test_two_networks_answer_together(network, images, tmp_path):
-    other, image = tmp_path / "fcn-32s", images / "colour.png"
+    other = tmp_path / "fcn-32s"
     write_network(other, SHAPES.classes, 32, seed=2)
-    assert predict(network, image, "--out", tmp_path / "both", "--with", other).exit_code == 0
-    said = json.loads((tmp_path / "both" / "colour.json").read_text("utf-8"))
-    assert said["others"] == ["../fcn-32s"]
-    networks = [load_fcn(folder)[0] for folder in (network, other)]
-    with Image.open(tmp_path / "both" / "colour.png") as stored:
-        assert np.array_equal(stored, Segmenter(*networks).label(read_image(image)))
+    words = [network, images / "colour.png", "--out", tmp_path / "both", "--with", other]
+    assert predict(*words).exit_code == 0
+    assert read_json(tmp_path / "both" / "colour.json")["others"] == ["../fcn-32s"]
 
 
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (["--scales", "one"], "--scales one: 'one' is no number from 0.1 to 4"),
-        (["--scales", "1,25"], "'25' is no number from 0.1 to 4; commas stand between"),
-        (["--scales", "0,75"], "a decimal has a point: 0.75"),
-        (["--scales", "nan"], "'nan' is no number"),
+        (["--scales", "one"], "--scales one: give numbers from 0.1 to 4, such as 0.75,1,1.25"),
+        (["--scales", "1,25"], "--scales 1,25: give numbers"),
+        (["--scales", "nan"], "--scales nan: give numbers"),
         (["--tile", "0"], "must be positive"),
     ],
 )
@@ -98,24 +85,19 @@ def test_a_mistake_is_one_line(network, images, tmp_path, words, fault):
     assert len(result.output.splitlines()) == 1
 
 
-def test_a_run_answers_by_its_finest_network_and_says_so(network, images, tmp_path):
-    models, image = tmp_path / "run" / "models", images / "colour.png"
-    write_network(models / "fcn-32s", SHAPES.classes, 32)
-    shutil.copytree(models / "fcn-32s", models / "fcn-32s-longer")
-    shutil.copytree(network, models / "fcn-8s")
-    for place in ("fcn-8s/checkpoint.npz", ""):
-        words = [models / place if place else models.parent, image, "--out", tmp_path / "out"]
-        result = predict(*words, "--with", models.parent)
-        assert result.exit_code == 0, result.output
-        said = f"{models.parent}: taking its finest network, fcn-8s\n"
-        assert result.stderr.count(said) == (1 if place else 2)
-        about = json.loads((tmp_path / "out" / "colour.json").read_text("utf-8"))
-        assert about["network"] == "FCN-8s" and about["others"] == ["../run/models/fcn-8s"]
+def test_a_run_answers_by_its_finest_network_and_says_so(network, tmp_path, capsys):
+    models = tmp_path / "run" / "models"
+    for name in ("fcn-32s", "fcn-32s-longer", "fcn-8s"):
+        shutil.copytree(network, models / name)
+    assert options.network(models / "fcn-8s" / "checkpoint.npz").is_file()
+    assert capsys.readouterr().err == ""
+    assert options.network(models.parent) == models / "fcn-8s"
+    said = f"{models.parent}: taking its finest network, fcn-8s\n"
+    assert capsys.readouterr().err == said
     shutil.move(models / "fcn-8s", models / "second")
     shutil.move(models / "fcn-32s", models / "first")
-    result = predict(models.parent, image, "--out", tmp_path / "out")
-    assert result.exit_code == 2
-    assert "holds the networks fcn-32s-longer, first, second; name the folder" in result.stderr
+    with pytest.raises(InputError, match="networks fcn-32s-longer, first, second; name the folder"):
+        options.network(models.parent)
 
 
 def test_a_name_that_no_answer_could_have_does_not_end_the_batch(network, images, tmp_path):
@@ -134,13 +116,17 @@ def test_an_image_is_not_overwritten(network, images):
     assert "would overwrite" in result.output
 
 
-def test_other_engines_answer_the_same_and_an_export_says_so(network, images, tmp_path):
+def test_other_engines_and_tiles_answer_the_same_and_an_export_says_so(network, images, tmp_path):
     image, answers = images / "colour.png", []
-    for engine in ("tensorflow", "onnxruntime"):
-        out = tmp_path / engine
-        assert predict(network, image, "--out", out, "--engine", engine).exit_code == 0
-        answers.append(np.asarray(Image.open(out / "colour.png")))
+    for name, more in (
+        ("whole", []),
+        ("tiles", ["--tile", 32]),
+        ("onnx", ["--engine", "onnxruntime"]),
+    ):
+        assert predict(network, image, "--out", tmp_path / name, *more).exit_code == 0
+        answers.append(np.asarray(Image.open(tmp_path / name / "colour.png")))
     assert np.mean(answers[0] == answers[1]) > 0.999
+    assert np.mean(answers[0] == answers[2]) > 0.999
     wrong = predict(network, image, "--out", tmp_path / "gpu", "--engine", "gpu")
     assert wrong.exit_code == 2 and "no engine 'gpu'; there are tensorflow" in wrong.output
     run = tmp_path / "run"

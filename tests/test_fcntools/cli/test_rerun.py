@@ -20,7 +20,8 @@ def write(folder, **changed):
 @pytest.mark.parametrize("name", profiles())
 def test_settings_written_for_the_command_line_read_the_same(name):
     config = load_profile(name)
-    read = dict(map(parse_setting, rerun.as_settings(config)))
+    words = (word.removeprefix("--set=") for word in rerun.as_words(config))
+    read = dict(map(parse_setting, words))
     paths = ("data_dir", "initial", "scenes_dir")
     paths = {k: str(config.path(k)) if config.to_dict()[k] else "" for k in paths}
     assert Config().replace(**read) == config.replace(**paths)
@@ -67,13 +68,3 @@ def test_a_run_is_not_repeated_onto_itself(tmp_path):
         words = ["rerun", str(place), "--out", str(tmp_path / "run")]
         done = CliRunner().invoke(main.main, words)
         assert done.exit_code == 2 and "holds the run to repeat" in done.output
-
-
-def test_the_verdict_compares_the_scores(tmp_path):
-    old, new = tmp_path / "fcn-32s", tmp_path / "out" / "models" / "fcn-32s"
-    files.write_json(old / "metrics.json", {"mean_iou": 0.5})
-    assert rerun.verdict(old, tmp_path / "out") == ""
-    files.write_json(new / "metrics.json", {"mean_iou": 0.25})
-    assert rerun.verdict(old / "record.json", tmp_path / "out") == "mean IoU 50.00 then, 25.00 now"
-    files.write_json(new / "metrics.json", {"mean_iou": 0.5})
-    assert rerun.verdict(old / "record.json", tmp_path / "out").startswith("the same")

@@ -140,7 +140,7 @@ def test_a_faulty_pair_is_not_packed(tiny_shapes, tmp_path):
 
 def test_the_command_packs(tiny_shapes, tmp_path):
     words = ["data", "pack", str(tiny_shapes), "--format", "shapes", "--to", str(tmp_path / "p")]
-    run = CliRunner().invoke(main.main, [*words, "--split", "val"])
+    run = CliRunner().invoke(main.main, words)
     assert run.exit_code == 0, run.output
     assert "5 val" in run.output
     again = CliRunner().invoke(main.main, words)

@@ -121,9 +121,10 @@ def test_a_notebook_names_those_that_it_needs():
     names = [path.stem for path in NOTEBOOKS]
     for path in NOTEBOOKS:
         text = path.read_text(encoding="utf-8")
-        needs = json.loads(text)["metadata"]["fcnlib"]["needs"]
+        about = json.loads(text)["metadata"]["fcnlib"]
         asked = re.findall(r"lesson\.need\(.*?(\d\d_\w+)", text)
-        assert set(asked) <= set(needs) <= set(names)
+        assert set(asked) <= set(about["needs"]) <= {n for n in names if n < path.stem}
+        assert not [m for m in about.get("makes", ()) if ".." in m or m.startswith("/")]
 
 
 def test_every_profile_loads():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -18,8 +19,7 @@ from fcnlib.config import ROOT
 from fcnlib.errors import InputError
 from fcnlib.runtime import environment, run_record
 from fcnlib.runtime.files import locked
-from fcntools.workbook import notebooks, run_cache, run_progress, runner
-from fcntools.workbook.run_progress import RunProgress
+from fcntools.workbook import notebooks, run_cache, runner
 
 SOURCE_DIGEST, PAPERMILL = run_cache.source_digest, runner._PAPERMILL
 
@@ -55,9 +55,16 @@ def plan(place: Path, settings=(), only=(), out=None, at_once=2):
 
 def run(place: Path, resume=False, **more):
     """Run; return what was shown."""
-    stream = io.StringIO()
-    runner.run(plan(place, **more), resume, stream)
-    return stream.getvalue()
+    with contextlib.redirect_stderr(io.StringIO()) as shown:
+        runner.run(plan(place, **more), resume)
+    return shown.getvalue()
+
+
+def fail(place: Path, at_once: int) -> str:
+    """Run to a failure; return what was shown."""
+    with contextlib.redirect_stderr(io.StringIO()) as shown, pytest.raises(runner.NotebookFailed):
+        runner.run(plan(place, at_once=at_once))
+    return shown.getvalue()
 
 
 def log_cell(place: Path, word: str) -> str:
@@ -130,20 +137,20 @@ def test_a_run_from_nothing_to_resumed_to_afresh(place):
     assert (out / "notes.txt").read_text() == "mine"
 
 
-def test_data_that_changed_are_named_and_what_was_made_from_them_is_made_again(place, capsys):
+def test_data_that_changed_are_named_and_what_was_made_from_them_is_made_again(place):
     two(place)
     run(place)
     log(place)
-    run(place, resume=True)
-    assert log(place) == [] and "changed since" not in capsys.readouterr().err
+    shown = run(place, resume=True)
+    assert log(place) == [] and "changed since" not in shown
     mask = min((place / "shapes" / "SegmentationClass").glob("*.png"))
     in_train = mask.stem in (place / "shapes/ImageSets/Segmentation/train.txt").read_text()
     with Image.open(mask) as picture:
         picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mask)
-    run(place, resume=True)
+    shown = run(place, resume=True)
     assert log(place) == ["a", "b"]
     split = "train" if in_train else "val"
-    assert f"{split}: changed since" in capsys.readouterr().err
+    assert f"{split}: changed since" in shown
 
 
 KILLED = "import os\nos.write(2, b'out of luck')\nprint('hi')\nos.kill(os.getpid(), 9)"
@@ -158,15 +165,12 @@ def test_a_cell_that_raises_a_killed_kernel_and_an_exit_are_failures(place, kern
     for name, (cell, _) in FAILURES.items():
         write_notebook(place / "nb" / f"{name}.ipynb", cell, "1", needs=[])
     write_notebook(place / "nb" / "03_after.ipynb", log_cell(place, "never"))
-    stream, out = io.StringIO(), place / "out {0} é"
-    with pytest.raises(runner.NotebookFailed):
-        runner.run(plan(place, at_once=3), stream=stream)
-    shown = stream.getvalue()
+    shown, out = fail(place, 3), place / "out {0} é"
     assert not (place / "log").exists() and "\x1b" not in shown
     for name, (_, said) in FAILURES.items():
         text = shown[shown.index(f"fcnlib: {name} failed in cell 3 of 4\n") :]
         assert re.search(said, text[: text.index("as far as it got:")], re.DOTALL), text
-        assert not run_cache.read(out, name).finished
+        assert not run_cache.read(out, name)["finished"]
     record = json.loads((out / "record.json").read_text())
     assert record["state"] == "failed" and "failed in cell 3 of 4" in record["failure"]
     assert record["notebooks"] == {}
@@ -269,30 +273,13 @@ def test_what_runs_beside_a_failing_notebook_ends_and_nothing_begins(place):
     write_notebook(nb / "00_a.ipynb", meet(place, "a", "b"), "1 / 0", needs=[])
     write_notebook(nb / "01_b.ipynb", meet(place, "b", "a"), late, log_cell(place, "b"), needs=[])
     write_notebook(nb / "02_c.ipynb", log_cell(place, "c"), needs=[])
-    stream = io.StringIO()
-    with pytest.raises(runner.NotebookFailed, match="00_a failed in cell 4 of 4"):
-        runner.run(plan(place, at_once=2), stream=stream)
+    shown = fail(place, 2)
     assert log(place) == ["b"]
-    shown = stream.getvalue()
     assert "ZeroDivisionError" in shown[: shown.index("01_b: done")], "at once, not at the end"
-    assert run_cache.read(out, "01_b").finished and not run_cache.read(out, "00_a").finished
+    assert run_cache.read(out, "01_b")["finished"] and not run_cache.read(out, "00_a")["finished"]
     write_notebook(nb / "00_a.ipynb", log_cell(place, "a"), needs=[])
     run(place, resume=True, at_once=1)
     assert log(place) == ["a", "c"]
-
-
-@pytest.mark.parametrize("needs", ["00_a", [3], ["01_b"], ["02_c"], {"00_a": 1}])
-def test_needs_that_are_no_list_of_earlier_notebooks_are_refused(place, needs):
-    write_notebook(place / "nb" / "01_b.ipynb", "1", needs=needs)
-    with pytest.raises(InputError, match=r"01_b.ipynb: needs .* is no notebook before it"):
-        plan(place)
-
-
-@pytest.mark.parametrize("makes", ["../x", "models/../../x", "/etc/x"])
-def test_what_is_made_outside_of_the_run_folder_is_refused(place, makes):
-    write_notebook(place / "nb" / "01_b.ipynb", "1", makes=["models/a", makes])
-    with pytest.raises(InputError, match="not all in the run folder"):
-        plan(place)
 
 
 def test_what_was_killed_amid_a_second_run_is_not_taken_for_done(place):
@@ -300,8 +287,9 @@ def test_what_was_killed_amid_a_second_run_is_not_taken_for_done(place):
     run(place)
     assert log(place) == ["a", "b"]
     out = place / "out {0} é"
-    digest = run_cache.read(out, "00_a").digest
-    run_cache.write(out, run_cache.CacheEntry("00_a", digest))  # as when a notebook begins
+    digest = run_cache.read(out, "00_a")["digest"]
+    log_file = out / ".stamps" / "00_a.log"
+    run_cache.write(log_file, digest=digest, seconds=0, finished=False)  # as when it begins
     run(place, resume=True)
     assert log(place) == ["a", "b"]
 
@@ -332,11 +320,9 @@ def test_a_foreign_folder_is_refused_and_stays_as_it_is(place):
     theirs = place / "theirs"
     (theirs / "models").mkdir(parents=True)
     (theirs / "models" / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="theirs: is not empty and no run made it"):
+    with pytest.raises(InputError, match="theirs: is not empty, no run made it"):
         run(place, out=theirs)
     assert [p.name for p in theirs.rglob("*")] == ["models", "thesis.txt"]
-    with pytest.raises(InputError, match="is a file"):
-        run(place, out=theirs / "models" / "thesis.txt")
 
 
 def test_cleaning_never_leaves_the_folder(tmp_path):
@@ -352,12 +338,12 @@ def test_cleaning_never_leaves_the_folder(tmp_path):
 
 
 BAD_SETTINGS = [
-    ("nonsense=1", "unknown setting 'nonsense'.*parameters of the notebooks: steps"),
+    ("nonsense=1", "unknown setting 'nonsense'"),
     ("base_lr", "has no '='"),
     ("base_lr=fast", "base_lr = 'fast' does not read as float"),
     ("steps=many", "steps = 'many' does not read as int, such as 3"),
     ("steps=1.5", "does not read as int"),
-    ("profile=camvid", "use --profile"),
+    ("profile=camvid", "unknown setting 'profile'"),
 ]
 
 
@@ -390,9 +376,9 @@ def test_parameters_take_the_type_of_their_default():
 
 BAD_CELLS = [
     ("x = 1", "lacks profile, overrides, out"),
-    (f"{PARAMETERS}\nn = 2 * 3", "may hold only `name = literal`"),
-    (f"{PARAMETERS}\nimport os", "may hold only"),
-    (f"{PARAMETERS}\nx = ", "may hold only"),
+    (f"{PARAMETERS}\nn = 2 * 3", "of nothing but `name = literal`"),
+    (f"{PARAMETERS}\nimport os", "of nothing but"),
+    (f"{PARAMETERS}\nx = ", "of nothing but"),
 ]
 
 
@@ -412,7 +398,7 @@ def test_what_is_no_notebook_is_refused(tmp_path):
         with pytest.raises(InputError, match="not a notebook"):
             notebooks.discover(tmp_path)
     nbformat.write(nbformat.v4.new_notebook(), path)
-    with pytest.raises(InputError, match="has 0 cells tagged"):
+    with pytest.raises(InputError, match="must have one cell tagged"):
         notebooks.discover(tmp_path)
 
 
@@ -437,13 +423,14 @@ def test_ids_and_outputs_do_not_count_but_the_bytes_of_a_checkpoint_do(place):
 
 
 def test_the_digest_of_sources_sees_every_file(tmp_path):
-    (tmp_path / "a.py").write_text("a")
-    first = SOURCE_DIGEST([tmp_path])
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "c.py").write_text("c")
-    second = SOURCE_DIGEST([tmp_path])
-    (tmp_path / "b" / "c.py").rename(tmp_path / "b" / "d.py")
-    assert len({first, second, SOURCE_DIGEST([tmp_path])}) == 3
+    (tmp_path / "fcnlib").mkdir()
+    (tmp_path / "fcnlib" / "a.py").write_text("a")
+    first = SOURCE_DIGEST(tmp_path)
+    (tmp_path / "fcntools" / "b").mkdir(parents=True)
+    (tmp_path / "fcntools" / "b" / "c.py").write_text("c")
+    second = SOURCE_DIGEST(tmp_path)
+    (tmp_path / "fcntools" / "b" / "c.py").rename(tmp_path / "fcntools" / "b" / "d.py")
+    assert len({first, second, SOURCE_DIGEST(tmp_path)}) == 3
 
 
 MACHINES = [  # cores, memory in GiB, a GPU's driver, how many at once
@@ -475,35 +462,3 @@ def test_cores_are_shared_out_unless_the_user_has_said_how(monkeypatch):
     assert runner.thread_variables(2)[run_record.INTRA] == "1"
     monkeypatch.setenv(run_record.INTER, "3")
     assert runner.thread_variables(2) == {}
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_the_bar_weighs_notebooks_by_their_last_time():
-    stream = Terminal()
-    progress = RunProgress({"00_a": 4, "01_b": 4}, {"00_a": 30.0, "01_b": 10.0}, stream)
-    progress.begin("00_a")
-    progress.show({"00_a": (15.0, 2, "step 3/9\r step 4/9 loss 0.5")})
-    assert " 38% 0:00 elapsed" in stream.getvalue()
-    assert "00_a: cell 2 of 4 | step 4/9 loss 0.5" in stream.getvalue()
-    progress.end("00_a", "done (0:29)")
-    progress.show({"01_b": (5.0, 3, "")})
-    progress.close()
-    assert "[1/2] 00_a: done (0:29)" in stream.getvalue() and " 88% " in stream.getvalue()
-
-
-def test_what_was_skipped_says_nothing_about_the_time_to_go(monkeypatch):
-    names, stream = [f"0{number}_n" for number in range(5)], io.StringIO()
-    progress = RunProgress(dict.fromkeys(names, 4), dict.fromkeys(names, 1000.0), stream)
-    for name in names[:4]:
-        progress.end(name, "unchanged")
-    progress._began -= 100
-    progress.begin(names[4])
-    progress.show({names[4]: (100.0, 1, "")})
-    assert stream.getvalue().endswith("] 04_n\n"), "a log gets a line now and then"
-    monkeypatch.setattr(run_progress, "_QUIET_SECONDS", 0.0)
-    progress.show({names[4]: (100.0, 2, "")})
-    assert stream.getvalue().endswith("\n1:40 elapsed, about 15:00 to go; 04_n: cell 2 of 4\n")
