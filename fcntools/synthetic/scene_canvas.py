@@ -16,28 +16,15 @@ _FINE = 3  # samples a pixel and side
 _NOISE = 4.0  # standard deviation of the sensor, grey levels
 # How much of clouds of three finenesses (cells a side: 6, 24, 64) shows on a class, grey levels.
 _TEXTURE = {
-    "sky": (22, 0, 0),
-    "tree": (8, 26, 30),
-    "plant": (0, 24, 30),
-    "grass": (10, 12, 26),
-    "field": (8, 20, 12),
-    "earth": (10, 14, 18),
-    "sand": (8, 6, 10),
-    "road": (6, 3, 9),
-    "sidewalk": (4, 6, 6),
-    "path": (6, 10, 14),
-    "mountain": (24, 26, 8),
-    "hill": (18, 18, 10),
-    "rock": (10, 24, 16),
-    "water": (10, 12, 6),
-    "sea": (10, 14, 8),
-    "wall": (8, 2, 2),
-    "floor": (6, 8, 3),
-    "rug": (4, 10, 18),
-    "curtain": (4, 8, 2),
-    "building": (8, 6, 4),
-    "house": (6, 5, 4),
-    "painting": (10, 30, 16),
+    name: strength
+    for name, *strength in (
+        *(("sky", 22, 0, 0), ("tree", 8, 26, 30), ("plant", 0, 24, 30), ("grass", 10, 12, 26)),
+        *(("field", 8, 20, 12), ("earth", 10, 14, 18), ("sand", 8, 6, 10), ("path", 6, 10, 14)),
+        *(("road", 6, 3, 9), ("sidewalk", 4, 6, 6), ("mountain", 24, 26, 8), ("hill", 18, 18, 10)),
+        *(("rock", 10, 24, 16), ("water", 10, 12, 6), ("sea", 10, 14, 8), ("wall", 8, 2, 2)),
+        *(("floor", 6, 8, 3), ("rug", 4, 10, 18), ("curtain", 4, 8, 2), ("painting", 10, 30, 16)),
+        *(("building", 8, 6, 4), ("house", 6, 5, 4)),
+    )
 }
 _PLAIN = (5, 5, 4)
 
@@ -170,7 +157,8 @@ class Canvas:
         middle = _FINE // 2
         mask = np.asarray(self._owner)[middle::_FINE, middle::_FINE]
         picture = np.asarray(self._picture.reduce(_FINE), np.float32)
-        clouds = np.stack([cloud(rng, size, cells) for cells in (6, 24, 64)], axis=-1)
+        grids = (rng.uniform(-1, 1, (cells, cells)) for cells in (6, 24, 64))
+        clouds = np.stack([cloud(grid, size) for grid in grids], axis=-1)
         picture = picture + (_STRENGTH[mask] * clouds).sum(axis=-1)[..., None]
         shade = self._shade.filter(ImageFilter.GaussianBlur(0.008 * size))
         angle, ramp = rng.uniform(0, 2 * np.pi), np.linspace(-1, 1, size, dtype=np.float32)
@@ -196,17 +184,7 @@ def lit(colour: Colour, light: float) -> Colour:
     return tuple(light * v for v in colour)
 
 
-def cloud(rng: np.random.Generator, size: int, cells: int, low: float = -1.0) -> np.ndarray:
-    """Return smooth noise.
-
-    Args:
-        rng: of the picture.
-        size: side of the picture, pixels.
-        cells: a side; the fewer, the smoother.
-        low: the noise is about low..1.
-
-    Returns:
-        float32 [size, size].
-    """
-    grid = Image.fromarray(rng.uniform(low, 1, (cells, cells)).astype(np.float32))
-    return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC))
+def cloud(grid: np.ndarray, size: int) -> np.ndarray:
+    """Return smooth noise, float32 [size, size], through random numbers [cells, cells]."""
+    coarse = Image.fromarray(grid.astype(np.float32))
+    return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fcntools.synthetic.scene_canvas import OTHER, Canvas, Colour, Point, lit
+from fcntools.synthetic.scene_canvas import OTHER, Canvas, Colour, Point
 from fcntools.synthetic.scene_things import PAINTS, STANDING
 
 _WALLS: tuple[Colour, ...] = (
@@ -14,37 +14,17 @@ _WALLS: tuple[Colour, ...] = (
     *((120, 128, 140), (214, 186, 140)),
 )
 # How often each is in a street besides trees, cars and people.
-_IN_STREETS = {
-    "streetlight": 0.5,
-    "bus": 0.1,
-    "truck": 0.13,
-    "traffic light": 0.16,
-    "signboard": 0.22,
-    "bicycle": 0.1,
-    "flag": 0.06,
-    OTHER: 0.3,
-    "van": 0.1,
-    "ashcan": 0.07,
-    "fence": 0.15,
-    "bench": 0.06,
-    "pole": 0.2,
-}
+_IN_STREETS = (
+    *(("streetlight", 0.5), ("bus", 0.1), ("truck", 0.13), ("traffic light", 0.16)),
+    *(("signboard", 0.22), ("bicycle", 0.1), ("flag", 0.06), (OTHER, 0.3), ("van", 0.1)),
+    *(("ashcan", 0.07), ("fence", 0.15), ("bench", 0.06), ("pole", 0.2)),
+)
 # How many of each are in a landscape, on average.
-_ON_LAND = {
-    "tree": 3.2,
-    "house": 0.45,
-    "rock": 0.5,
-    "animal": 0.3,
-    "person": 0.25,
-    "fence": 0.3,
-    "flower": 0.15,
-    "plant": 0.5,
-    OTHER: 0.2,
-    "tower": 0.06,
-    "tent": 0.05,
-    "bench": 0.06,
-    "pole": 0.1,
-}
+_ON_LAND = (
+    *(("tree", 3.2), ("house", 0.45), ("rock", 0.5), ("animal", 0.3), ("person", 0.25)),
+    *(("fence", 0.3), ("flower", 0.15), ("plant", 0.5), (OTHER, 0.2), ("tower", 0.06)),
+    *(("tent", 0.05), ("bench", 0.06), ("pole", 0.1)),
+)
 # Height and length of each, in widths of its lane.
 _VEHICLES = {"car": (0.42, 1.0), "van": (0.62, 1.0), "bus": (0.85, 1.5), "truck": (0.75, 1.35)}
 
@@ -78,7 +58,7 @@ def _traffic(canvas: Canvas, horizon: float, vanish: float, reach: float) -> Non
     things = [(rng.uniform(0.08, 0.75), "tree") for _ in range(rng.poisson(2.2))]
     things += [(rng.uniform(0.15, 0.85), "car") for _ in range(rng.poisson(1.9))]
     things += [(rng.uniform(0.2, 0.95), "person") for _ in range(rng.poisson(1.5))]
-    for name, chance in _IN_STREETS.items():
+    for name, chance in _IN_STREETS:
         things += [(rng.uniform(0.2, 0.8), name)] if rng.random() < chance else []
     for depth, name in sorted(things, key=lambda thing: thing[0]):
         ground, side = horizon + (1 - horizon) * depth, rng.choice((-1, 1))
@@ -145,7 +125,7 @@ def draw_landscape(canvas: Canvas) -> None:
         things = [(0.12, "boat")] if rng.random() < 0.35 else []
     if rng.random() < 0.3:
         _path(canvas, end)
-    for name, mean in _ON_LAND.items():
+    for name, mean in _ON_LAND:
         things += [(rng.uniform(0.1, 0.9), name) for _ in range(rng.poisson(mean))]
     for depth, name in sorted(things, key=lambda thing: thing[0]):
         y = horizon + 0.03 if name == "boat" else end + (1 - end) * depth * 0.9

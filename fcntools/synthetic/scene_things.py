@@ -45,13 +45,13 @@ def _person(canvas: Canvas) -> None:
     canvas.oval("person", (0, -0.273, 0.0225, 0.027), canvas.tint(SKIN))
 
 
-def _lamp(canvas: Canvas) -> None:
+def _streetlight(canvas: Canvas) -> None:
     metal = canvas.tint(_METAL)
     canvas.line("streetlight", [(0, 0), (0, -0.75), (0.075, -0.75)], 0.012, metal)
     canvas.oval("streetlight", (0.075, -0.75, 0.0375, 0.0165), (240, 230, 190))
 
 
-def _signals(canvas: Canvas) -> None:
+def _traffic_light(canvas: Canvas) -> None:
     canvas.line("pole", [(0, 0), (0, -0.5)], 0.012, canvas.tint(_METAL))
     canvas.box("traffic light", (-0.035, -0.67, 0.035, -0.5), (34, 36, 34))
     on = canvas.rng.integers(3)
@@ -60,7 +60,7 @@ def _signals(canvas: Canvas) -> None:
         canvas.oval(None, (0, y, 0.022), colour if i == on else lit(colour, 0.25))
 
 
-def _sign(canvas: Canvas) -> None:
+def _signboard(canvas: Canvas) -> None:
     canvas.line("pole", [(0, 0), (0, -0.42)], 0.012, canvas.tint(_METAL))
     canvas.box("signboard", (-0.08, -0.53, 0.08, -0.42), canvas.pick(PAINTS))
     canvas.box(None, (-0.048, -0.49, 0.048, -0.47), (245, 245, 240))
@@ -132,14 +132,14 @@ def _animal(canvas: Canvas) -> None:
     canvas.oval("animal", (side * 0.0975, -0.117, 0.0312), fur)
 
 
-def _flowers(canvas: Canvas) -> None:
+def _flower(canvas: Canvas) -> None:
     colour = canvas.tint((220, 70, 110) if canvas.rng.random() < 0.5 else (240, 200, 70), 20)
     for _ in range(9):
         x, y = canvas.rng.normal(0, 0.05, 2)
         canvas.oval("flower", (x, 0.5 * y, 0.022), canvas.tint(colour))
 
 
-def _bush(canvas: Canvas) -> None:
+def _plant(canvas: Canvas) -> None:
     green = canvas.tint((70, 120, 60), 18)
     for _ in range(5):
         x = canvas.rng.normal(0, 0.05)
@@ -169,24 +169,11 @@ def _pole(canvas: Canvas) -> None:
     canvas.line("pole", [(0, 0), (0, -0.7)], 0.018, canvas.tint((120, 104, 86)))
 
 
-STANDING = {
-    "tree": _tree,
-    "person": _person,
-    "streetlight": _lamp,
-    "traffic light": _signals,
-    "signboard": _sign,
-    "bicycle": _bicycle,
-    "flag": _flag,
-    "fence": _fence,
-    "house": _house,
-    "rock": _rock,
-    "animal": _animal,
-    "flower": _flowers,
-    "plant": _bush,
-    "boat": _boat,
-    "tent": _tent,
-    "tower": _tower,
-    "pole": _pole,
+_FORMS = (
+    *(_tree, _person, _streetlight, _traffic_light, _signboard, _bicycle, _flag, _fence, _house),
+    *(_rock, _animal, _flower, _plant, _boat, _tent, _tower, _pole),
+)
+STANDING = {form.__name__[1:].replace("_", " "): form for form in _FORMS} | {
     "ashcan": _block("ashcan", (70, 90, 76), 0.09, 0.13),
     "bench": _block("bench", (126, 92, 62), 0.3, 0.09),
     OTHER: _block(OTHER, (128, 110, 130), 0.16, 0.12),

@@ -164,7 +164,7 @@ def test_a_mask_is_that_of_the_scene_in_other_words(street_tree):
     words = np.array(["other", *SCENE_PARSING.classes])[mask]
     for theirs, ours in (("sky", "Sky"), ("sidewalk", "Pavement"), ("streetlight", "Pole")):
         assert np.all(found[words == theirs] == CAMVID.classes.index(ours))
-    value = scenes.camvid_values()
+    value = scenes.CAMVID_VALUES
     assert value[SCENE_PARSING.classes.index("streetlight") + 1] == CAMVID.classes.index("Pole")
     assert value[SCENE_PARSING.classes.index("flag") + 1] == value[0] == 11
     assert np.all(found[words == "other"] == VOID)
