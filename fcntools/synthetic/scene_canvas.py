@@ -52,16 +52,10 @@ class Canvas:
         self._owner = Image.new("L", (self._side, self._side))
         self._shade = Image.new("L", (size, size))
 
-    def at(self, x: float, y: float, unit: float = 1.0) -> Canvas:
-        """Return the same canvas with other places.
-
-        Args:
-            x: where the new places count from.
-            y: likewise.
-            unit: what they are measured in, as a share of the side.
-        """
+    def at(self, corner: Point, unit: float = 1.0) -> Canvas:
+        """Return the same canvas with places that count from a corner, in shares of the side."""
         moved = copy.copy(self)
-        moved._corner, moved.unit = (x, y), unit
+        moved._corner, moved.unit = corner, unit
         return moved
 
     def _on(self, side: int, points: Sequence[Point]) -> list[Point]:
@@ -117,21 +111,6 @@ class Canvas:
         """
         wide = max(_FINE, round(width * self._side))
         self._paint("line", name, points, colour, width=wide, joint="curve")
-
-    def gradient(self, name: str, top: float, bottom: float, one: Colour, other: Colour) -> None:
-        """Fill a band from edge to edge, its colour going from one above to another below.
-
-        Args:
-            name: its class.
-            top: of the band.
-            bottom: of the band.
-            one: the colour above.
-            other: the colour below.
-        """
-        tall = (bottom - top) / 16
-        for i, share in enumerate(np.arange(16) / 15):
-            mixed = np.array(one) + share * (np.array(other) - one)
-            self.box(name, (0, top + i * tall, 1, top + (i + 1) * tall + 0.01), mixed)
 
     def shadow(self, *place: float) -> None:
         """Darken the ground under what stands on it, in an ellipse as of `oval`."""

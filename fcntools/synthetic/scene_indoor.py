@@ -33,7 +33,7 @@ def draw_room(canvas: Canvas) -> None:
         canvas.line(None, [(far, foot), (near, 1)], 0.004, lit(boards, 0.85))
     _on_the_wall(canvas, left, right, top, foot)
     kind = rng.choice(list(_FURNITURE), p=(0.3, 0.35, 0.2, 0.15))
-    middle = canvas.at(rng.uniform(0.4, 0.6), 0)
+    middle = canvas.at((rng.uniform(0.4, 0.6), 0))
     if rng.random() < 0.45:
         rug = canvas.pick(_CLOTHS)
         middle.oval("rug", (0, 0.86, 0.34, 0.1), rug)
@@ -42,12 +42,12 @@ def draw_room(canvas: Canvas) -> None:
     for name, chance in (("plant", 0.3), ("lamp", 0.35), ("person", 0.08), (OTHER, 0.2)):
         if rng.random() < chance:
             x = rng.choice((0.1, 0.9)) + rng.normal(0, 0.03)
-            _beside(canvas.at(x, foot + 0.2), name)
+            _beside(canvas.at((x, foot + 0.2)), name)
 
 
 def _on_the_wall(canvas: Canvas, left: float, right: float, top: float, foot: float) -> None:
     rng, tall = canvas.rng, foot - top
-    places = [canvas.at(left + (right - left) * u, 0) for u in (0.2, 0.5, 0.8)]
+    places = [canvas.at((left + (right - left) * u, 0)) for u in (0.2, 0.5, 0.8)]
     rng.shuffle(places)
     if rng.random() < 0.75:
         _window(places.pop(), top + 0.12 * tall, foot - 0.3 * tall)

@@ -36,7 +36,7 @@ def draw_street(canvas: Canvas) -> None:
     _sky(canvas, horizon)
     if rng.random() < 0.3:
         _ridge(canvas, "mountain", horizon - 0.02, 0.12, canvas.tint((120, 130, 150)))
-    canvas.gradient("sidewalk", horizon, 1, canvas.tint((150, 146, 140)), (178, 172, 164))
+    _gradient(canvas, "sidewalk", horizon, 1, canvas.tint((150, 146, 140)), (178, 172, 164))
     for side in (-1, 1):
         _houses(canvas, side, horizon, vanish)
     reach = rng.uniform(0.3, 0.48)
@@ -63,11 +63,11 @@ def _traffic(canvas: Canvas, horizon: float, vanish: float, reach: float) -> Non
     for depth, name in sorted(things, key=lambda thing: thing[0]):
         ground, side = horizon + (1 - horizon) * depth, rng.choice((-1, 1))
         if name in _VEHICLES:
-            place = canvas.at(vanish + side * depth * reach * 0.5, ground, 0.36 * depth)
+            place = canvas.at((vanish + side * depth * reach * 0.5, ground), 0.36 * depth)
             _vehicle(place, name)
         else:
             x = vanish + side * depth * rng.uniform(reach + 0.16, reach + 0.5)
-            STANDING[name](canvas.at(x, ground, depth))
+            STANDING[name](canvas.at((x, ground), depth))
 
 
 def _houses(canvas: Canvas, side: int, horizon: float, vanish: float) -> None:
@@ -116,12 +116,12 @@ def draw_landscape(canvas: Canvas) -> None:
     ground = str(rng.choice(["grass", "field", "earth", "sand"], p=(0.62, 0.18, 0.12, 0.08)))
     near = {"grass": (86, 132, 52), "field": (176, 158, 78), "earth": (130, 100, 74)}
     base = canvas.tint(near.get(ground, (212, 194, 150)))
-    canvas.gradient(ground, horizon, 1, tuple(0.85 * v + 20 for v in base), base)
+    _gradient(canvas, ground, horizon, 1, tuple(0.85 * v + 20 for v in base), base)
     end, things = horizon, []
     if rng.random() < (0.9 if ground == "sand" else 0.28):
         name = "sea" if ground == "sand" or rng.random() < 0.3 else "water"
         end = horizon + rng.uniform(0.08, 0.25)
-        canvas.gradient(name, horizon, end, canvas.tint((120, 156, 184)), (64, 104, 140))
+        _gradient(canvas, name, horizon, end, canvas.tint((120, 156, 184)), (64, 104, 140))
         things = [(0.12, "boat")] if rng.random() < 0.35 else []
     if rng.random() < 0.3:
         _path(canvas, end)
@@ -129,14 +129,24 @@ def draw_landscape(canvas: Canvas) -> None:
         things += [(rng.uniform(0.1, 0.9), name) for _ in range(rng.poisson(mean))]
     for depth, name in sorted(things, key=lambda thing: thing[0]):
         y = horizon + 0.03 if name == "boat" else end + (1 - end) * depth * 0.9
-        STANDING[name](canvas.at(rng.uniform(0.02, 0.98), y, 0.35 + 0.65 * depth))
+        STANDING[name](canvas.at((rng.uniform(0.02, 0.98), y), 0.35 + 0.65 * depth))
 
 
 def _sky(canvas: Canvas, horizon: float) -> None:
     above, below = (170, 176, 186), (214, 212, 208)
     if canvas.rng.random() < 0.7:
         above, below = (92, 144, 206), (190, 212, 232)
-    canvas.gradient("sky", 0, horizon, canvas.tint(above), canvas.tint(below, 8))
+    _gradient(canvas, "sky", 0, horizon, canvas.tint(above), canvas.tint(below, 8))
+
+
+def _gradient(
+    canvas: Canvas, name: str, top: float, low: float, one: Colour, other: Colour
+) -> None:
+    """Fill a band from edge to edge, its colour going from one above to another below."""
+    tall = (low - top) / 16
+    for i, share in enumerate(np.arange(16) / 15):
+        mixed = np.array(one) + share * (np.array(other) - one)
+        canvas.box(name, (0, top + i * tall, 1, top + (i + 1) * tall + 0.01), mixed)
 
 
 def _ridge(canvas: Canvas, name: str, foot: float, high: float, colour: Colour) -> None:

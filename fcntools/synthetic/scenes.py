@@ -30,21 +30,13 @@ _SHARES = (0.45, 0.3, 0.25)
 # What decides the pictures, and the least that each can be.
 _LEAST = {"scenes_seed": 0, "scenes_train_images": 1, "scenes_val_images": 1}
 _LEAST["scenes_image_size"] = 65
-# {class of CamVid, in its order: the classes of scenes that it holds}; all else is void.
-_STANDS_FOR = {
-    "Sky": ("sky",),
-    "Building": ("building", "house", "awning"),
-    "Pole": ("pole", "streetlight"),
-    "Road": ("road",),
-    "Pavement": ("sidewalk",),
-    "Tree": ("tree", "plant"),
-    "SignSymbol": ("signboard", "traffic light"),
-    "Fence": ("fence",),
-    "Car": ("car", "bus", "truck", "van"),
-    "Pedestrian": ("person",),
-    "Bicyclist": ("bicycle", "minibike"),
-}
-_INDICES = {name: i for i, names in enumerate(_STANDS_FOR.values()) for name in names}
+# The classes of scenes that each of CamVid's holds, in the order of those; all else is void.
+_STANDS_FOR = (
+    *(("sky",), ("building", "house", "awning"), ("pole", "streetlight"), ("road",)),
+    *(("sidewalk",), ("tree", "plant"), ("signboard", "traffic light"), ("fence",)),
+    *(("car", "bus", "truck", "van"), ("person",), ("bicycle", "minibike")),
+)
+_INDICES = {name: i for i, names in enumerate(_STANDS_FOR) for name in names}
 # The value in CamVid's masks of each value in those of scene parsing, uint8 [151].
 CAMVID_VALUES = np.array([_INDICES.get(name, CAMVID.num_classes) for name in NUMBERS], np.uint8)
 

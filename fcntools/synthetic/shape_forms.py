@@ -72,23 +72,11 @@ def _arrow(rng: np.random.Generator) -> list[Outline]:
     return [(np.array(half + [(x, -y) for x, y in half[:0:-1]]), 1)]
 
 
-_FORMS = {
+# {class: a function that returns its outlines, their proportions at random}
+FORMS = {
     form.__name__.removeprefix("_"): form
     for form in (_disk, _triangle, _star, _ring, _cross, _crescent, _gear, _arrow)
 }
-
-
-def names() -> tuple[str, ...]:
-    """Return the names of the forms that can be drawn."""
-    return tuple(_FORMS)
-
-
-def random_form(name: str, rng: np.random.Generator) -> list[Outline]:
-    """Return a form of a class, its proportions at random, as outlines in order of drawing.
-
-    An outline is points float64 [n, 2] within the unit circle, and its fill, 0 or 1.
-    """
-    return _FORMS[name](rng)
 
 
 def place(

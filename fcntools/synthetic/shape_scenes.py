@@ -97,7 +97,7 @@ class _Painter:
     def add(self, class_index: int, center: np.ndarray, diameter: float) -> np.ndarray:
         """Draw an object; return how much of each pixel it covers, float32 [size, size]."""
         rng, size = self.rng, self.size
-        form = shape_forms.random_form(SHAPES.classes[class_index], rng)
+        form = shape_forms.FORMS[SHAPES.classes[class_index]](rng)
         drawn = shape_forms.rasterize(shape_forms.place(form, center, diameter, rng), size)
         coverage = np.asarray(drawn, np.float32) / 255
         column, row = np.clip(center, 0, size - 1).astype(int)

@@ -47,7 +47,7 @@ def test_class_lists_are_the_published_ones():
 
 
 def test_shapes_are_the_forms_that_can_be_drawn_and_a_background():
-    assert SHAPES.classes == ("background", *shape_forms.names())
+    assert SHAPES.classes == ("background", *shape_forms.FORMS)
     assert SHAPES.num_classes >= 8
     assert "star" in SHAPES.classes
 

@@ -13,7 +13,7 @@ from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.scene_parsing import SCENE_PARSING
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID
-from fcntools.synthetic import generate, prepare, scenes
+from fcntools.synthetic import prepare, scenes
 from fcntools.synthetic.scene_canvas import NUMBERS, Canvas
 from fcntools.synthetic.scene_outdoor import draw_street
 
@@ -32,8 +32,7 @@ def digests(root):
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def test_the_same_seed_gives_the_same_bytes_with_processes_too(tree, tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, "_FOR_A_POOL", 1)
+def test_the_same_seed_gives_the_same_bytes(tree, tmp_path):
     scenes.ensure(tmp_path / "again", TINY)
     assert digests(tmp_path / "again") == digests(tree)
 

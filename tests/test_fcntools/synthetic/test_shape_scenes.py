@@ -35,8 +35,8 @@ def test_every_class_occurs_and_background_prevails(scenes):
 
 def test_scenes_hold_one_to_four_objects(monkeypatch):
     counts = []
-    add = shape_scenes._add
-    monkeypatch.setattr(shape_scenes, "_add", lambda *a: counts.append(a[2]) or add(*a))
+    add = shape_scenes._Painter.add
+    monkeypatch.setattr(shape_scenes._Painter, "add", lambda *a: counts.append(a[1]) or add(*a))
     numbers = []
     for index in range(40):
         counts.clear()
@@ -95,12 +95,12 @@ def test_outlines_are_true_to_a_quarter_pixel():
     assert cover[38, 40] == 0
 
 
-@pytest.mark.parametrize("name", shape_forms.names())
+@pytest.mark.parametrize("name", shape_forms.FORMS)
 def test_a_placed_form_fills_its_circle(name, rng):
     for _ in range(20):
         diameter = rng.uniform(28, 90)
         center = rng.uniform(30, 90, 2)
-        form = shape_forms.place(shape_forms.random_form(name, rng), center, diameter, rng)
+        form = shape_forms.place(shape_forms.FORMS[name](rng), center, diameter, rng)
         solid = np.concatenate([points for points, fill in form if fill])
         reach = np.sqrt(((solid - center) ** 2).sum(axis=1))
         assert reach.max() == pytest.approx(diameter / 2)
@@ -109,7 +109,7 @@ def test_a_placed_form_fills_its_circle(name, rng):
 
 def test_holes_show_what_is_behind(rng):
     for name, holed in (("disk", False), ("ring", True), ("gear", True)):
-        form = [(points * 30 + 40, fill) for points, fill in shape_forms.random_form(name, rng)]
+        form = [(points * 30 + 40, fill) for points, fill in shape_forms.FORMS[name](rng)]
         assert (np.asarray(shape_forms.rasterize(form, 80))[40, 40] == 0) == holed
 
 
