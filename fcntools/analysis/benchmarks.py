@@ -51,26 +51,19 @@ CLASSES = {"voc2012": 21, "sbd": 21, "scene-parsing": 150, "scenes": 150, "camvi
 
 
 def score(benchmark: str, matrix: np.ndarray) -> dict[str, float]:
-    """Score a confusion matrix by the rules of a benchmark.
+    """Return {score: value}, shares in 0..1, of int64 [C, C], rows truth, by a benchmark's rules.
 
-    Args:
-        benchmark: one of `CLASSES`.
-        matrix: int64 [C, C], rows truth.
-
-    Returns:
-        {score: value}, shares in 0..1. "mean IoU" of VOC is NaN where a class is in neither truth
-        nor prediction, as in the devkit, which leaves pixel accuracy out as too kind to the
-        background; "of the classes present" is the mean over those in truth or prediction.
+    "mean IoU" of VOC is NaN where a class is in neither truth nor prediction, as in the devkit;
+    "of the classes present" is the mean over those in truth or prediction.
     """
     scores = metrics.scores(matrix)
     accuracy, present = scores.pixel_accuracy, scores.mean_iou
-    of_present = {"mean IoU of the classes present": present}
     if benchmark == "camvid":
         class_accuracy = scores.mean_accuracy
         return {"global accuracy": accuracy, "class accuracy": class_accuracy, "mean IoU": present}
+    of_present = {"mean IoU of the classes present": present}
     if CLASSES[benchmark] == VOC.num_classes:
-        mean = {"mean IoU": float(scores.iou.mean())}
-        return mean | of_present | {"pixel accuracy": accuracy}
+        return {"mean IoU": float(scores.iou.mean()), **of_present, "pixel accuracy": accuracy}
     zeroed = float(np.nan_to_num(scores.iou).mean())
     found = {"score": (accuracy + zeroed) / 2, "pixel accuracy": accuracy, "mean IoU": zeroed}
     return found | {"score of the classes present": (accuracy + present) / 2} | of_present
@@ -80,13 +73,12 @@ class BenchmarkScorer:
     """Collects the predictions of a split and scores them by the rules of its benchmark."""
 
     def __init__(self, benchmark: str, labels: LabelSet, results: Path | None = None):
-        """Start without predictions, and with an empty folder of results.
+        """Start without predictions, and with a folder of results without PNGs.
 
         Args:
             benchmark: one of `CLASSES`.
             labels: the label set of truth and predictions.
-            results: folder for the PNGs that PASCAL VOC's server takes; those of an earlier run
-                are deleted.
+            results: folder for the PNGs that PASCAL VOC's server takes.
 
         Raises:
             InputError: no benchmark of this name, or its classes are others.
@@ -114,15 +106,14 @@ class BenchmarkScorer:
 
         Raises:
             InputError: there is neither a truth to score against nor a server to write for.
-            ValueError: the sizes differ, or the prediction holds what is no class.
         """
+        if truth is None and self._results is None:
+            raise InputError(f"{name}: has no mask to score against; choose a split with masks")
         if truth is not None:
             counts = metrics.confusion_matrix(truth, prediction, self._classes)
             self.matrices.append(counts.astype(np.int32))
             if self._benchmark == "camvid":
                 self._boundary_f1.append(boundary_f1(truth, prediction, self._classes))
-        elif self._results is None:
-            raise InputError(f"{name}: has no mask to score against; choose a split with masks")
         if self._results is not None:
             self._results.mkdir(parents=True, exist_ok=True)
             picture = Image.fromarray(prediction)
@@ -132,7 +123,7 @@ class BenchmarkScorer:
     @property
     def matrix(self) -> np.ndarray:
         """The confusion matrix of all images, int64 [C, C]."""
-        return sum(self.matrices, start=np.zeros((self._classes, self._classes), np.int64))
+        return np.sum(self.matrices, axis=0, dtype=np.int64)
 
     def scores(self) -> dict[str, float]:
         """Return the benchmark's scores by name, shares in 0..1."""
@@ -165,13 +156,7 @@ class TestTimeAugmentation:
     def predictor(self, folder: Path, labels: LabelSet) -> Callable[[tf.Tensor], tf.Tensor]:
         """Return a function of images float32 [N, H, W, 3] in [-1, 1] to classes uint8 [N, H, W].
 
-        Args:
-            folder: of the trained network.
-            labels: the classes to predict.
-
-        Raises:
-            InputError: there is no such stride or scale, it is no network of ours, or it or another
-                has other classes.
+        It predicts these classes with the trained network of this folder.
         """
         networks, meta = load_alike(folder, *self.others, stride=self.stride)
         require_classes(folder, meta, labels)
@@ -186,32 +171,24 @@ class TestTimeAugmentation:
         return predict
 
 
-_PLAIN = TestTimeAugmentation()
-
-
 def benchmark(
     config: Config,
     folder: Path,
     competition: str = "comp6",
-    augmentation: TestTimeAugmentation = _PLAIN,
+    augmentation: TestTimeAugmentation = TestTimeAugmentation(),
 ) -> dict[str, float]:
     """Score a trained network by the rules of its data set's benchmark.
 
     Args:
         config: gives the data set, its split and the batch size.
-        folder: of the trained network; gets benchmark.json, with the augmentation and, as
-            `experiment.scored_as` says, another split in its name, and for PASCAL VOC the
-            predictions in results/VOC2012/Segmentation/COMPETITION_SPLIT_cls, as its server wants.
-        competition: of PASCAL VOC: "comp5" for networks that were trained on nothing but VOC,
-            "comp6" for all others, such as those that start from ImageNet or use SBD.
+        folder: of the trained network; gets benchmark.json, with the augmentation and another split
+            in its name, and for PASCAL VOC the predictions in
+            results/VOC2012/Segmentation/COMPETITION_SPLIT_cls, as its server wants.
+        competition: of PASCAL VOC: "comp5" for networks trained on nothing but VOC, else "comp6".
         augmentation: at test time.
 
     Returns:
         {score: value}, shares in 0..1; empty for a split whose masks PASCAL VOC's server keeps.
-
-    Raises:
-        InputError: the data set is no benchmark, the split has neither masks nor a server, the
-            network does not fit, or another process writes into the folder.
     """
     with locked(folder):
         dataset, split = prepare(config), config.data.eval_split

@@ -19,12 +19,9 @@ from fcnlib.metrics import confusion_matrix
 def border_distance(truth: np.ndarray, reach: int) -> np.ndarray:
     """Measure how far each pixel is from one of another value, diagonal steps counting as one.
 
-    Args:
-        truth: uint8 [H, W], class indices and void.
-        reach: the greatest distance measured, pixels, at least 1 and below 255.
-
     Returns:
-        uint8 [H, W]: 1 beside another value, 2 behind that, ..., reach + 1 for all that is farther.
+        uint8 [H, W] like the truth: 1 beside another value, 2 behind that, ..., reach + 1 for all
+        that is farther than `reach`, 1..254.
     """
     edge = ndimage.minimum_filter(truth, 3) != ndimage.maximum_filter(truth, 3)
     if not edge.any():
@@ -47,8 +44,7 @@ def ring_matrices(
         reach: the greatest distance measured, pixels.
 
     Returns:
-        int64 [reach + 1, C, C]: rows truth; entry d counts the pixels at distance d + 1, the last
-        one all that are farther than reach.
+        int64 [reach + 1, C, C]: rows truth; entry d counts the pixels of `border_distance` d + 1.
     """
     distance = border_distance(truth, reach)
     rings = [distance == d for d in range(1, reach + 2)]
@@ -67,10 +63,9 @@ def boundary_f1(
 ) -> float:
     """Score how well the outlines of the classes lie on the true ones.
 
-    An outline is the pixels of a class beside a labelled pixel of another one; the frame of the
-    image is none, and void is no class. For every class, precision is the share of its predicted
-    outline within reach of its true one, recall the share of the true one within reach of the
-    predicted one.
+    An outline is the pixels of a class beside a labelled pixel of another one. For every class,
+    precision is the share of its predicted outline within reach of its true one, recall the share
+    of the true one within reach of the predicted one.
 
     Args:
         truth: uint8 [H, W], 0..C-1 or 255 for void.
@@ -80,9 +75,7 @@ def boundary_f1(
 
     Returns:
         The mean of the F1 of the classes present in the truth, 0..1: 0 for one that has an outline
-        in truth or prediction alone; one without any outline is left out. A class that is only
-        predicted is not in the mean, but costs the precision of those beside it. NaN where no class
-        has an outline.
+        in truth or prediction alone; one without any is left out. NaN where no class has any.
 
     Source: Csurka, Larlus, Perronnin 2013, "What is a good evaluation measure for semantic
         segmentation?"; 0.75 % and the mean over "each class that is present in the ground truth"

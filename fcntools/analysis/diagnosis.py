@@ -1,6 +1,6 @@
-"""What a mean IoU hides: its spread over images, the size of objects, and a metric that went wrong.
+"""What a mean IoU hides: spread over images, sizes of objects, confidence, a metric gone wrong.
 
-Everything follows from the confusion matrices of single images, int64 [images, C, C], rows truth.
+Most of it follows from the confusion matrices of single images, int64 [N, C, C], rows truth.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from fcnlib.labels import VOID
 
 
 class Bootstrap(NamedTuple):
@@ -32,14 +34,9 @@ def bootstrap(matrices: np.ndarray, draws: int = 1000, seed: int = 0) -> Bootstr
         draws: how many sets of N images to draw.
         seed: of the draws.
 
-    Raises:
-        ValueError: there is no image.
-
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentiles).
     """
     count = len(matrices)
-    if not count:
-        raise ValueError("a test set without images has no spread")
     often = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
     iou = _iou(*(often @ part for part in _parts(matrices)))  # [draws, C]
     return Bootstrap(iou, _mean_of_known(iou))
@@ -48,12 +45,7 @@ def bootstrap(matrices: np.ndarray, draws: int = 1000, seed: int = 0) -> Bootstr
 def interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Return (low, high), the ends of the middle share `level` of the draws of a score.
 
-    Args:
-        draws: float [draws, ...], NaN where a draw has no score.
-        level: share of the draws inside.
-
-    Returns:
-        Two arrays of the shape of one draw; NaN where no draw has a score.
+    The draws are [draws, ...], NaN where one has no score; the ends are NaN where no draw has.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice")
@@ -95,13 +87,13 @@ def iou_by_size(
     size, iou = _objects(matrices, leave_out)
     place = np.searchsorted(edges[1:-1], size, side="right")
     place[(size < edges[0]) | (edges[-1] < size)] = -1  # in no bin
-    inside = [place == b for b in range(len(edges) - 1)]
-    table = {
-        "iou": [iou[i].mean() if i.any() else np.nan for i in inside],
-        "pixels": [np.median(size[i]) if i.any() else np.nan for i in inside],
-        "objects": [i.sum() for i in inside],
-    }
-    return pd.DataFrame(table)
+    rows = []
+    for inside in (place == b for b in range(len(edges) - 1)):
+        mean, middle = (
+            (iou[inside].mean(), np.median(size[inside])) if inside.any() else [np.nan] * 2
+        )
+        rows.append({"iou": mean, "pixels": middle, "objects": inside.sum()})
+    return pd.DataFrame(rows)
 
 
 def mean_iou_2017(
@@ -130,19 +122,11 @@ def mean_iou_2017(
     return float(_mean_of_known(iou))
 
 
-def subset_means(matrices: np.ndarray, count: int, draws: int = 500, seed: int = 0) -> np.ndarray:
-    """Return the mean IoU of small test sets, float64 [draws] in 0..1.
-
-    Args:
-        matrices: int64 [N, C, C], one an image.
-        count: images in a set, 1..N, each at most once.
-        draws: how many sets.
-        seed: of the choice.
-    """
-    random = np.random.default_rng(seed)
-    chosen = np.stack([random.permutation(len(matrices))[:count] for _ in range(draws)])
-    parts = (part[chosen].sum(axis=1) for part in _parts(matrices))
-    return _mean_of_known(_iou(*parts))
+def subset_means(matrices: np.ndarray, count: int) -> np.ndarray:
+    """Return the mean IoU, 0..1, of 500 test sets of `count` of the images, each at most once."""
+    random = np.random.default_rng(0)
+    chosen = np.stack([random.permutation(len(matrices))[:count] for _ in range(500)])
+    return _mean_of_known(_iou(*(part[chosen].sum(axis=1) for part in _parts(matrices))))
 
 
 def deciding_step(predictions: Sequence[np.ndarray]) -> np.ndarray:
@@ -155,6 +139,48 @@ def deciding_step(predictions: Sequence[np.ndarray]) -> np.ndarray:
     for step, (before, now) in enumerate(itertools.pairwise(predictions), 1):
         last[before != now] = step
     return last
+
+
+def count_confidence(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> np.ndarray:
+    """Count pixels by the probability of their predicted class: of 80 %, 80 in 100 should be right.
+
+    Args:
+        probabilities: float [H, W, C], they add up to 1.
+        truth: uint8 [H, W], 0..C-1 or 255 for void, which does not count.
+        bins: parts of 0..1 of one width; the last holds 1, too.
+
+    Returns:
+        float64 [bins, 3]: pixels, sum of their probabilities, pixels that are right. The counts of
+        several images add up.
+
+    Source: Guo, Pleiss, Sun and Weinberger 2017, https://arxiv.org/abs/1706.04599, section 2.
+    """
+    known = truth != VOID
+    confidence = probabilities.max(axis=-1)[known].astype(np.float64)
+    right = probabilities.argmax(axis=-1)[known] == truth[known]
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    columns = (None, confidence, right)
+    return np.stack([np.bincount(place, w, minlength=bins) for w in columns], axis=1)
+
+
+def reliability(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (mean probability, share of right pixels) of the bins of `count_confidence`.
+
+    Both are float64 [bins]; NaN for an empty bin.
+    """
+    pixels = np.where(counts[:, 0] > 0, counts[:, 0], np.nan)
+    return counts[:, 1] / pixels, counts[:, 2] / pixels
+
+
+def calibration_error(counts: np.ndarray) -> float:
+    """Return the expected calibration error of the counts of `count_confidence`, 0..1.
+
+    It is the mean distance of the shares of right pixels from the probabilities, weighted by
+    pixels; NaN where nothing was counted.
+    """
+    pixels, confidence, right = counts.T
+    error = np.abs(confidence - right).sum()
+    return float(error / pixels.sum()) if pixels.sum() else float("nan")
 
 
 def _parts(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fcnlib import metrics
 from fcnlib.builders import load_fcn
@@ -39,22 +41,17 @@ def predictions(
 
 
 def answers(config: Config, dataset: Dataset, folder: Path) -> Iterator[Pair]:
-    """Yield what a trained network predicts for the images of the evaluation split, each once.
+    """Yield (truth, prediction), uint8 [H, W], of the images of the evaluation split, each once.
 
     Args:
         config: gives the split and the batch size.
         dataset: opened.
         folder: of the trained network.
-
-    Yields:
-        (truth, prediction), uint8 [H, W]; where sizes are mixed not in the order of the split.
     """
-    predict = predictor(fold(load_fcn(folder)[0]))
-    store = _store(config, dataset)
+    predict, store = predictor(fold(load_fcn(folder)[0])), _store(config, dataset)
     with store.reporting():
         batches = eval_batches(store, config.train.eval_batch_size)
-        for _, truth, predicted in predictions(predict, batches):
-            yield truth, predicted
+        yield from (pair for _, *pair in predictions(predict, batches))
 
 
 def _store(config: Config, dataset: Dataset) -> ImageStore:
@@ -165,3 +162,30 @@ def study(dataset: str, results: Path = ROOT / "results") -> dict[str, dict[str,
     """
     rows = files.read_json(results / dataset / "summary.json") or []
     return {row["network"]: row for row in rows}
+
+
+def published() -> pd.DataFrame:
+    """Return the numbers of the field from `published.toml`, a row a network.
+
+    Returns:
+        Columns network, the four metrics (percent, NaN where not published), parameters, data,
+        split, images (NaN where not published), protocol, source.
+    """
+    tree = tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
+    metrics = ["mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou"]
+    shared = ["data", "split", "images", "protocol", "source"]
+    rows = [
+        row | {k: table.get(k) for k in shared} for table in tree["table"] for row in table["rows"]
+    ]
+    return pd.DataFrame(rows)[["network", *metrics, "parameters", *shared]]
+
+
+def comparable(data: str, split: str, images: int) -> pd.DataFrame:
+    """Return the rows of `published` that were measured on the same images as ours.
+
+    Args:
+        data: name of the data set.
+        split: that was scored.
+        images: how many of them.
+    """
+    return published().query("data == @data and split == @split and images == @images")
