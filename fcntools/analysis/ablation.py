@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,7 @@ from fcnlib.training import CHECKPOINT, Stage
 _STRIDE = 8
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """One way to train the coarsest network: a name, its meaning, its settings and its job."""
 
     name: str
@@ -32,15 +31,12 @@ class Variant:
 
 
 def variants(config: Config, models: Path) -> list[Variant]:
-    """Return the ways of training the coarsest network to compare, all with as many steps.
+    """Return the ways of training the coarsest network to compare, all with ablation_steps.
 
     "head" trains the head alone, on random features where there are no initial weights; "all" and
     "frozen", which need them, train everything after a third of the steps, without and with batch
-    norm on the averages of the start; "scratch" trains everything from random numbers.
-
-    Args:
-        config: gives ablation_steps, the rates and the initial weights.
-        models: folder of the networks; each variant gets one in its `ablation`.
+    norm on the averages of the start; "scratch" trains everything from random numbers. Each gets a
+    folder in `ablation` of that of the networks.
     """
     train, stride = config.train, config.network.chain[0]
     steps = train.ablation_steps
@@ -60,8 +56,8 @@ def variants(config: Config, models: Path) -> list[Variant]:
     plans["scratch"] = ("all, from scratch", (everything,))
     found = []
     for name, (meaning, stages) in plans.items():
-        start, title = initial if name != "scratch" else None, f"FCN-{stride}s, {meaning}"
-        job = Job(stride, models / "ablation" / name, start, stages, title)
+        start, folder = initial if name != "scratch" else None, models / "ablation" / name
+        job = Job(stride, folder, start, stages, f"FCN-{stride}s, {meaning}")
         found.append(Variant(name, meaning, settings, job))
     return found
 
@@ -84,12 +80,9 @@ def scene_settings(config: Config) -> dict[str, Any]:
 def scene_jobs(config: Config, models: Path) -> dict[str, tuple[Config, Job]]:
     """List trainings: a common start, then as many steps with equal and with balanced weights.
 
-    Args:
-        config: gives scenes_steps, the rates and the initial weights.
-        models: folder of the networks; these get one in its `scenes`.
-
     Returns:
-        {"start", "equal", "balanced": (its settings, its job)}; the two start from the first.
+        {"start", "equal", "balanced": (its settings, its job)}; the two start from the first. Each
+        gets a folder in `scenes` of that of the networks.
     """
     steps, train = config.scenes.scenes_steps, config.train
     initial = config.path("initial") if config.network.initial else None
@@ -121,9 +114,6 @@ def trained_values(job: Job) -> int:
 def relative_change(job: Job) -> dict[str, float]:
     """Measure how far training took each block of the backbone from where it started.
 
-    Args:
-        job: trained, with a start.
-
     Returns:
         {block: norm of the change of its convolution kernels over the norm they had}, in order of
         depth, such as {"Conv2d_1a_3x3": 0.02, ..., "Mixed_7c": 0.3}.
@@ -141,9 +131,7 @@ def relative_change(job: Job) -> dict[str, float]:
 def count_changed(job: Job, *endings: str) -> int:
     """Return how many of the backbone's variables training changed in at least one bit.
 
-    Args:
-        job: trained, with a start.
-        *endings: of the names to look at, such as "/moving_mean"; none for all.
+    Those whose names have one of these endings, such as "/moving_mean", or all without any.
     """
     before, after = _before_and_after(job)
     names = [name for name in after if name.endswith(endings or ("",))]

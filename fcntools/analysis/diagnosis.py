@@ -87,13 +87,13 @@ def iou_by_size(
     size, iou = _objects(matrices, leave_out)
     place = np.searchsorted(edges[1:-1], size, side="right")
     place[(size < edges[0]) | (edges[-1] < size)] = -1  # in no bin
-    rows = []
-    for inside in (place == b for b in range(len(edges) - 1)):
-        mean, middle = (
-            (iou[inside].mean(), np.median(size[inside])) if inside.any() else [np.nan] * 2
-        )
-        rows.append({"iou": mean, "pixels": middle, "objects": inside.sum()})
-    return pd.DataFrame(rows)
+    inside = [place == b for b in range(len(edges) - 1)]
+    table = {
+        "iou": [iou[i].mean() if i.any() else np.nan for i in inside],
+        "pixels": [np.median(size[i]) if i.any() else np.nan for i in inside],
+        "objects": [i.sum() for i in inside],
+    }
+    return pd.DataFrame(table)
 
 
 def mean_iou_2017(

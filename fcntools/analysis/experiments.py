@@ -174,10 +174,8 @@ def published() -> pd.DataFrame:
     tree = tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
     metrics = ["mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou"]
     shared = ["data", "split", "images", "protocol", "source"]
-    rows = [
-        row | {k: table.get(k) for k in shared} for table in tree["table"] for row in table["rows"]
-    ]
-    return pd.DataFrame(rows)[["network", *metrics, "parameters", *shared]]
+    lines = [row | table for table in tree["table"] for row in table["rows"]]
+    return pd.DataFrame(lines)[["network", *metrics, "parameters", *shared]]
 
 
 def comparable(data: str, split: str, images: int) -> pd.DataFrame:

@@ -7,6 +7,7 @@ backbone.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,23 +31,10 @@ from fcntools.analysis.experiments import void_matrices
 from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
 BATCH_2017 = 10  # images its evaluation looked at
-SETTINGS_2017 = {
-    "inputs": "raw",
-    "normalization": "none",
-    "void": "class",
-    "fusion": "2017",
-    "dropout": 0.0,
-    "weight_decay": 0.0,
-    "flip": False,
-    "min_scale": 1.0,
-    "max_scale": 1.0,
-    "colour_jitter": 0.0,
-    "optimizer": "adam",
-    "schedule": "constant",
-    "warmup_steps": 0,
-    "head_lr": 3.2e-4,
-    "base_lr": 3.2e-4,
-}
+SETTINGS_2017 = {"inputs": "raw", "normalization": "none", "void": "class", "fusion": "2017"}
+SETTINGS_2017 |= {"dropout": 0.0, "weight_decay": 0.0, "flip": False, "colour_jitter": 0.0}
+SETTINGS_2017 |= {"min_scale": 1.0, "max_scale": 1.0, "optimizer": "adam", "schedule": "constant"}
+SETTINGS_2017 |= {"warmup_steps": 0, "head_lr": 3.2e-4, "base_lr": 3.2e-4}
 # What each repair takes from the profile again; "aligned" puts "feature" in the place of "2017".
 REPAIRS = (
     ("scaled", "+ pixels in [-1, 1]", "inputs"),
@@ -152,9 +140,6 @@ def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]
     Returns:
         Its line of the table: the metrics as shares in 0..1, those of 2017 on one batch and on all
         images ("biased"), and images a second in the middle of the training.
-
-    Raises:
-        InputError: the loss is no longer finite, or a start does not fit.
     """
     changed, todo = jobs(config, row, out / "models")
     stores = open_stores(changed, dataset)
@@ -181,16 +166,13 @@ def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]
 
 
 def chosen(names: tuple[str, ...]) -> list[Row]:
-    """Return the rows of groups or of single systems, each once in the order of the table.
-
-    Args:
-        names: of `GROUPS` or of rows; empty for all.
+    """Return the rows of groups or of single systems, or all, each once in the table's order.
 
     Raises:
-        InputError: a name is neither.
+        InputError: a name is neither that of a group nor of a system.
     """
     everything: dict[str, Row] = {}
-    for row in (row for rows in GROUPS.values() for row in rows):
+    for row in itertools.chain(*GROUPS.values()):
         everything.setdefault(row.name, row)  # one system may stand in several groups
     known = [*GROUPS, *everything]
     for name in names:
@@ -208,11 +190,7 @@ def read(dataset: str, results: Path = ROOT / "results") -> pd.DataFrame:
 
 
 def summary(rows: pd.DataFrame, group: str) -> pd.DataFrame:
-    """Summarize the rows of a group over seeds.
-
-    Args:
-        rows: lines of `run`, of any groups.
-        group: a name of `GROUPS`.
+    """Summarize those lines of `run` over seeds that are of a group.
 
     Returns:
         A line a system that was run, in the order of the group: name, meaning, seeds, the means of
@@ -222,37 +200,27 @@ def summary(rows: pd.DataFrame, group: str) -> pd.DataFrame:
     for row in GROUPS[group]:
         seeds = rows[rows["name"] == row.name]
         if len(seeds):
-            means = seeds[[c for c in seeds if seeds[c].dtype.kind in "if"]].mean()
-            lines.append({"name": row.name, "meaning": row.meaning, "seeds": len(seeds)})
-            lines[-1] |= means.drop("seed").to_dict()
-            lines[-1]["spread"] = seeds["mean_iou"].std()
+            line = {"name": row.name, "meaning": row.meaning, "seeds": len(seeds)}
+            line |= seeds.drop(columns="seed").mean(numeric_only=True).to_dict()
+            lines.append(line | {"spread": seeds["mean_iou"].std()})
     return pd.DataFrame(lines or {"name": []})
 
 
 def chance(systems: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
     """Return how often chance alone gives two systems means as far apart as these.
 
-    Args:
-        systems: rows of `summary`, or a single one.
-        others: as many.
-
-    Returns:
-        float64, the p value of Welch's two-sided t test of each pair; NaN where one has one seed.
+    It is the p value of Welch's two-sided t test of each pair of rows of `summary`, or of a single
+    pair; NaN where one has one seed.
     """
-    (mean, spread, seeds), other = (
+    one, other = (
         [np.asarray(rows[key], float) for key in ("mean_iou", "spread", "seeds")]
         for rows in (systems, others)
     )
-    return ttest_ind_from_stats(mean, spread, seeds, *other, equal_var=False).pvalue
+    return ttest_ind_from_stats(*one, *other, equal_var=False).pvalue
 
 
 def operations(network, size: int) -> int:
-    """Return the multiply-adds of all convolutions in a forward pass on one image.
-
-    Args:
-        network: built.
-        size: pixels a side of the image, on the network's grid.
-    """
+    """Return the multiply-adds of all convolutions in a forward pass on one image of this side."""
     spec = tf.TensorSpec([1, size, size, 3])
     graph = tf.function(network, autograph=False).get_concrete_function(spec).graph
     total = 0
