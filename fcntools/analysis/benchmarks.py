@@ -1,19 +1,16 @@
 """Score a trained network by the rules of its data set's benchmark.
 
-PASCAL VOC: 21 classes with background; pixels that are 255 in the truth do not count; predictions
-have the image's own size, and one that is no class is an error; the score is the mean of the IoU of
-the 21 classes from one matrix over all images. Results go to the server as palette PNGs.
-    Source: VOCevalseg.m of the VOC devkit.
+PASCAL VOC: 21 classes with background; pixels that are 255 in the truth do not count; the score is
+the mean of the IoU of the 21 classes from one matrix over all images. Source: VOCevalseg.m.
 
-MIT Scene Parsing: 150 classes; pixels that are 0 ("other") in the truth do not count; intersections
-and unions are summed over all images; a class in neither truth nor prediction gets IoU 0 and stays
-in the mean; the score is the mean of pixel accuracy and mean IoU.
-    Source: github.com/CSAILVision/sceneparsing, demoEvaluation.m, intersectionAndUnion.m.
+MIT Scene Parsing: 150 classes; pixels that are 0 ("other") in the truth do not count; a class in
+neither truth nor prediction gets IoU 0 and stays in the mean; the score is the mean of pixel
+accuracy and mean IoU over all images. Source: github.com/CSAILVision/sceneparsing.
 
 CamVid: 11 classes; unlabelled pixels do not count; global accuracy, the mean of the classes'
 accuracies, mean IoU, and boundary F1 within 0.75 % of the image's diagonal: the mean over the
-classes in an image's truth, then over images.
-    Source: Badrinarayanan et al. 2017 (SegNet), section 4; Csurka et al. 2013.
+classes in an image's truth, then over images. Source: Badrinarayanan et al. 2017 (SegNet), section
+4; Csurka et al. 2013.
 """
 
 from __future__ import annotations

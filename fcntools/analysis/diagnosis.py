@@ -132,8 +132,7 @@ def subset_means(matrices: np.ndarray, count: int) -> np.ndarray:
 def deciding_step(predictions: Sequence[np.ndarray]) -> np.ndarray:
     """Return the step from which on the prediction of each pixel is the final one, int64 [H, W].
 
-    Args:
-        predictions: uint8 [H, W] each, after every step; the last is final.
+    The predictions are uint8 [H, W] each, after every step; the last is final.
     """
     last = np.zeros(predictions[0].shape, np.int64)
     for step, (before, now) in enumerate(itertools.pairwise(predictions), 1):

@@ -29,12 +29,7 @@ Pair = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 def predictions(
     predict, batches: Iterable[dict[str, tf.Tensor]]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield (index, truth, prediction), both uint8 [H, W], of every image as it arrives.
-
-    Args:
-        predict: from `predictor`.
-        batches: from `input_pipeline.eval_batches`.
-    """
+    """Yield (index, truth, prediction), both uint8 [H, W], of every image as it arrives."""
     for batch in batches:
         predicted = predict(batch["image"]).numpy()
         yield from zip(batch["index"].numpy(), batch["label"].numpy(), predicted, strict=True)
@@ -70,16 +65,15 @@ def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
     Returns:
         int64 [images, C + 1, C + 1], rows truth, in the order of the split.
     """
-    count = dataset.labels.num_classes
-    predict = predictor(fold(load_fcn(folder)[0]), outputs=count + 1)
-    store = _store(config, dataset)
+    void, store = dataset.labels.num_classes, _store(config, dataset)
+    predict = predictor(fold(load_fcn(folder)[0]), outputs=void + 1)
 
     def labelled(batch):
-        return batch | {"label": np.where(batch["label"] == VOID, count, batch["label"])}
+        return batch | {"label": np.where(batch["label"] == VOID, void, batch["label"])}
 
     with store.reporting():
         batches = map(labelled, eval_batches(store, config.train.eval_batch_size))
-        return evaluate(predict, batches, store.names, count + 1).matrices
+        return evaluate(predict, batches, store.names, void + 1).matrices
 
 
 def percent_row(name: str, scores: metrics.Scores) -> dict[str, str | float]:
@@ -96,8 +90,7 @@ def percent_row(name: str, scores: metrics.Scores) -> dict[str, str | float]:
 def majority_matrix(matrix: np.ndarray) -> np.ndarray:
     """Return the confusion matrix of predicting the most frequent class everywhere.
 
-    Args:
-        matrix: int64 [C, C], rows truth, of any predictions for the same images.
+    It is made from that of any predictions for the same images, int64 [C, C], rows truth.
     """
     floor, true = np.zeros_like(matrix), matrix.sum(axis=1)
     floor[:, true.argmax()] = true
@@ -155,10 +148,9 @@ def weigh_skips(
 
 
 def study(dataset: str, results: Path = ROOT / "results") -> dict[str, dict[str, Any]]:
-    """Read the committed study of a data set over several seeds, DATASET/summary.json.
+    """Return the committed study of a data set over several seeds, if there is one.
 
-    Returns:
-        {network: its row, with mean_iou, mean_iou_spread, seeds}; empty where there is no study.
+    It is DATASET/summary.json as {network: its row, with mean_iou, mean_iou_spread, seeds}.
     """
     rows = files.read_json(results / dataset / "summary.json") or []
     return {row["network"]: row for row in rows}
@@ -167,9 +159,7 @@ def study(dataset: str, results: Path = ROOT / "results") -> dict[str, dict[str,
 def published() -> pd.DataFrame:
     """Return the numbers of the field from `published.toml`, a row a network.
 
-    Returns:
-        Columns network, the four metrics (percent, NaN where not published), parameters, data,
-        split, images (NaN where not published), protocol, source.
+    Its metrics are in percent; what was not published is NaN.
     """
     tree = tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
     metrics = ["mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou"]

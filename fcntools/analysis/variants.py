@@ -25,7 +25,6 @@ from fcnlib.slim import SlimModule
 from fcnlib.upsampling import GRID, bilinear_kernel
 
 SKIPS_2017 = {16: "Mixed_6e", 8: "Mixed_5c"}
-_NO_SUMS = "coarse_loss needs score maps: set fusion=score, or coarse_loss=0"
 LEAST_SIDE = 3 * GRID  # pixels; below that its unpadded layers have nothing left to look at
 
 
@@ -82,16 +81,6 @@ class VariantFCN(FCN):
         if finest in kernels:
             kernels[finest] = tf.einsum("hwfc,fk->hwkc", kernels[finest], score[0, 0])
         return {**maps, finest: tf.nn.conv2d(maps[finest], score, 1, "VALID") + bias}, kernels
-
-    def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
-        """Return the sums of score maps.
-
-        Raises:
-            InputError: features are added.
-        """
-        if self.fusion == "feature":
-            raise InputError(_NO_SUMS)
-        return super().sums(images, **mode)
 
 
 def _projection(coarse: int, fine: int, scope: str, centred: bool) -> tf.Variable:
@@ -165,23 +154,12 @@ class Decoder2017(SlimModule):
             training: normalize by the batch, where it has batch norm.
             frozen: keep batch norm on its moving averages.
             dropout_seed: not used.
-
-        Returns:
-            float32 [N, H, W, C + 1], or C without the void class.
         """
         height, width = tf.unstack(tf.shape(images)[1:3])
         target = [tf.maximum(-(-n // GRID) * GRID, LEAST_SIDE) for n in (height, width)]
         padding = [[0, 0], [0, target[0] - height], [0, target[1] - width], [0, 0]]
         scores = self._template(tf.pad(images, padding), training and not frozen)
         return scores[:, :height, :width]
-
-    def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
-        """Refuse.
-
-        Raises:
-            InputError: this network has no score maps.
-        """
-        raise InputError(_NO_SUMS)
 
 
 def _up(net: tf.Tensor, channels: int, kernel: int, stride: int, scope: str) -> tf.Tensor:
@@ -197,8 +175,13 @@ def build_variant(config: Config, num_classes: int, stride: int, **settings) -> 
         num_classes: C.
         stride: of the finest skip.
         **settings: of `features`.
+
+    Raises:
+        InputError: coarse_loss asks for score maps that it does not have.
     """
     given = config.network
+    if given.fusion != "score" and config.train.coarse_loss:
+        raise InputError("coarse_loss needs score maps: set fusion=score, or coarse_loss=0")
     settings |= {"void_class": given.void == "class", "raw_inputs": given.inputs == "raw"}
     if given.fusion == "2017":
         settings.pop("shard", None)
