@@ -6,8 +6,8 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,7 @@ _INSIDE = {  # all that an export in a folder makes there
 }
 
 
-@dataclass(frozen=True)
-class Parity:
+class Parity(NamedTuple):
     """How an exported network's answers differ from the original's."""
 
     agreement: float  # share of pixels given the same class
@@ -37,7 +36,11 @@ class Parity:
 
 
 def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> Parity:
-    """Write a network, read it back, and compare.
+    """Return how the answers of a network differ that is written and read back.
+
+    The exported input is "pixels", float32 [N, H, W, 3] in 0..255; the outputs are "scores",
+    float32 [N, h, w, C] at the network's stride, of the image padded to the grid, and "labels",
+    uint8 [N, H, W].
 
     Args:
         network: built and trained, computing in float32.
@@ -46,14 +49,8 @@ def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> P
             to this format is replaced.
         images: uint8 [H, W, 3] each, to compare on.
 
-    Returns:
-        How the answers differ. The exported input is "pixels", float32 [N, H, W, 3] in 0..255; the
-        outputs are "scores", float32 [N, h, w, C] at the network's stride, of the image padded to
-        the grid, and "labels", uint8 [N, H, W].
-
     Raises:
-        InputError: no such format, a package is missing, the network is the one of 2017, or the
-            target can't be written or holds anything else.
+        InputError: no such format, or the target can't be written or holds anything else.
     """
     if kind not in FORMATS:
         raise InputError(f"no format {kind!r}; there are {', '.join(FORMATS)}")
@@ -78,16 +75,14 @@ def _require_ours(target: Path, kind: str) -> None:
     inside = {str(path.relative_to(target)) for path in target.rglob("*")}
     if not target.exists() or (target.is_dir() and not inside):
         return
-    others, ours = sorted(inside - _INSIDE.get(kind, set())), False
-    if not others:
-        try:
-            found = FORMATS[kind][1](target)(np.zeros([1, 33, 33, 3], np.float32))
-            ours = found.keys() == {SCORES, LABELS}
-        except InputError:  # no package that could read it
-            raise
-        except Exception:  # whatever its reader stumbles over
-            ours = False
-    if not ours:
+    others = sorted(inside - _INSIDE.get(kind, set()))
+    try:
+        found = {} if others else FORMATS[kind][1](target)(np.zeros([1, 33, 33, 3], np.float32))
+    except InputError:  # no package that could read it
+        raise
+    except Exception:  # whatever its reader stumbles over
+        found = {}
+    if found.keys() != {SCORES, LABELS}:
         what = f"holds {others[0]}, which" if others else "is there, and"
         raise InputError(f"{target}: {what} no export to {kind} made; name another --out")
 

@@ -8,9 +8,8 @@ arithmetic in another order.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,8 +44,7 @@ class Folded:
             engine: one of `ENGINES`.
 
         Raises:
-            InputError: it is the network of 2017, there is no such engine, or its package is not
-                installed.
+            InputError: it is the network of 2017, or there is no such engine.
         """
         if engine not in ENGINES:
             raise InputError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
@@ -68,13 +66,9 @@ class Folded:
         return self.network.to_pixels(self.fused(images), height, width)
 
     def fused(self, images: tf.Tensor) -> tf.Tensor:
-        """Compute the fused scores.
+        """Return the fused scores, float32 [N, h, w, C] at the network's stride.
 
-        Args:
-            images: float32 [N, H, W, 3] in [-1, 1], any size; padded to the grid here.
-
-        Returns:
-            float32 [N, h, w, C] at the network's stride.
+        The images are float32 [N, H, W, 3] in [-1, 1], of any size.
         """
         images = pad_to_grid(images, self.network.centred)
         if self._session is None:
@@ -91,14 +85,9 @@ class Folded:
         return self._score_maps(pad_to_grid(images, self.network.centred), self.network.dtype)
 
     def run(self, images: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
-        """Compute the fused scores with TensorFlow, whichever the engine is.
+        """Return the fused scores by TensorFlow, whichever the engine is, of images on the grid.
 
-        Args:
-            images: float32 [N, H, W, 3] in [-1, 1], sizes on the network's grid.
-            dtype: what the convolutions of the backbone compute in.
-
-        Returns:
-            float32 [N, h, w, C] at the network's stride.
+        The convolutions of the backbone compute in `dtype`.
         """
         return self.network.fuse(*self._score_maps(images, dtype))
 
@@ -150,14 +139,7 @@ class Folded:
             outputs.append(out)
         return tf.concat(outputs, axis=3)
 
-    def _conv(
-        self,
-        net: tf.Tensor,
-        layers: Sequence[str],
-        stride: int = 1,
-        relu: bool = True,
-        factor: float = 1.0,
-    ) -> tf.Tensor:
+    def _conv(self, net, layers: Sequence[str], stride=1, relu=True, factor=1.0) -> tf.Tensor:
         """Do the convolutions of one or more layers as one; `factor` scales its kernel."""
         kernels, biases = zip(*(self._layers[layer] for layer in layers), strict=True)
         kernel = np.concatenate(kernels, axis=3) * np.float32(factor)
@@ -173,12 +155,7 @@ def _is_point(layer: Conv) -> bool:
 def folded(arrays: Mapping[str, np.ndarray], layer: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the kernel and bias that do what a layer's convolution and batch norm do.
 
-    Args:
-        arrays: weights by name; "LAYER/weights", and "LAYER/BatchNorm/..." or "LAYER/biases".
-        layer: its name.
-
-    Returns:
-        (float32 [rows, columns, C in, C out], float32 [C out]).
+    The arrays are weights by name: "LAYER/weights", and "LAYER/BatchNorm/..." or "LAYER/biases".
 
     Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 2.
     """
@@ -229,8 +206,8 @@ def function_of(network: Folded, labels: bool = True):
 def onnx_model(function) -> bytes:
     """Convert what `function_of` returns to ONNX, by tf2onnx."""
     convert = extra("tf2onnx").convert
-    with _quiet("tensorflow"), _quiet("tf2onnx"):
-        model, _ = convert.from_function(function, function.input_signature, opset=_OPSET)
+    _quiet("tensorflow", "tf2onnx")
+    model, _ = convert.from_function(function, function.input_signature, opset=_OPSET)
     return model.SerializeToString()
 
 
@@ -245,16 +222,10 @@ def save_model(function, folder: Path) -> None:
     """Write what `function_of` returns as a SavedModel."""
     module = tf.Module()
     module.segment = function
-    with _quiet("tensorflow"):
-        tf.saved_model.save(module, str(folder), signatures=function)
+    _quiet("tensorflow")
+    tf.saved_model.save(module, str(folder), signatures=function)
 
 
-@contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def _quiet(*converters: str) -> None:
+    for name in converters:
+        logging.getLogger(name).setLevel("ERROR")
