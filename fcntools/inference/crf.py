@@ -154,8 +154,8 @@ def _grid(features: np.ndarray) -> tuple[float, list[int]]:
     """Choose the finest spacing that the budget of nodes allows, and the nodes of each axis."""
     reach, step = features.max(axis=0), _FINEST
     while True:
-        shape = [int(np.ceil(r / step)) + 1 for r in reach]
-        shape = [max(n, 2) for n in shape]  # an axis along which nothing differs has its two, too
+        # an axis along which nothing differs has two nodes, too
+        shape = [max(int(np.ceil(r / step)) + 1, 2) for r in reach]
         if np.prod(shape) <= _CELLS or step * 1.05 > _COARSEST:
             break
         step *= 1.05
@@ -168,14 +168,10 @@ def _interpolation(places: np.ndarray, shape: list[int]) -> sparse.csr_array:
     low = np.minimum(places.astype(np.int32), np.array(shape, np.int32) - 2)
     share = (places - low).astype(np.float32)
     steps = np.cumprod([1, *shape[:0:-1]])[::-1].astype(np.int32)
-    first = low @ steps
-    corners = list(itertools.product((0, 1), repeat=axes))
-    weights = np.ones((count, len(corners)), np.float32)
-    nodes = np.empty((count, len(corners)), np.int32)
-    for number, corner in enumerate(corners):
-        nodes[:, number] = first + np.dot(corner, steps)
-        for axis, upper in enumerate(corner):
-            weights[:, number] *= share[:, axis] if upper else 1 - share[:, axis]
+    corners = np.array(list(itertools.product((0, 1), repeat=axes)), np.int32)  # [32, 5]
+    nodes, weights = (low @ steps)[:, None] + corners @ steps, np.float32(1)  # [N, 32] each
+    for upper, at in zip(corners.T, share.T[..., None], strict=True):
+        weights = weights * np.where(upper, at, 1 - at)
     ends = np.arange(0, nodes.size + 1, len(corners), dtype=np.int32)
     size = (count, int(np.prod(shape)))
     return sparse.csr_array((weights.ravel(), nodes.ravel(), ends), shape=size)

@@ -105,10 +105,6 @@ def _read_saved_model(path: Path) -> Answer:
     return lambda pixels: {n: v.numpy() for n, v in run(pixels=tf.constant(pixels)).items()}
 
 
-def _write_onnx(function, path: Path) -> None:
-    path.write_bytes(folding.onnx_model(function))
-
-
 def _read_onnx(path: Path) -> Answer:
     session = extra("onnxruntime").InferenceSession(str(path))
     names = [SCORES, LABELS]
@@ -153,7 +149,7 @@ def _read_tflite(path: Path) -> Answer:
 
 FORMATS = {
     "saved_model": (folding.save_model, _read_saved_model),
-    "onnx": (_write_onnx, _read_onnx),
+    "onnx": (lambda function, path: path.write_bytes(folding.onnx_model(function)), _read_onnx),
     "openvino": (_write_openvino, _read_openvino),
     "tflite": (_write_tflite, _read_tflite),
 }

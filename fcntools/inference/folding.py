@@ -29,12 +29,7 @@ _OPSET = 18  # of ONNX
 
 
 class Folded:
-    """Answers as the network does that it was made from, faster; its weights are fixed.
-
-    Attributes:
-        network: that network; it knows strides, classes and grid.
-        num_classes: of the network.
-    """
+    """Answers as the network does that it was made from, faster; its weights are fixed."""
 
     def __init__(self, network: FCN, engine: str = "tensorflow"):
         """Read a network's weights and give them to an engine.
@@ -123,7 +118,8 @@ class Folded:
 
     def _mixed(self, net: tf.Tensor, name: str, block: Mixed) -> tf.Tensor:
         branches = {f"{name}/Branch_{i}": list(b) for i, b in enumerate(block.branches)}
-        points = [s for s, b in branches.items() if isinstance(b[0], Conv) and _is_point(b[0])]
+        firsts = {scope: layers[0] for scope, layers in branches.items()}
+        points = [s for s, f in firsts.items() if f.kernel == (1, 1) and f.stride == 1]
         layers = [f"{scope}/{branches[scope].pop(0).name}" for scope in points]
         sizes = [self._layers[layer][0].shape[-1] for layer in layers]
         starts = dict(zip(points, tf.split(self._conv(net, layers), sizes, axis=3), strict=True))
@@ -146,10 +142,6 @@ class Folded:
         net = tf.nn.conv2d(net, tf.constant(kernel, net.dtype), stride, "SAME")
         net = tf.nn.bias_add(net, tf.constant(np.concatenate(biases), net.dtype))
         return tf.nn.relu(net) if relu else net
-
-
-def _is_point(layer: Conv) -> bool:
-    return layer.kernel == (1, 1) and layer.stride == 1
 
 
 def folded(arrays: Mapping[str, np.ndarray], layer: str) -> tuple[np.ndarray, np.ndarray]:

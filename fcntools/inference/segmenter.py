@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,8 +29,7 @@ TILE = 1024  # pixels a side of a tile's core; with margins some 2 GB of a full-
 _CRF_ROOM = 128  # pixels beyond a tile's core that the random field may look at
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """Pixels `top` to `bottom`, `left` to `right`, the last of each not included."""
 
     top: int
@@ -54,8 +52,7 @@ class Box:
 
     def within(self, other: Box) -> Box:
         """Return the same pixels, counted from another box's corner."""
-        y, x = other.top, other.left
-        return Box(self.top - y, self.left - x, self.bottom - y, self.right - x)
+        return Box(*(at - start for at, start in zip(self, other[:2] * 2, strict=True)))
 
     def cut(self, array: np.ndarray) -> np.ndarray:
         """Return these pixels of an array [H, W, ...]."""
@@ -175,7 +172,7 @@ class Segmenter:
         source = seen.scaled(1 / down, 1 / across).grown(around, (height, width))
         pixels = preprocess(tf.constant(source.cut(image)))
         pixels = _resample(pixels, source, seen, down, across, antialias=True)
-        found = self._run(pixels, tf.constant(astuple(wanted.within(seen))))
+        found = self._run(pixels, tf.constant(wanted.within(seen)))
         return _resample(found, wanted, box, 1 / down, 1 / across)
 
     def _probabilities(self, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
