@@ -69,25 +69,17 @@ def score(benchmark: str, matrix: np.ndarray) -> dict[str, float]:
 class BenchmarkScorer:
     """Collects the predictions of a split and scores them by the rules of its benchmark."""
 
-    def __init__(self, benchmark: str, labels: LabelSet, results: Path | None = None):
-        """Start without predictions, and with a folder of results without PNGs.
-
-        Args:
-            benchmark: one of `CLASSES`.
-            labels: the label set of truth and predictions.
-            results: folder for the PNGs that PASCAL VOC's server takes.
+    def __init__(self, benchmark: str, results: Path | None = None):
+        """Start without predictions, and without PNGs in the folder for PASCAL VOC's server.
 
         Raises:
-            InputError: no benchmark of this name, or its classes are others.
+            InputError: `CLASSES` has no benchmark of this name.
         """
         if benchmark not in CLASSES:
             known = ", ".join(CLASSES)
             raise InputError(f"no rules for {benchmark!r}, only for {known}; use fcnlib evaluate")
-        count, given = CLASSES[benchmark], labels.num_classes
-        if given != count:
-            raise InputError(f"{benchmark} has {count} classes, this has {given}")
-        self._benchmark, self._classes = benchmark, count
-        self._results = results if count == VOC.num_classes else None
+        self._benchmark, self._classes = benchmark, CLASSES[benchmark]
+        self._results = results if self._classes == VOC.num_classes else None
         for stale in self._results.glob("*.png") if self._results else ():
             stale.unlink()
         self.matrices: list[np.ndarray] = []  # int32 [C, C], one an image
@@ -192,7 +184,7 @@ def benchmark(
         records = dataset.records(split, config.data.eval_limit)
         ending, identity = scored_as(config, dataset, folder)
         results = folder / f"results/VOC2012/Segmentation/{competition}_{split}_cls"
-        scorer = BenchmarkScorer(dataset.name, dataset.labels, results)
+        scorer = BenchmarkScorer(dataset.name, results)
         predict = augmentation.predictor(folder, dataset.labels)
         if not any(record.label_path for record in records):
             for record in records:

@@ -52,8 +52,8 @@ REPAIRS = (
 class Row:
     """One system: a name, what it is called in figures, its settings, and how its steps are spent.
 
-    `plan` is "two stages" (a quarter of the steps for the head, then everything), "head only", or
-    "staged" (a network a stride, each starting from the last, an equal share each).
+    `plan` is "two stages" (a quarter for the head, then everything), "head only", or "staged" (an
+    equal share for a network a stride, each starting from the last).
     """
 
     name: str
