@@ -38,7 +38,7 @@ from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
 from fcntools.analysis import diagnosis, variants  # noqa: F401  (loads networks of 2017)
-from fcntools.analysis.boundaries import boundary_f1
+from fcntools.analysis.diagnosis import boundary_f1
 from fcntools.analysis.experiments import predictions
 from fcntools.inference.folding import fold
 from fcntools.inference.segmenter import Segmenter, load_alike

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fcnlib.metrics import confusion_matrix, scores
-from fcntools.analysis.boundaries import border_distance, error_rates, ring_matrices
+from fcntools.analysis.diagnosis import border_distance, error_rates, ring_matrices
 
 HALVES = np.array([[0] * 4 + [1] * 4] * 6, np.uint8)
 

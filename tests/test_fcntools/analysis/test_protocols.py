@@ -20,7 +20,7 @@ from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked, write_json
 from fcntools.analysis import benchmarks
 from fcntools.analysis.benchmarks import TestTimeAugmentation as Augmentation
-from fcntools.analysis.boundaries import boundary_f1
+from fcntools.analysis.diagnosis import boundary_f1
 from fcntools.inference.segmenter import Segmenter
 
 
