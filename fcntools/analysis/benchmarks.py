@@ -166,7 +166,9 @@ def benchmark(
     competition: str = "comp6",
     augmentation: TestTimeAugmentation = TestTimeAugmentation(),
 ) -> dict[str, float]:
-    """Score a trained network by the rules of its data set's benchmark.
+    """Return {score: value} of a trained network by the rules of its data set's benchmark.
+
+    It is empty for a split whose masks PASCAL VOC's server keeps.
 
     Args:
         config: gives the data set, its split and the batch size.
@@ -175,9 +177,6 @@ def benchmark(
             results/VOC2012/Segmentation/COMPETITION_SPLIT_cls, as its server wants.
         competition: of PASCAL VOC: "comp5" for networks trained on nothing but VOC, else "comp6".
         augmentation: at test time.
-
-    Returns:
-        {score: value}, shares in 0..1; empty for a split whose masks PASCAL VOC's server keeps.
     """
     with locked(folder):
         dataset, split = prepare(config), config.data.eval_split

@@ -73,7 +73,7 @@ def size_edges(matrices: np.ndarray, bins: int, leave_out: Sequence[int] = ()) -
 def iou_by_size(
     matrices: np.ndarray, edges: np.ndarray, leave_out: Sequence[int] = ()
 ) -> pd.DataFrame:
-    """Average the IoU of objects of about one size.
+    """Return by size of objects their mean "iou", median "pixels" and number, "objects".
 
     Pixels of a class in an image that has nothing of it belong to no object: they count against a
     network in the mean IoU, but not here.
@@ -82,10 +82,6 @@ def iou_by_size(
         matrices: int64 [N, C, C], one an image.
         edges: float [bins + 1], pixels, rising, as from `size_edges`.
         leave_out: classes that are no objects.
-
-    Returns:
-        A row a bin: "iou", mean in 0..1, and "pixels", median size, NaN for an empty bin;
-        "objects", their number.
     """
     size, iou = _objects(matrices, leave_out)
     place = np.searchsorted(edges[1:-1], size, side="right")
@@ -201,19 +197,16 @@ def border_distance(truth: np.ndarray, reach: int) -> np.ndarray:
 def ring_matrices(
     truth: np.ndarray, prediction: np.ndarray, num_classes: int, reach: int
 ) -> np.ndarray:
-    """Count a confusion matrix for every distance from a border.
+    """Return a confusion matrix for every distance from a border, int64 [reach + 1, C, C].
 
-    The matrix of the band of width w is the sum of the first w: the labelled pixels at most w from
-    one of another value, whose share of wrong ones is the trimap error.
+    Entry d counts the pixels of `border_distance` d + 1. The sum of the first w is the matrix of
+    the labelled pixels at most w from a border; their share of wrong ones is the trimap error.
 
     Args:
         truth: uint8 [H, W], 0..C-1 or 255 for void, which does not count.
         prediction: uint8 [H, W], 0..C-1.
         num_classes: C.
         reach: the greatest distance measured, pixels.
-
-    Returns:
-        int64 [reach + 1, C, C]: rows truth; entry d counts the pixels of `border_distance` d + 1.
 
     Source: in the manner of Krähenbühl and Koltun 2011, https://arxiv.org/abs/1210.5644.
     """
@@ -232,21 +225,18 @@ def error_rates(matrices: np.ndarray) -> np.ndarray:
 def boundary_f1(
     truth: np.ndarray, prediction: np.ndarray, num_classes: int, share: float = 0.0075
 ) -> float:
-    """Score how well the outlines of the classes lie on the true ones.
+    """Return how well the outlines of the classes lie on the true ones: the mean of their F1.
 
     An outline is the pixels of a class beside a labelled pixel of another one. For every class,
     precision is the share of its predicted outline within reach of its true one, recall the share
-    of the true one within reach of the predicted one.
+    of the true one within reach of the predicted one. Of the classes in the truth F1 is 0 for one
+    that has an outline in truth or prediction alone, and left out for one without any.
 
     Args:
         truth: uint8 [H, W], 0..C-1 or 255 for void.
         prediction: uint8 [H, W], 0..C-1.
         num_classes: C.
         share: reach as a share of the image's diagonal.
-
-    Returns:
-        The mean of the F1 of the classes present in the truth, 0..1: 0 for one that has an outline
-        in truth or prediction alone; one without any is left out. NaN where no class has any.
 
     Source: Csurka, Larlus, Perronnin 2013, "What is a good evaluation measure for semantic
         segmentation?"; 0.75 % and the mean over "each class that is present in the ground truth"

@@ -55,15 +55,12 @@ def _store(config: Config, dataset: Dataset) -> ImageStore:
 
 
 def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
-    """Count a split with void as one more class, the last, as the metric of 2017 needs it.
+    """Return a split's matrices with void as one more class, the last, as 2017's metric needs it.
 
     Args:
         config: gives the evaluation split.
         dataset: opened.
         folder: of the trained network; only one trained with a void class ever answers void.
-
-    Returns:
-        int64 [images, C + 1, C + 1], rows truth, in the order of the split.
     """
     void, store = dataset.labels.num_classes, _store(config, dataset)
     predict = predictor(fold(load_fcn(folder)[0]), outputs=void + 1)

@@ -133,17 +133,16 @@ def jobs(config: Config, row: Row, models: Path) -> tuple[Config, list[Job]]:
 
 
 def run(config: Config, dataset: Dataset, row: Row, out: Path) -> dict[str, Any]:
-    """Train and score one system, or find it done.
+    """Return the line of the table of one system, trained and scored here or found done.
+
+    It has the metrics as shares in 0..1, those of 2017 on one batch and on all images ("biased"),
+    and images a second in the middle of the training.
 
     Args:
         config: of the profile.
         dataset: opened.
         row: from `GROUPS`.
         out: the run folder.
-
-    Returns:
-        Its line of the table: the metrics as shares in 0..1, those of 2017 on one batch and on all
-        images ("biased"), and images a second in the middle of the training.
     """
     changed, todo = jobs(config, row, out / "models")
     stores = open_stores(changed, dataset)
@@ -194,11 +193,9 @@ def read(dataset: str, results: Path = ROOT / "results") -> pd.DataFrame:
 
 
 def summary(rows: pd.DataFrame, group: str) -> pd.DataFrame:
-    """Summarize those lines of `run` over seeds that are of a group.
+    """Return a line a system of a group from those of `run`: the means of numbers over seeds.
 
-    Returns:
-        A line a system that was run, in the order of the group: name, meaning, seeds, the means of
-        all numbers over seeds, and the spread of mean_iou (standard deviation, NaN for one seed).
+    "spread" is the standard deviation of mean_iou, NaN for one seed.
     """
     lines = []
     for row in GROUPS[group]:
@@ -293,11 +290,9 @@ def scene_settings(config: Config) -> dict[str, Any]:
 
 
 def scene_jobs(config: Config, models: Path) -> dict[str, tuple[Config, Job]]:
-    """List trainings: a common start, then as many steps with equal and with balanced weights.
+    """Return {name: (its settings, its job)} of "start", "equal" and "balanced" class weights.
 
-    Returns:
-        {"start", "equal", "balanced": (its settings, its job)}; the two start from the first. Each
-        gets a folder in `scenes` of that of the networks.
+    The two start from the first. Each gets a folder in `scenes` of that of the networks.
     """
     steps, train = config.scenes.scenes_steps, config.train
     initial = config.path("initial") if config.network.initial else None
@@ -327,11 +322,9 @@ def trained_values(job: Job) -> int:
 
 
 def relative_change(job: Job) -> dict[str, float]:
-    """Measure how far training took each block of the backbone from where it started.
+    """Return how far training took each block of the backbone from where it started, by depth.
 
-    Returns:
-        {block: norm of the change of its convolution kernels over the norm they had}, in order of
-        depth, such as {"Conv2d_1a_3x3": 0.02, ..., "Mixed_7c": 0.3}.
+    It is the norm of the change of a block's convolution kernels over the norm they had.
     """
     before, after = _before_and_after(job)
     change, norm = Counter(), Counter()

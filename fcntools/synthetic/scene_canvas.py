@@ -127,10 +127,9 @@ class Canvas:
         return tuple(np.clip(np.array(base) + shift, 0, 255))
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """Add texture, shadows, light and noise.
+        """Return the picture with texture, light and noise, uint8 [size, size, 3], and the mask.
 
-        Returns:
-            (RGB uint8 [size, size, 3], mask uint8 [size, size]: 0 other, 1..150 classes).
+        The mask is uint8 [size, size]: 0 other, 1..150 classes.
         """
         rng, size = self.rng, self._side // _FINE
         middle = _FINE // 2

@@ -49,16 +49,13 @@ def ensure(
     progress: generate.Progress | None = None,
     name: str = "scenes",
 ) -> Dataset:
-    """Open a data set, generating it first where the folder is not there.
+    """Return a data set, generated first where the folder is not there.
 
     Args:
         root: its folder.
         config: how much to make and from which seed.
         progress: told of the pictures.
         name: "scenes" or "streets".
-
-    Returns:
-        The data set.
     """
     settings = generate.settings_of(config, _LEAST)
     counts = {"train": config.scenes_train_images, "val": config.scenes_val_images}

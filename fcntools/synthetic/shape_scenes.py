@@ -1,4 +1,7 @@
-"""Pictures of `shapes`: cluttered backgrounds, lit and textured objects, their masks."""
+"""Pictures of `shapes`: cluttered backgrounds, lit and textured objects, their masks.
+
+A form is a list of outlines, each filled with 1 (solid) or 0 (hole), drawn one over the other.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,29 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 
 from fcnlib.labels import SHAPES, VOID
-from fcntools.synthetic import shape_forms
 from fcntools.synthetic.scene_canvas import cloud
 
 _SMALLEST, _LARGEST = 28.0, 90.0  # diameter of an object, pixels
 _PLACES_TRIED = 24
 _CLEARANCE = 0.5  # of the sum of two radii: how near the middles of two objects may come
+_SAMPLES = 4  # fine pixels a side of a pixel
+_ROUND = 56  # corners of a circle: under 0.1 px from round at 90 px
 _NOISE = 5.0  # standard deviation of the sensor, grey levels
 
 _Place = tuple[np.ndarray, float]  # x and y of a middle, and a diameter, pixels
 _Pair = tuple[np.ndarray, np.ndarray]
+_Outline = tuple[np.ndarray, int]  # points [n, 2] and fill
 
 
 def draw_scene(
     rng: np.random.Generator, size: int, first_class: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw an image with 1 to 4 objects, later ones in front, and its mask.
+    """Return an image with 1 to 4 objects, later ones in front, and its mask, VOID on the borders.
 
     Args:
         rng: the image's own generator.
         size: side of the image, pixels.
         first_class: class index of the first object; the others are of any class.
-
-    Returns:
-        (RGB uint8 [size, size, 3], mask uint8 [size, size]: class indices, VOID on the borders).
     """
     painter = _Painter(rng, size)
     owner = np.zeros((size, size), np.uint8)  # 0 background, else the object's number
@@ -46,15 +48,12 @@ def draw_scene(
 
 
 def draw_object(rng: np.random.Generator, size: int, class_index: int) -> np.ndarray:
-    """Draw a single object about the middle of a cluttered background.
+    """Return an image with a single object about the middle of a cluttered background.
 
     Args:
         rng: the image's own generator.
         size: side of the image, pixels.
         class_index: class of the object; 0 draws the clutter alone.
-
-    Returns:
-        RGB uint8 [size, size, 3].
     """
     painter = _Painter(rng, size)
     if class_index:
@@ -97,8 +96,8 @@ class _Painter:
     def add(self, class_index: int, center: np.ndarray, diameter: float) -> np.ndarray:
         """Draw an object; return how much of each pixel it covers, float32 [size, size]."""
         rng, size = self.rng, self.size
-        form = shape_forms.FORMS[SHAPES.classes[class_index]](rng)
-        drawn = shape_forms.rasterize(shape_forms.place(form, center, diameter, rng), size)
+        form = FORMS[SHAPES.classes[class_index]](rng)
+        drawn = _rasterized(_placed(form, center, diameter, rng), size)
         coverage = np.asarray(drawn, np.float32) / 255
         column, row = np.clip(center, 0, size - 1).astype(int)
         surface = self._texture(*self._colour_pair(self.picture[row, column]))
@@ -193,3 +192,98 @@ def _mix(weight: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
     return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
+
+
+def _polar(radii: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    return np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=-1)
+
+
+def _circle(radius: float, x: float = 0.0) -> np.ndarray:
+    angles = np.arange(_ROUND) * (2 * np.pi / _ROUND)
+    return _polar(np.full(_ROUND, radius), angles) + np.array([x, 0.0])
+
+
+def _disk(rng: np.random.Generator) -> list[_Outline]:
+    return [(_circle(1.0), 1)]
+
+
+def _triangle(rng: np.random.Generator) -> list[_Outline]:
+    angles = np.arange(3) * (2 * np.pi / 3) + rng.uniform(-0.16, 0.16, 3)
+    return [(_polar(np.ones(3), angles), 1)]
+
+
+def _star(rng: np.random.Generator) -> list[_Outline]:
+    points = int(rng.integers(5, 7))
+    radii = np.tile([1.0, rng.uniform(0.38, 0.5)], points)
+    return [(_polar(radii, np.arange(2 * points) * (np.pi / points)), 1)]
+
+
+def _ring(rng: np.random.Generator) -> list[_Outline]:
+    return [(_circle(1.0), 1), (_circle(rng.uniform(0.52, 0.72)), 0)]
+
+
+def _cross(rng: np.random.Generator) -> list[_Outline]:
+    w = rng.uniform(0.17, 0.29)
+    r = np.sqrt(1 - w * w)
+    arm = np.array([(r, -w), (r, w), (w, w)])
+    turns = [arm]
+    for _ in range(3):
+        turns.append(np.stack([-turns[-1][:, 1], turns[-1][:, 0]], axis=-1))
+    return [(np.concatenate(turns), 1)]
+
+
+def _crescent(rng: np.random.Generator) -> list[_Outline]:
+    return [(_circle(1.0), 1), (_circle(rng.uniform(0.78, 0.88), rng.uniform(0.42, 0.54)), 0)]
+
+
+def _gear(rng: np.random.Generator) -> list[_Outline]:
+    teeth = int(rng.integers(7, 10))
+    root = rng.uniform(0.68, 0.76)
+    pitch = 2 * np.pi / teeth
+    corners = np.array([0.04, 0.16, 0.38, 0.50]) * pitch
+    angles = (np.arange(teeth)[:, None] * pitch + corners).ravel()
+    radii = np.tile([root, 1.0, 1.0, root], teeth)
+    return [(_polar(radii, angles), 1), (_circle(rng.uniform(0.24, 0.36)), 0)]
+
+
+def _arrow(rng: np.random.Generator) -> list[_Outline]:
+    shaft, head, neck = rng.uniform(0.10, 0.19), rng.uniform(0.48, 0.62), rng.uniform(0.0, 0.25)
+    half = [(1.0, 0.0), (neck, head), (neck, shaft), (-0.98, shaft)]
+    return [(np.array(half + [(x, -y) for x, y in half[:0:-1]]), 1)]
+
+
+# {class: a function that returns its outlines in the unit circle, their proportions at random}
+FORMS = {
+    form.__name__.removeprefix("_"): form
+    for form in (_disk, _triangle, _star, _ring, _cross, _crescent, _gear, _arrow)
+}
+
+
+def _placed(
+    outlines: list[_Outline], center: np.ndarray, diameter: float, rng: np.random.Generator
+) -> list[_Outline]:
+    """Turn, squeeze, tilt and scale a form, and put it at a place; pixel (0, 0) covers 0..1."""
+    turn, tilt_to, squeeze_to = rng.uniform(0, 2 * np.pi, 3)
+    tilt = rng.uniform(0, 0.18) * np.array([np.cos(tilt_to), np.sin(tilt_to)])
+    along = np.array([[np.cos(squeeze_to), np.sin(squeeze_to)]])
+    squeeze = np.eye(2) - (1 - rng.uniform(0.74, 1.0)) * along.T @ along
+    rotate = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    moved = []
+    for points, fill in outlines:
+        flat = points @ (squeeze @ rotate).T
+        moved.append((flat / (1 + flat @ tilt)[:, None], fill))
+    solid = np.concatenate([points for points, fill in moved if fill])
+    low, high = solid.min(axis=0), solid.max(axis=0)
+    middle = (low + high) / 2
+    scale = diameter / 2 / np.sqrt(((solid - middle) ** 2).sum(axis=1).max())
+    return [((points - middle) * scale + center, fill) for points, fill in moved]
+
+
+def _rasterized(outlines: list[_Outline], size: int) -> Image.Image:
+    """Return PIL mode L [size, size], 0..255 = share of the pixel inside a placed form."""
+    fine = Image.new("L", (size * _SAMPLES, size * _SAMPLES))
+    draw = ImageDraw.Draw(fine)
+    for points, fill in outlines:
+        # PIL puts corners on whole fine pixels: true to 1/4 px, and the same for image and mask
+        draw.polygon((points * _SAMPLES - 0.5).ravel().tolist(), fill=255 * fill)
+    return fine.reduce(_SAMPLES)

@@ -26,15 +26,12 @@ _Image = tuple[str, int, int]  # split, class (-1: a scene), index
 
 
 def ensure(root: Path, config: ShapesConfig, progress: generate.Progress | None = None) -> Dataset:
-    """Open the data set, generating it first where the folder is not there.
+    """Return the data set, generated first where the folder is not there.
 
     Args:
         root: its folder.
         config: how much to make and from which seed.
         progress: told of the pictures.
-
-    Returns:
-        The data set.
     """
     settings = generate.settings_of(config, _LEAST)
     settings = {"generator": VERSION, "classes": list(SHAPES.classes), **settings}

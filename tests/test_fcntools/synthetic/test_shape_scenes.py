@@ -5,7 +5,7 @@ import pytest
 
 from fcnlib.labels import SHAPES, VOID
 from fcnlib.metrics import confusion_matrix, scores
-from fcntools.synthetic import shape_forms, shape_scenes
+from fcntools.synthetic import shape_scenes
 
 SIZE = 129
 
@@ -87,7 +87,7 @@ def test_outlines_are_true_to_a_quarter_pixel():
     angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
     circle = center + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     hole = center + (circle - center) / 2
-    cover = np.asarray(shape_forms.rasterize([(circle, 1), (hole, 0)], 80)) / 255
+    cover = np.asarray(shape_scenes._rasterized([(circle, 1), (hole, 0)], 80)) / 255
     assert cover.sum() == pytest.approx(np.pi * radius**2 * 0.75, rel=0.02)
     middles = np.stack(np.meshgrid(np.arange(80), np.arange(80)), axis=-1) + 0.5  # x, y
     mean = (cover[..., None] * middles).sum(axis=(0, 1)) / cover.sum()
@@ -95,12 +95,12 @@ def test_outlines_are_true_to_a_quarter_pixel():
     assert cover[38, 40] == 0
 
 
-@pytest.mark.parametrize("name", shape_forms.FORMS)
+@pytest.mark.parametrize("name", shape_scenes.FORMS)
 def test_a_placed_form_fills_its_circle(name, rng):
     for _ in range(20):
         diameter = rng.uniform(28, 90)
         center = rng.uniform(30, 90, 2)
-        form = shape_forms.place(shape_forms.FORMS[name](rng), center, diameter, rng)
+        form = shape_scenes._placed(shape_scenes.FORMS[name](rng), center, diameter, rng)
         solid = np.concatenate([points for points, fill in form if fill])
         reach = np.sqrt(((solid - center) ** 2).sum(axis=1))
         assert reach.max() == pytest.approx(diameter / 2)
@@ -109,8 +109,8 @@ def test_a_placed_form_fills_its_circle(name, rng):
 
 def test_holes_show_what_is_behind(rng):
     for name, holed in (("disk", False), ("ring", True), ("gear", True)):
-        form = [(points * 30 + 40, fill) for points, fill in shape_forms.FORMS[name](rng)]
-        assert (np.asarray(shape_forms.rasterize(form, 80))[40, 40] == 0) == holed
+        form = [(points * 30 + 40, fill) for points, fill in shape_scenes.FORMS[name](rng)]
+        assert (np.asarray(shape_scenes._rasterized(form, 80))[40, 40] == 0) == holed
 
 
 def test_colour_does_not_tell_the_class(scenes):
