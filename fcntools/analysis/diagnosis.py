@@ -29,8 +29,7 @@ class Bootstrap(NamedTuple):
 def bootstrap(matrices: np.ndarray, draws: int = 1000, seed: int = 0) -> Bootstrap:
     """Return scores of test sets drawn from a test set's images: pixels of one fail together.
 
-    From equally many images one seed draws the same ones, so two networks may be compared draw by
-    draw.
+    One seed draws the same images, so two networks may be compared draw by draw.
 
     Args:
         matrices: int64 [N, C, C], one an image.
@@ -59,7 +58,7 @@ def interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.nda
 def size_edges(matrices: np.ndarray, bins: int, leave_out: Sequence[int] = ()) -> np.ndarray:
     """Return edges of object size, float64 [bins + 1] in pixels, with equally many objects between.
 
-    An object here is all that an image has of one class, its size the labelled pixels.
+    An object is all that an image has of one class.
 
     Args:
         matrices: int64 [N, C, C], one an image.
@@ -75,8 +74,7 @@ def iou_by_size(
 ) -> pd.DataFrame:
     """Return by size of objects their mean "iou", median "pixels" and number, "objects".
 
-    Pixels of a class in an image that has nothing of it belong to no object: they count against a
-    network in the mean IoU, but not here.
+    False alarms in an image that has nothing of a class do not count here.
 
     Args:
         matrices: int64 [N, C, C], one an image.
@@ -104,10 +102,8 @@ def mean_iou_2017(
 
     Args:
         matrices: int64 [N, C, C], one an image; with `void` [N, C + 1, C + 1].
-        forgets: predicted pixels of a class count only in images whose truth has the class, so a
-            false alarm elsewhere costs nothing: the score is never lower than the right one.
-        divides_by_all: the sum over classes is divided by C + 1, since void was a class, and absent
-            classes are not left out: the score is never higher.
+        forgets: a false alarm in an image without the class costs nothing.
+        divides_by_all: the sum over classes, absent ones too, is divided by C + 1: void was one.
         void: the matrices count void as one more class, the last; what was predicted there counts.
 
     Source: DeepSegment/FCN-GoogLeNet, colorize.py lines 117-123, inception_FCN.py lines 255-256.
@@ -227,10 +223,9 @@ def boundary_f1(
 ) -> float:
     """Return how well the outlines of the classes lie on the true ones: the mean of their F1.
 
-    An outline is the pixels of a class beside a labelled pixel of another one. For every class,
-    precision is the share of its predicted outline within reach of its true one, recall the share
-    of the true one within reach of the predicted one. Of the classes in the truth F1 is 0 for one
-    that has an outline in truth or prediction alone, and left out for one without any.
+    An outline is the pixels of a class beside a labelled pixel of another one; precision and recall
+    are the shares of the predicted and of the true one within reach of each other. F1 is 0 for a
+    class that has an outline in one of both alone, and left out for one without any.
 
     Args:
         truth: uint8 [H, W], 0..C-1 or 255 for void.
@@ -238,10 +233,8 @@ def boundary_f1(
         num_classes: C.
         share: reach as a share of the image's diagonal.
 
-    Source: Csurka, Larlus, Perronnin 2013, "What is a good evaluation measure for semantic
-        segmentation?"; 0.75 % and the mean over "each class that is present in the ground truth"
-        after Badrinarayanan et al. 2017, section 4, whose script also counts classes that are only
-        predicted, and pairs outline pixels one to one.
+    Source: Csurka, Larlus, Perronnin 2013; 0.75 % and the mean over the classes in the truth after
+        Badrinarayanan et al. 2017, section 4, whose script also counts those only predicted.
     """
     reach = share * np.hypot(*truth.shape)
     maps = truth, np.where(truth == VOID, VOID, prediction)

@@ -66,14 +66,12 @@ class Row:
     plan: str = "two stages"
 
 
-def history() -> list[Row]:
-    """Return the network of 2017 and its repairs, one more in every row."""
-    settings: dict[str, Any] = dict(SETTINGS_2017)
-    rows = [Row("2017", "as it ran in 2017", dict(settings))]
+def _history() -> list[Row]:
+    settings, rows = SETTINGS_2017, [Row("2017", "as it ran in 2017", SETTINGS_2017)]
     for name, meaning, taken_back in REPAIRS:
         settings = {k: v for k, v in settings.items() if k not in taken_back.split()}
         settings |= {"fusion": "feature"} if name == "aligned" else {}
-        rows.append(Row(name, meaning, dict(settings)))
+        rows.append(Row(name, meaning, settings))
     return rows
 
 
@@ -81,7 +79,7 @@ _NARROW_VGG = {"backbone": "vgg_16", "depth_multiplier": 0.125, "min_depth": 8, 
 _NORMALIZED_VGG = {**_NARROW_VGG, "normalization": "batch_norm"}
 _SGD = {"optimizer": "sgd", "head_lr": 0.05, "base_lr": 0.05}
 GROUPS: dict[str, list[Row]] = {
-    "history": history(),
+    "history": _history(),
     "systems": [
         Row("repaired", "Inception-v3, scores added"),
         Row("features", "Inception-v3, features added", {"fusion": "feature"}),
@@ -245,10 +243,9 @@ class Variant(NamedTuple):
 def variants(config: Config, models: Path) -> list[Variant]:
     """Return the ways of training the coarsest network to compare, all with ablation_steps.
 
-    "head" trains the head alone, on random features where there are no initial weights; "all" and
-    "frozen", which need them, train everything after a third of the steps, without and with batch
-    norm on the averages of the start; "scratch" trains everything from random numbers. Each gets a
-    folder in `ablation` of that of the networks.
+    "head" trains the head alone; "all" and "frozen", which need initial weights, everything after a
+    third of the steps, without and with batch norm on the averages of the start; "scratch" trains
+    everything from random numbers. Each gets a folder in `ablation` of that of the networks.
     """
     train, stride = config.train, config.network.chain[0]
     steps = train.ablation_steps

@@ -1,10 +1,9 @@
 """Networks that are not the paper's: the student project's of 2017, whole and fault by fault.
 
-Its code built Inception-v3 outside the argument scope that holds batch norm, so the convolutions
-had biases instead, and a restore that ignores missing variables hid it; pixels went in as 0..255;
-void was trained as one more class; the decoder upsampled features with transposed convolutions
-whose sample points do not meet those of the maps they are added to. Importing this module lets
-`builders.build_fcn` build what the settings `fusion`, `inputs` and `void` ask for.
+Its Inception-v3 had biases in place of batch norm; pixels went in as 0..255; void was trained as
+one more class; the decoder upsampled features with transposed convolutions whose sample points do
+not meet those of the maps they are added to. Importing this module lets `builders.build_fcn` build
+what the settings `fusion`, `inputs` and `void` ask for.
 
 Source: https://github.com/DeepSegment/FCN-GoogLeNet, inception_v3_fcn.py lines 631 to 653,
 inception_FCN.py line 142, BatchDatsetReader.py line 47.
@@ -66,8 +65,7 @@ class VariantFCN(FCN):
     def head(self, maps):
         """Build maps and kernels whose fusion is the score of the summed features.
 
-        A 1 x 1 score layer commutes with a sum and with an upsampling, so it is multiplied into the
-        finest kernel, and `fuse` needs to know nothing of the difference.
+        A 1 x 1 score layer commutes with sums and upsampling, so the finest kernel has it in it.
         """
         if self.fusion == "score":
             return super().head(maps)

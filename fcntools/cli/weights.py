@@ -85,7 +85,7 @@ def export(checkpoint: Path, kind: str, out: Path | None) -> None:
     from fcnlib.builders import load_fcn
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference import folding
-    from fcntools.synthetic.shape_scenes import draw_scene
+    from fcntools.synthetic.shapes import draw_scene
 
     fcn, meta = load_fcn(checkpoint, precision="float32")
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent

@@ -26,7 +26,6 @@ _TEXTURE = {
         *(("building", 8, 6, 4), ("house", 6, 5, 4)),
     )
 }
-_PLAIN = (5, 5, 4)
 
 Colour = tuple[float, float, float]
 Point = tuple[float, float]
@@ -37,11 +36,7 @@ class Canvas:
 
     Places are x and y, y downwards, in shares of the side unless `at` says otherwise. What is
     drawn belongs to the class `name`, or, where that is None, decorates what is there. Colours are
-    RGB, 0..255, clipped.
-
-    Attributes:
-        rng: the picture's own generator.
-        unit: what places are measured in, as a share of the side.
+    RGB, 0..255, clipped. `rng` is the picture's own generator.
     """
 
     def __init__(self, rng: np.random.Generator, size: int):
@@ -149,7 +144,7 @@ class Canvas:
         return np.clip(picture, 0, 255).astype(np.uint8), mask.copy()
 
 
-_STRENGTH = np.array([_TEXTURE.get(name, _PLAIN) for name in NUMBERS], np.float32)
+_STRENGTH = np.array([_TEXTURE.get(name, (5, 5, 4)) for name in NUMBERS], np.float32)
 
 
 def _around(x: float, y: float, wide: float, high: float | None = None) -> list[Point]:

@@ -98,10 +98,8 @@ def _houses(canvas: Canvas, side: int, horizon: float, vanish: float) -> None:
 def _on_front(front, across: Sequence[float], down: Sequence[float]) -> list[Point]:
     """Return the corners of a part of a front (ends, tops, feet) in perspective."""
     left, top, foot = ([at[0] + share * (at[1] - at[0]) for share in across] for at in front)
-    return [
-        (left[i], top[i] + down[j] * (foot[i] - top[i]))
-        for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))
-    ]
+    corners = ((0, 0), (1, 0), (1, 1), (0, 1))
+    return [(left[i], top[i] + down[j] * (foot[i] - top[i])) for i, j in corners]
 
 
 def draw_landscape(canvas: Canvas) -> None:

@@ -1,9 +1,7 @@
 """The embedded data sets `scenes` and `streets`: drawn streets, landscapes and rooms.
 
 `scenes` has the layout of MIT Scene Parsing and some sixty of its 150 classes, as unequal as they
-are in photographs: sky and wall fill half the pixels, and flags, clocks and tents are rare.
-`streets` has the streets alone, with CamVid's classes and layout. Every picture has its own
-generator seeded by (seed, split, index).
+are in photographs. `streets` has the streets alone, with CamVid's classes and layout.
 """
 
 from __future__ import annotations
