@@ -69,9 +69,7 @@ def size_edges(matrices: np.ndarray, bins: int, leave_out: Sequence[int] = ()) -
     return np.quantile(size, np.linspace(0, 1, bins + 1))
 
 
-def iou_by_size(
-    matrices: np.ndarray, edges: np.ndarray, leave_out: Sequence[int] = ()
-) -> pd.DataFrame:
+def iou_by_size(matrices: np.ndarray, edges: np.ndarray, leave_out=()) -> pd.DataFrame:
     """Return by size of objects their mean "iou", median "pixels" and number, "objects".
 
     False alarms in an image that has nothing of a class do not count here.

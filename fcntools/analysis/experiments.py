@@ -26,9 +26,7 @@ from fcntools.inference.folding import fold
 Pair = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
 
-def predictions(
-    predict, batches: Iterable[dict[str, tf.Tensor]]
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def predictions(predict, batches) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield (index, truth, prediction), both uint8 [H, W], of every image as it arrives."""
     for batch in batches:
         predicted = predict(batch["image"]).numpy()

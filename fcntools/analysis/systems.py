@@ -33,7 +33,6 @@ from fcntools.analysis.diagnosis import mean_iou_2017
 from fcntools.analysis.experiments import void_matrices
 from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
-_SCENE_STRIDE = 8
 BATCH_2017 = 10  # images its evaluation looked at
 SETTINGS_2017 = {"inputs": "raw", "normalization": "none", "void": "class", "fusion": "2017"}
 SETTINGS_2017 |= {"dropout": 0.0, "weight_decay": 0.0, "flip": False, "colour_jitter": 0.0}
@@ -294,13 +293,11 @@ def scene_jobs(config: Config, models: Path) -> dict[str, tuple[Config, Job]]:
     steps, train = config.scenes.scenes_steps, config.train
     initial = config.path("initial") if config.network.initial else None
     folder = models / "scenes"
-    stages = (
-        Stage("head", max(steps // 8, 1), train.head_lr, backbone=False, frozen=True),
-        Stage("all", steps, train.base_lr),
-    )
-    start = Job(_SCENE_STRIDE, folder / "start", initial, stages, f"FCN-{_SCENE_STRIDE}s, start")
+    head = Stage("head", max(steps // 8, 1), train.head_lr, backbone=False, frozen=True)
+    stages = head, Stage("all", steps, train.base_lr)
+    start = Job(8, folder / "start", initial, stages, "FCN-8s, start")
     last = Stage("all", max(steps // 2, 1), train.skip_lr)
-    more = Job(_SCENE_STRIDE, folder / "equal", start.folder / CHECKPOINT, (last,), "equal weights")
+    more = Job(8, folder / "equal", start.folder / CHECKPOINT, (last,), "equal weights")
     balanced = replace(more, folder=folder / "balanced", title="median-frequency weights")
     weighted = config.replace(class_weights="median_frequency")
     return {"start": (config, start), "equal": (config, more), "balanced": (weighted, balanced)}
@@ -310,12 +307,9 @@ def trained_values(job: Job) -> int:
     """Count the numbers that a finished job trained, moving averages not among them."""
     arrays, _ = checkpoints.load(job.folder / CHECKPOINT)
     backbone = any(stage.backbone for stage in job.stages)
+    trained = (name for name in arrays if backbone or not is_backbone(name))
     averages = ("/moving_mean", "/moving_variance")
-    return sum(
-        array.size
-        for name, array in arrays.items()
-        if not name.endswith(averages) and (backbone or not is_backbone(name))
-    )
+    return sum(arrays[name].size for name in trained if not name.endswith(averages))
 
 
 def relative_change(job: Job) -> dict[str, float]:
