@@ -123,10 +123,7 @@ def subset_means(matrices: np.ndarray, count: int) -> np.ndarray:
 
 
 def deciding_step(predictions: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the step from which on the prediction of each pixel is the final one, int64 [H, W].
-
-    The predictions are uint8 [H, W] each, after every step; the last is final.
-    """
+    """Return the step, int64 [H, W], from which on the prediction of each pixel is the last."""
     last = np.zeros(predictions[0].shape, np.int64)
     for step, (before, now) in enumerate(itertools.pairwise(predictions), 1):
         last[before != now] = step
@@ -156,19 +153,15 @@ def count_confidence(probabilities: np.ndarray, truth: np.ndarray, bins: int = 1
 
 
 def reliability(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (mean probability, share of right pixels) of the bins of `count_confidence`.
-
-    Both are float64 [bins]; NaN for an empty bin.
-    """
+    """Return (mean probability, share of right pixels) of the bins; NaN for an empty one."""
     pixels = np.where(counts[:, 0] > 0, counts[:, 0], np.nan)
     return counts[:, 1] / pixels, counts[:, 2] / pixels
 
 
 def calibration_error(counts: np.ndarray) -> float:
-    """Return the expected calibration error of the counts of `count_confidence`, 0..1.
+    """Return the mean distance of the shares of right pixels from the probabilities, 0..1.
 
-    It is the mean distance of the shares of right pixels from the probabilities, weighted by
-    pixels; NaN where nothing was counted.
+    It is weighted by pixels; NaN where nothing was counted.
     """
     pixels, confidence, right = counts.T
     error = np.abs(confidence - right).sum()

@@ -1,8 +1,7 @@
 """What notebooks 04, 07 and 08 train to compare: networks that differ in one thing.
 
-In 08 every row trains for the same number of steps on the same batches. Its first group takes the
-network of 2017 and repairs one fault after the other; the others change one choice of our recipe,
-or the backbone.
+In 08 every row trains for the same number of steps on the same batches. Its first group repairs the
+network of 2017, one fault after the other; the others change a choice of our recipe.
 """
 
 from __future__ import annotations

@@ -42,10 +42,7 @@ FORMATS["packed"] = Format(open_packed, "any of these, packed into TFRecords (fc
 
 
 def prepare(config: Config, progress: Progress | None = None) -> Dataset:
-    """Open the data set of a configuration; a generated one is made first where it is missing.
-
-    `progress` is told of the pictures while generating.
-    """
+    """Return the data set of a configuration; a generated one is made where it is missing."""
     name, root = config.data.dataset, config.path("data_dir")
     if name == "shapes":
         return shapes.ensure(root, config.shapes, progress)

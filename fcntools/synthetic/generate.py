@@ -1,7 +1,6 @@
 """Making a generated data set: whole or not at all, with a stamp of its settings.
 
-Every picture has its own random generator, seeded by what it is, so a set is the same whatever the
-order, and a larger one begins with the smaller.
+Every picture has its own random generator, so that a larger set begins with a smaller one.
 """
 
 from __future__ import annotations

@@ -131,9 +131,8 @@ def draw_landscape(canvas: Canvas) -> None:
 
 
 def _sky(canvas: Canvas, horizon: float) -> None:
-    above, below = (170, 176, 186), (214, 212, 208)
-    if canvas.rng.random() < 0.7:
-        above, below = (92, 144, 206), (190, 212, 232)
+    clear, grey = ((92, 144, 206), (190, 212, 232)), ((170, 176, 186), (214, 212, 208))
+    above, below = clear if canvas.rng.random() < 0.7 else grey
     _gradient(canvas, "sky", 0, horizon, canvas.tint(above), canvas.tint(below, 8))
 
 

@@ -1,8 +1,4 @@
-"""What stands in the open: people, animals, trees, houses, lamps, signs.
-
-Each is drawn on a canvas whose places count from where it stands on the ground, in units of its
-nearness.
-"""
+"""What stands in the open, drawn from where it is on the ground in units of its nearness."""
 
 from __future__ import annotations
 

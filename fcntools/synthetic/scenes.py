@@ -17,6 +17,7 @@ from fcnlib.datasets import Dataset, open_dataset
 from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.scene_parsing import FOLDERS, SCENE_PARSING_NAMES
 from fcntools.synthetic import generate
+from fcntools.synthetic.generate import Progress
 from fcntools.synthetic.scene_canvas import NUMBERS, Canvas
 from fcntools.synthetic.scene_indoor import draw_room
 from fcntools.synthetic.scene_outdoor import draw_landscape, draw_street
@@ -42,10 +43,7 @@ ImageSpec = tuple[str, int]  # split, index
 
 
 def ensure(
-    root: Path,
-    config: ScenesConfig,
-    progress: generate.Progress | None = None,
-    name: str = "scenes",
+    root: Path, config: ScenesConfig, progress: Progress | None = None, name: str = "scenes"
 ) -> Dataset:
     """Return a data set, generated first where the folder is not there.
 
