@@ -28,7 +28,7 @@ from fcnlib.errors import InputError
 from fcnlib.runtime import files, run_record
 from fcnlib.training import CHECKPOINT
 from fcntools.analysis import benchmarks as scoring
-from fcntools.analysis import published
+from fcntools.analysis import experiments
 from fcntools.analysis.benchmarks import TestTimeAugmentation
 from fcntools.synthetic import prepare
 
@@ -194,7 +194,7 @@ def table(frame: pd.DataFrame) -> str:
         if not drawn.isna().any():
             cells[0] += f" ({drawn.low:.1f} to {drawn.high:.1f})"
         lines.append((group[FIGURES[0]].mean(), f"**{name}** | **{cells[0]}**", cells[1:]))
-    for row in published.comparable("camvid", "test", TESTED).to_dict("records"):
+    for row in experiments.comparable("camvid", "test", TESTED).to_dict("records"):
         values = (row["mean_iou"], row["pixel_accuracy"], row["mean_accuracy"])
         cells = ["" if pd.isna(value) else f"{value:.1f}" for value in values]
         mark = "" if "scratch" in row["source"] else "*"

@@ -38,7 +38,7 @@ def row(group: str, what: str, value: float, unit: str, ours_times: float | None
 def metric() -> list[dict]:
     """Count confusion matrices of 20 label maps of 433 x 433 in every way there is."""
     from fcnlib.metrics import confusion_matrix
-    from fcntools.synthetic.shape_scenes import draw_scene
+    from fcntools.synthetic.shapes import draw_scene
 
     rng = np.random.default_rng(1)
     truth = np.array([draw_scene(rng, 433, k % 8 + 1)[1] for k in range(20)])

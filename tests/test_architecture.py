@@ -53,11 +53,7 @@ LATE = {
 LIGHT = (
     *("fcnlib.config", "fcnlib.labels", "fcnlib.metrics", "fcnlib.datasets", "fcnlib.geometry"),
     *("fcnlib.runtime.run_record", "fcnlib.runtime.files", "fcnlib.runtime.progress"),
-    *(
-        "fcntools.analysis.boundaries",
-        "fcntools.analysis.diagnosis",
-        "fcntools.analysis.calibration",
-    ),
+    "fcntools.analysis.diagnosis",
     *("fcntools.inference.crf", "fcntools.inference.outputs", "fcntools.data.check"),
     *("fcntools.data.download", "fcntools.figures.charts"),
     *("fcntools.workbook.report", "fcntools.workbook.runner"),

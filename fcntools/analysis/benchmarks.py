@@ -1,19 +1,16 @@
 """Score a trained network by the rules of its data set's benchmark.
 
-PASCAL VOC: 21 classes with background; pixels that are 255 in the truth do not count; predictions
-have the image's own size, and one that is no class is an error; the score is the mean of the IoU of
-the 21 classes from one matrix over all images. Results go to the server as palette PNGs.
-    Source: VOCevalseg.m of the VOC devkit.
+PASCAL VOC: 21 classes with background; pixels that are 255 in the truth do not count; the score is
+the mean of the IoU of the 21 classes from one matrix over all images. Source: VOCevalseg.m.
 
-MIT Scene Parsing: 150 classes; pixels that are 0 ("other") in the truth do not count; intersections
-and unions are summed over all images; a class in neither truth nor prediction gets IoU 0 and stays
-in the mean; the score is the mean of pixel accuracy and mean IoU.
-    Source: github.com/CSAILVision/sceneparsing, demoEvaluation.m, intersectionAndUnion.m.
+MIT Scene Parsing: 150 classes; pixels that are 0 ("other") in the truth do not count; a class in
+neither truth nor prediction gets IoU 0 and stays in the mean; the score is the mean of pixel
+accuracy and mean IoU over all images. Source: github.com/CSAILVision/sceneparsing.
 
 CamVid: 11 classes; unlabelled pixels do not count; global accuracy, the mean of the classes'
 accuracies, mean IoU, and boundary F1 within 0.75 % of the image's diagonal: the mean over the
-classes in an image's truth, then over images.
-    Source: Badrinarayanan et al. 2017 (SegNet), section 4; Csurka et al. 2013.
+classes in an image's truth, then over images. Source: Badrinarayanan et al. 2017 (SegNet), section
+4; Csurka et al. 2013.
 """
 
 from __future__ import annotations
@@ -41,7 +38,7 @@ from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
 from fcntools.analysis import diagnosis, variants  # noqa: F401  (loads networks of 2017)
-from fcntools.analysis.boundaries import boundary_f1
+from fcntools.analysis.diagnosis import boundary_f1
 from fcntools.analysis.experiments import predictions
 from fcntools.inference.folding import fold
 from fcntools.inference.segmenter import Segmenter, load_alike
@@ -51,26 +48,19 @@ CLASSES = {"voc2012": 21, "sbd": 21, "scene-parsing": 150, "scenes": 150, "camvi
 
 
 def score(benchmark: str, matrix: np.ndarray) -> dict[str, float]:
-    """Score a confusion matrix by the rules of a benchmark.
+    """Return {score: value}, shares in 0..1, of int64 [C, C], rows truth, by a benchmark's rules.
 
-    Args:
-        benchmark: one of `CLASSES`.
-        matrix: int64 [C, C], rows truth.
-
-    Returns:
-        {score: value}, shares in 0..1. "mean IoU" of VOC is NaN where a class is in neither truth
-        nor prediction, as in the devkit, which leaves pixel accuracy out as too kind to the
-        background; "of the classes present" is the mean over those in truth or prediction.
+    "mean IoU" of VOC is NaN where a class is in neither truth nor prediction, as in the devkit;
+    "of the classes present" is the mean over those in truth or prediction.
     """
     scores = metrics.scores(matrix)
     accuracy, present = scores.pixel_accuracy, scores.mean_iou
-    of_present = {"mean IoU of the classes present": present}
     if benchmark == "camvid":
         class_accuracy = scores.mean_accuracy
         return {"global accuracy": accuracy, "class accuracy": class_accuracy, "mean IoU": present}
+    of_present = {"mean IoU of the classes present": present}
     if CLASSES[benchmark] == VOC.num_classes:
-        mean = {"mean IoU": float(scores.iou.mean())}
-        return mean | of_present | {"pixel accuracy": accuracy}
+        return {"mean IoU": float(scores.iou.mean()), **of_present, "pixel accuracy": accuracy}
     zeroed = float(np.nan_to_num(scores.iou).mean())
     found = {"score": (accuracy + zeroed) / 2, "pixel accuracy": accuracy, "mean IoU": zeroed}
     return found | {"score of the classes present": (accuracy + present) / 2} | of_present
@@ -79,26 +69,17 @@ def score(benchmark: str, matrix: np.ndarray) -> dict[str, float]:
 class BenchmarkScorer:
     """Collects the predictions of a split and scores them by the rules of its benchmark."""
 
-    def __init__(self, benchmark: str, labels: LabelSet, results: Path | None = None):
-        """Start without predictions, and with an empty folder of results.
-
-        Args:
-            benchmark: one of `CLASSES`.
-            labels: the label set of truth and predictions.
-            results: folder for the PNGs that PASCAL VOC's server takes; those of an earlier run
-                are deleted.
+    def __init__(self, benchmark: str, results: Path | None = None):
+        """Start without predictions, and without PNGs in the folder for PASCAL VOC's server.
 
         Raises:
-            InputError: no benchmark of this name, or its classes are others.
+            InputError: `CLASSES` has no benchmark of this name.
         """
         if benchmark not in CLASSES:
             known = ", ".join(CLASSES)
             raise InputError(f"no rules for {benchmark!r}, only for {known}; use fcnlib evaluate")
-        count, given = CLASSES[benchmark], labels.num_classes
-        if given != count:
-            raise InputError(f"{benchmark} has {count} classes, this has {given}")
-        self._benchmark, self._classes = benchmark, count
-        self._results = results if count == VOC.num_classes else None
+        self._benchmark, self._classes = benchmark, CLASSES[benchmark]
+        self._results = results if self._classes == VOC.num_classes else None
         for stale in self._results.glob("*.png") if self._results else ():
             stale.unlink()
         self.matrices: list[np.ndarray] = []  # int32 [C, C], one an image
@@ -114,15 +95,14 @@ class BenchmarkScorer:
 
         Raises:
             InputError: there is neither a truth to score against nor a server to write for.
-            ValueError: the sizes differ, or the prediction holds what is no class.
         """
+        if truth is None and self._results is None:
+            raise InputError(f"{name}: has no mask to score against; choose a split with masks")
         if truth is not None:
             counts = metrics.confusion_matrix(truth, prediction, self._classes)
             self.matrices.append(counts.astype(np.int32))
             if self._benchmark == "camvid":
                 self._boundary_f1.append(boundary_f1(truth, prediction, self._classes))
-        elif self._results is None:
-            raise InputError(f"{name}: has no mask to score against; choose a split with masks")
         if self._results is not None:
             self._results.mkdir(parents=True, exist_ok=True)
             picture = Image.fromarray(prediction)
@@ -132,7 +112,7 @@ class BenchmarkScorer:
     @property
     def matrix(self) -> np.ndarray:
         """The confusion matrix of all images, int64 [C, C]."""
-        return sum(self.matrices, start=np.zeros((self._classes, self._classes), np.int64))
+        return np.sum(self.matrices, axis=0, dtype=np.int64)
 
     def scores(self) -> dict[str, float]:
         """Return the benchmark's scores by name, shares in 0..1."""
@@ -165,13 +145,7 @@ class TestTimeAugmentation:
     def predictor(self, folder: Path, labels: LabelSet) -> Callable[[tf.Tensor], tf.Tensor]:
         """Return a function of images float32 [N, H, W, 3] in [-1, 1] to classes uint8 [N, H, W].
 
-        Args:
-            folder: of the trained network.
-            labels: the classes to predict.
-
-        Raises:
-            InputError: there is no such stride or scale, it is no network of ours, or it or another
-                has other classes.
+        It predicts these classes with the trained network of this folder.
         """
         networks, meta = load_alike(folder, *self.others, stride=self.stride)
         require_classes(folder, meta, labels)
@@ -186,39 +160,30 @@ class TestTimeAugmentation:
         return predict
 
 
-_PLAIN = TestTimeAugmentation()
-
-
 def benchmark(
     config: Config,
     folder: Path,
     competition: str = "comp6",
-    augmentation: TestTimeAugmentation = _PLAIN,
+    augmentation: TestTimeAugmentation = TestTimeAugmentation(),
 ) -> dict[str, float]:
-    """Score a trained network by the rules of its data set's benchmark.
+    """Return {score: value} of a trained network by the rules of its data set's benchmark.
+
+    It is empty for a split whose masks PASCAL VOC's server keeps.
 
     Args:
         config: gives the data set, its split and the batch size.
-        folder: of the trained network; gets benchmark.json, with the augmentation and, as
-            `experiment.scored_as` says, another split in its name, and for PASCAL VOC the
-            predictions in results/VOC2012/Segmentation/COMPETITION_SPLIT_cls, as its server wants.
-        competition: of PASCAL VOC: "comp5" for networks that were trained on nothing but VOC,
-            "comp6" for all others, such as those that start from ImageNet or use SBD.
+        folder: of the trained network; gets benchmark.json, with the augmentation and another split
+            in its name, and for PASCAL VOC the predictions in
+            results/VOC2012/Segmentation/COMPETITION_SPLIT_cls, as its server wants.
+        competition: of PASCAL VOC: "comp5" for networks trained on nothing but VOC, else "comp6".
         augmentation: at test time.
-
-    Returns:
-        {score: value}, shares in 0..1; empty for a split whose masks PASCAL VOC's server keeps.
-
-    Raises:
-        InputError: the data set is no benchmark, the split has neither masks nor a server, the
-            network does not fit, or another process writes into the folder.
     """
     with locked(folder):
         dataset, split = prepare(config), config.data.eval_split
         records = dataset.records(split, config.data.eval_limit)
         ending, identity = scored_as(config, dataset, folder)
         results = folder / f"results/VOC2012/Segmentation/{competition}_{split}_cls"
-        scorer = BenchmarkScorer(dataset.name, dataset.labels, results)
+        scorer = BenchmarkScorer(dataset.name, results)
         predict = augmentation.predictor(folder, dataset.labels)
         if not any(record.label_path for record in records):
             for record in records:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fcnlib import metrics
 from fcnlib.builders import load_fcn
@@ -24,37 +26,25 @@ from fcntools.inference.folding import fold
 Pair = tuple[np.ndarray, np.ndarray]  # truth and prediction of an image
 
 
-def predictions(
-    predict, batches: Iterable[dict[str, tf.Tensor]]
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield (index, truth, prediction), both uint8 [H, W], of every image as it arrives.
-
-    Args:
-        predict: from `predictor`.
-        batches: from `input_pipeline.eval_batches`.
-    """
+def predictions(predict, batches) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield (index, truth, prediction), both uint8 [H, W], of every image as it arrives."""
     for batch in batches:
         predicted = predict(batch["image"]).numpy()
         yield from zip(batch["index"].numpy(), batch["label"].numpy(), predicted, strict=True)
 
 
 def answers(config: Config, dataset: Dataset, folder: Path) -> Iterator[Pair]:
-    """Yield what a trained network predicts for the images of the evaluation split, each once.
+    """Yield (truth, prediction), uint8 [H, W], of the images of the evaluation split, each once.
 
     Args:
         config: gives the split and the batch size.
         dataset: opened.
         folder: of the trained network.
-
-    Yields:
-        (truth, prediction), uint8 [H, W]; where sizes are mixed not in the order of the split.
     """
-    predict = predictor(fold(load_fcn(folder)[0]))
-    store = _store(config, dataset)
+    predict, store = predictor(fold(load_fcn(folder)[0])), _store(config, dataset)
     with store.reporting():
         batches = eval_batches(store, config.train.eval_batch_size)
-        for _, truth, predicted in predictions(predict, batches):
-            yield truth, predicted
+        yield from (pair for _, *pair in predictions(predict, batches))
 
 
 def _store(config: Config, dataset: Dataset) -> ImageStore:
@@ -63,26 +53,22 @@ def _store(config: Config, dataset: Dataset) -> ImageStore:
 
 
 def void_matrices(config: Config, dataset: Dataset, folder: Path) -> np.ndarray:
-    """Count a split with void as one more class, the last, as the metric of 2017 needs it.
+    """Return a split's matrices with void as one more class, the last, as 2017's metric needs it.
 
     Args:
         config: gives the evaluation split.
         dataset: opened.
         folder: of the trained network; only one trained with a void class ever answers void.
-
-    Returns:
-        int64 [images, C + 1, C + 1], rows truth, in the order of the split.
     """
-    count = dataset.labels.num_classes
-    predict = predictor(fold(load_fcn(folder)[0]), outputs=count + 1)
-    store = _store(config, dataset)
+    void, store = dataset.labels.num_classes, _store(config, dataset)
+    predict = predictor(fold(load_fcn(folder)[0]), outputs=void + 1)
 
     def labelled(batch):
-        return batch | {"label": np.where(batch["label"] == VOID, count, batch["label"])}
+        return batch | {"label": np.where(batch["label"] == VOID, void, batch["label"])}
 
     with store.reporting():
         batches = map(labelled, eval_batches(store, config.train.eval_batch_size))
-        return evaluate(predict, batches, store.names, count + 1).matrices
+        return evaluate(predict, batches, store.names, void + 1).matrices
 
 
 def percent_row(name: str, scores: metrics.Scores) -> dict[str, str | float]:
@@ -99,8 +85,7 @@ def percent_row(name: str, scores: metrics.Scores) -> dict[str, str | float]:
 def majority_matrix(matrix: np.ndarray) -> np.ndarray:
     """Return the confusion matrix of predicting the most frequent class everywhere.
 
-    Args:
-        matrix: int64 [C, C], rows truth, of any predictions for the same images.
+    It is made from that of any predictions for the same images, int64 [C, C], rows truth.
     """
     floor, true = np.zeros_like(matrix), matrix.sum(axis=1)
     floor[:, true.argmax()] = true
@@ -158,10 +143,32 @@ def weigh_skips(
 
 
 def study(dataset: str, results: Path = ROOT / "results") -> dict[str, dict[str, Any]]:
-    """Read the committed study of a data set over several seeds, DATASET/summary.json.
+    """Return the committed study of a data set over several seeds, if there is one.
 
-    Returns:
-        {network: its row, with mean_iou, mean_iou_spread, seeds}; empty where there is no study.
+    It is DATASET/summary.json as {network: its row, with mean_iou, mean_iou_spread, seeds}.
     """
     rows = files.read_json(results / dataset / "summary.json") or []
     return {row["network"]: row for row in rows}
+
+
+def published() -> pd.DataFrame:
+    """Return the numbers of the field from `published.toml`, a row a network.
+
+    Its metrics are in percent; what was not published is NaN.
+    """
+    tree = tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
+    metrics = ["mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou"]
+    shared = ["data", "split", "images", "protocol", "source"]
+    lines = [row | table for table in tree["table"] for row in table["rows"]]
+    return pd.DataFrame(lines)[["network", *metrics, "parameters", *shared]]
+
+
+def comparable(data: str, split: str, images: int) -> pd.DataFrame:
+    """Return the rows of `published` that were measured on the same images as ours.
+
+    Args:
+        data: name of the data set.
+        split: that was scored.
+        images: how many of them.
+    """
+    return published().query("data == @data and split == @split and images == @images")

@@ -1,10 +1,9 @@
 """Networks that are not the paper's: the student project's of 2017, whole and fault by fault.
 
-Its code built Inception-v3 outside the argument scope that holds batch norm, so the convolutions
-had biases instead, and a restore that ignores missing variables hid it; pixels went in as 0..255;
-void was trained as one more class; the decoder upsampled features with transposed convolutions
-whose sample points do not meet those of the maps they are added to. Importing this module lets
-`builders.build_fcn` build what the settings `fusion`, `inputs` and `void` ask for.
+Its Inception-v3 had biases in place of batch norm; pixels went in as 0..255; void was trained as
+one more class; the decoder upsampled features with transposed convolutions whose sample points do
+not meet those of the maps they are added to. Importing this module lets `builders.build_fcn` build
+what the settings `fusion`, `inputs` and `void` ask for.
 
 Source: https://github.com/DeepSegment/FCN-GoogLeNet, inception_v3_fcn.py lines 631 to 653,
 inception_FCN.py line 142, BatchDatsetReader.py line 47.
@@ -25,7 +24,6 @@ from fcnlib.slim import SlimModule
 from fcnlib.upsampling import GRID, bilinear_kernel
 
 SKIPS_2017 = {16: "Mixed_6e", 8: "Mixed_5c"}
-_NO_SUMS = "coarse_loss needs score maps: set fusion=score, or coarse_loss=0"
 LEAST_SIDE = 3 * GRID  # pixels; below that its unpadded layers have nothing left to look at
 
 
@@ -67,8 +65,7 @@ class VariantFCN(FCN):
     def head(self, maps):
         """Build maps and kernels whose fusion is the score of the summed features.
 
-        A 1 x 1 score layer commutes with a sum and with an upsampling, so it is multiplied into the
-        finest kernel, and `fuse` needs to know nothing of the difference.
+        A 1 x 1 score layer commutes with sums and upsampling, so the finest kernel has it in it.
         """
         if self.fusion == "score":
             return super().head(maps)
@@ -82,16 +79,6 @@ class VariantFCN(FCN):
         if finest in kernels:
             kernels[finest] = tf.einsum("hwfc,fk->hwkc", kernels[finest], score[0, 0])
         return {**maps, finest: tf.nn.conv2d(maps[finest], score, 1, "VALID") + bias}, kernels
-
-    def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
-        """Return the sums of score maps.
-
-        Raises:
-            InputError: features are added.
-        """
-        if self.fusion == "feature":
-            raise InputError(_NO_SUMS)
-        return super().sums(images, **mode)
 
 
 def _projection(coarse: int, fine: int, scope: str, centred: bool) -> tf.Variable:
@@ -165,23 +152,12 @@ class Decoder2017(SlimModule):
             training: normalize by the batch, where it has batch norm.
             frozen: keep batch norm on its moving averages.
             dropout_seed: not used.
-
-        Returns:
-            float32 [N, H, W, C + 1], or C without the void class.
         """
         height, width = tf.unstack(tf.shape(images)[1:3])
         target = [tf.maximum(-(-n // GRID) * GRID, LEAST_SIDE) for n in (height, width)]
         padding = [[0, 0], [0, target[0] - height], [0, target[1] - width], [0, 0]]
         scores = self._template(tf.pad(images, padding), training and not frozen)
         return scores[:, :height, :width]
-
-    def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
-        """Refuse.
-
-        Raises:
-            InputError: this network has no score maps.
-        """
-        raise InputError(_NO_SUMS)
 
 
 def _up(net: tf.Tensor, channels: int, kernel: int, stride: int, scope: str) -> tf.Tensor:
@@ -197,8 +173,13 @@ def build_variant(config: Config, num_classes: int, stride: int, **settings) -> 
         num_classes: C.
         stride: of the finest skip.
         **settings: of `features`.
+
+    Raises:
+        InputError: coarse_loss asks for score maps that it does not have.
     """
     given = config.network
+    if given.fusion != "score" and config.train.coarse_loss:
+        raise InputError("coarse_loss needs score maps: set fusion=score, or coarse_loss=0")
     settings |= {"void_class": given.void == "class", "raw_inputs": given.inputs == "raw"}
     if given.fusion == "2017":
         settings.pop("shard", None)

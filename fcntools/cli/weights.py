@@ -83,14 +83,14 @@ def export(checkpoint: Path, kind: str, out: Path | None) -> None:
 
     from fcnlib.builders import load_fcn
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
-    from fcntools.inference import export
-    from fcntools.synthetic.shape_scenes import draw_scene
+    from fcntools.inference import folding
+    from fcntools.synthetic.shapes import draw_scene
 
     fcn, meta = load_fcn(checkpoint, precision="float32")
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     target = out or (folder / f"fcn-{meta['stride']}s.{kind}").resolve()
     scenes = [draw_scene(np.random.default_rng(i), 97 + 40 * i, i)[0] for i in range(1, 5)]
-    found = export.export(fcn, kind, target, scenes)
+    found = folding.export(fcn, kind, target, scenes)
     click.echo(
         f"{short(target)}: {100 * found.agreement:.3f} % of the pixels of {found.images} images "
         f"get the same class; scores differ by {found.error:.1e} of the greatest at most"

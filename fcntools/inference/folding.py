@@ -1,4 +1,4 @@
-"""A trained network with batch norm folded into its convolutions, computed by one of three engines.
+"""A trained network with batch norm folded into its convolutions, for engines and other programs.
 
 The 1 x 1 convolutions that begin the branches of an Inception block are one convolution, split
 afterwards; a 1 x 1 convolution behind an average pool changes places with it (both are linear, and
@@ -8,11 +8,14 @@ arithmetic in another order.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +25,7 @@ from fcnlib.blocks import Conv, Fork, Layer, Mixed, Pool
 from fcnlib.errors import InputError, extra
 from fcnlib.network import FCN
 from fcnlib.runtime.compat import tf
+from fcnlib.runtime.files import scratch
 from fcnlib.upsampling import pad_to_grid
 
 ENGINES = ("tensorflow", "openvino", "onnxruntime")
@@ -30,12 +34,7 @@ _OPSET = 18  # of ONNX
 
 
 class Folded:
-    """Answers as the network does that it was made from, faster; its weights are fixed.
-
-    Attributes:
-        network: that network; it knows strides, classes and grid.
-        num_classes: of the network.
-    """
+    """Answers as the network does that it was made from, faster; its weights are fixed."""
 
     def __init__(self, network: FCN, engine: str = "tensorflow"):
         """Read a network's weights and give them to an engine.
@@ -45,8 +44,7 @@ class Folded:
             engine: one of `ENGINES`.
 
         Raises:
-            InputError: it is the network of 2017, there is no such engine, or its package is not
-                installed.
+            InputError: it is the network of 2017, or there is no such engine.
         """
         if engine not in ENGINES:
             raise InputError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
@@ -68,13 +66,9 @@ class Folded:
         return self.network.to_pixels(self.fused(images), height, width)
 
     def fused(self, images: tf.Tensor) -> tf.Tensor:
-        """Compute the fused scores.
+        """Return the fused scores, float32 [N, h, w, C] at the network's stride.
 
-        Args:
-            images: float32 [N, H, W, 3] in [-1, 1], any size; padded to the grid here.
-
-        Returns:
-            float32 [N, h, w, C] at the network's stride.
+        The images are float32 [N, H, W, 3] in [-1, 1], of any size.
         """
         images = pad_to_grid(images, self.network.centred)
         if self._session is None:
@@ -91,14 +85,9 @@ class Folded:
         return self._score_maps(pad_to_grid(images, self.network.centred), self.network.dtype)
 
     def run(self, images: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
-        """Compute the fused scores with TensorFlow, whichever the engine is.
+        """Return the fused scores by TensorFlow, whichever the engine is, of images on the grid.
 
-        Args:
-            images: float32 [N, H, W, 3] in [-1, 1], sizes on the network's grid.
-            dtype: what the convolutions of the backbone compute in.
-
-        Returns:
-            float32 [N, h, w, C] at the network's stride.
+        The convolutions of the backbone compute in `dtype`.
         """
         return self.network.fuse(*self._score_maps(images, dtype))
 
@@ -134,7 +123,8 @@ class Folded:
 
     def _mixed(self, net: tf.Tensor, name: str, block: Mixed) -> tf.Tensor:
         branches = {f"{name}/Branch_{i}": list(b) for i, b in enumerate(block.branches)}
-        points = [s for s, b in branches.items() if isinstance(b[0], Conv) and _is_point(b[0])]
+        firsts = {scope: layers[0] for scope, layers in branches.items()}
+        points = [s for s, f in firsts.items() if f.kernel == (1, 1) and f.stride == 1]
         layers = [f"{scope}/{branches[scope].pop(0).name}" for scope in points]
         sizes = [self._layers[layer][0].shape[-1] for layer in layers]
         starts = dict(zip(points, tf.split(self._conv(net, layers), sizes, axis=3), strict=True))
@@ -150,14 +140,7 @@ class Folded:
             outputs.append(out)
         return tf.concat(outputs, axis=3)
 
-    def _conv(
-        self,
-        net: tf.Tensor,
-        layers: Sequence[str],
-        stride: int = 1,
-        relu: bool = True,
-        factor: float = 1.0,
-    ) -> tf.Tensor:
+    def _conv(self, net, layers: Sequence[str], stride=1, relu=True, factor=1.0) -> tf.Tensor:
         """Do the convolutions of one or more layers as one; `factor` scales its kernel."""
         kernels, biases = zip(*(self._layers[layer] for layer in layers), strict=True)
         kernel = np.concatenate(kernels, axis=3) * np.float32(factor)
@@ -166,19 +149,10 @@ class Folded:
         return tf.nn.relu(net) if relu else net
 
 
-def _is_point(layer: Conv) -> bool:
-    return layer.kernel == (1, 1) and layer.stride == 1
-
-
 def folded(arrays: Mapping[str, np.ndarray], layer: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the kernel and bias that do what a layer's convolution and batch norm do.
 
-    Args:
-        arrays: weights by name; "LAYER/weights", and "LAYER/BatchNorm/..." or "LAYER/biases".
-        layer: its name.
-
-    Returns:
-        (float32 [rows, columns, C in, C out], float32 [C out]).
+    The arrays are weights by name: "LAYER/weights", and "LAYER/BatchNorm/..." or "LAYER/biases".
 
     Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 2.
     """
@@ -229,8 +203,8 @@ def function_of(network: Folded, labels: bool = True):
 def onnx_model(function) -> bytes:
     """Convert what `function_of` returns to ONNX, by tf2onnx."""
     convert = extra("tf2onnx").convert
-    with _quiet("tensorflow"), _quiet("tf2onnx"):
-        model, _ = convert.from_function(function, function.input_signature, opset=_OPSET)
+    _quiet("tensorflow", "tf2onnx")
+    model, _ = convert.from_function(function, function.input_signature, opset=_OPSET)
     return model.SerializeToString()
 
 
@@ -245,16 +219,146 @@ def save_model(function, folder: Path) -> None:
     """Write what `function_of` returns as a SavedModel."""
     module = tf.Module()
     module.segment = function
-    with _quiet("tensorflow"):
-        tf.saved_model.save(module, str(folder), signatures=function)
+    _quiet("tensorflow")
+    tf.saved_model.save(module, str(folder), signatures=function)
 
 
-@contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel("ERROR")
+def _quiet(*converters: str) -> None:
+    for name in converters:
+        logging.getLogger(name).setLevel("ERROR")
+
+
+Answer = Callable[[np.ndarray], dict[str, np.ndarray]]
+_INSIDE = {  # all that an export in a folder makes there
+    "saved_model": {"saved_model.pb", "fingerprint.pb", "assets", "variables"}
+    | {f"variables/variables.{end}" for end in ("index", "data-00000-of-00001")},
+    "openvino": {"model.xml", "model.bin"},
+}
+
+
+class Parity(NamedTuple):
+    """How an exported network's answers differ from the original's."""
+
+    agreement: float  # share of pixels given the same class
+    error: float  # greatest difference of a fused score, as a share of the greatest score
+    images: int
+
+
+def export(network: FCN, kind: str, target: Path, images: list[np.ndarray]) -> Parity:
+    """Return how the answers of a network differ that is written and read back.
+
+    The exported input is "pixels", float32 [N, H, W, 3] in 0..255; the outputs are "scores",
+    float32 [N, h, w, C] at the network's stride, of the image padded to the grid, and "labels",
+    uint8 [N, H, W].
+
+    Args:
+        network: built and trained, computing in float32.
+        kind: one of `FORMATS`.
+        target: file (onnx, tflite) or folder (saved_model, openvino) to write; an earlier export
+            to this format is replaced.
+        images: uint8 [H, W, 3] each, to compare on.
+
+    Raises:
+        InputError: no such format, or the target can't be written or holds anything else.
+    """
+    if kind not in FORMATS:
+        raise InputError(f"no format {kind!r}; there are {', '.join(FORMATS)}")
+    write, read = FORMATS[kind]
+    _require_ours(target, kind)
+    function = function_of(Folded(network))
     try:
-        yield
-    finally:
-        logger.setLevel(level)
+        with scratch(target) as made:
+            write(function, made)
+            found = _compare(network, read(made), images)
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(made, target)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(f"{target}: cannot be written: {reason}") from None
+    return found
+
+
+def _require_ours(target: Path, kind: str) -> None:
+    """Refuse to replace what no export to this format made: it must answer as one does."""
+    inside = {str(path.relative_to(target)) for path in target.rglob("*")}
+    if not target.exists() or (target.is_dir() and not inside):
+        return
+    others = sorted(inside - _INSIDE.get(kind, set()))
+    try:
+        found = {} if others else FORMATS[kind][1](target)(np.zeros([1, 33, 33, 3], np.float32))
+    except InputError:  # no package that could read it
+        raise
+    except Exception:  # whatever its reader stumbles over
+        found = {}
+    if found.keys() != {SCORES, LABELS}:
+        what = f"holds {others[0]}, which" if others else "is there, and"
+        raise InputError(f"{target}: {what} no export to {kind} made; name another --out")
+
+
+def _compare(network: FCN, answer: Answer, images: list[np.ndarray]) -> Parity:
+    same, error, greatest = [], 0.0, 0.0
+    for image in images:
+        fused = network.fused(tf.constant(preprocess(image)[None]))
+        logits = network.to_pixels(fused, *image.shape[:2])[..., : network.num_classes]
+        found = answer(image[None].astype(np.float32))
+        same.append(np.mean(found[LABELS] == tf.argmax(logits, axis=-1).numpy()))
+        error = max(error, float(np.abs(found[SCORES] - fused).max()))
+        greatest = max(greatest, float(np.abs(fused).max()))
+    return Parity(float(np.mean(same)), error / max(greatest, 1e-9), len(images))
+
+
+def _read_saved_model(path: Path) -> Answer:
+    loaded = tf.saved_model.load(str(path))
+    run = loaded.signatures["serving_default"]
+    return lambda pixels: {n: v.numpy() for n, v in run(pixels=tf.constant(pixels)).items()}
+
+
+def _read_onnx(path: Path) -> Answer:
+    session = extra("onnxruntime").InferenceSession(str(path))
+    names = [SCORES, LABELS]
+    return lambda pixels: dict(zip(names, session.run(names, {PIXELS: pixels}), strict=True))
+
+
+def _write_openvino(function, path: Path) -> None:
+    path.mkdir()
+    model = openvino_model(function, path / "saved_model")
+    extra("openvino").save_model(model, path / "model.xml", compress_to_fp16=False)
+    shutil.rmtree(path / "saved_model")
+
+
+def _read_openvino(path: Path) -> Answer:
+    # Its own choice on this processor may be bfloat16; the file is what is compared here.
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = extra("openvino").Core().compile_model(path / "model.xml", "CPU", exact)
+    return lambda pixels: {n.any_name: found for n, found in compiled({PIXELS: pixels}).items()}
+
+
+def _write_tflite(function, path: Path) -> None:
+    concrete = [function.get_concrete_function()]
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions(concrete).convert())
+
+
+def _read_tflite(path: Path) -> Answer:
+    with warnings.catch_warnings():  # that it moves to a package of its own one day
+        warnings.simplefilter("ignore")
+        interpreter = tf.lite.Interpreter(str(path))
+    (given,) = interpreter.get_input_details()
+
+    def answer(pixels):
+        interpreter.resize_tensor_input(given["index"], pixels.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], pixels)
+        interpreter.invoke()
+        found = [interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details()]
+        return {LABELS if value.dtype == np.uint8 else SCORES: value for value in found}
+
+    return answer
+
+
+FORMATS = {
+    "saved_model": (save_model, _read_saved_model),
+    "onnx": (lambda function, path: path.write_bytes(onnx_model(function)), _read_onnx),
+    "openvino": (_write_openvino, _read_openvino),
+    "tflite": (_write_tflite, _read_tflite),
+}

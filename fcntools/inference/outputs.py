@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +31,16 @@ _LARGEST_JPEG = 65_500  # pixels a side
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:
-    """List the images that a user names.
-
-    Args:
-        places: files, or folders whose images are meant, not those of folders inside.
-
-    Returns:
-        The files, none twice.
+    """Return the files that a user names, none twice: images, or folders of images.
 
     Raises:
         InputError: a place is not there, or a folder holds no image.
     """
     found: list[Path] = []
     for place in places:
-        inside = files_in(place) if place.is_dir() else [place]
         if not place.exists():
             raise InputError(f"{place}: no such file or folder")
+        inside = files_in(place) if place.is_dir() else [place]
         if not inside:
             raise InputError(f"{place}: no image in this folder")
         found += inside
@@ -54,14 +48,10 @@ def find_images(places: Sequence[Path]) -> list[Path]:
 
 
 def choose_names(images: Sequence[Path], out: Path) -> list[str]:
-    """Name the answers: as the image, with a number where two are named alike, or as the legend.
+    """Return a name, without ending, for the answer to each image in a folder: that of the image.
 
-    Args:
-        images: from `find_images`.
-        out: where the answers go.
-
-    Returns:
-        A name an image, without ending; a very long one is cut, and what is no UTF-8 replaced.
+    It has a number where two are named alike, or one as the legend; a very long one is cut, and
+    what is no UTF-8 replaced.
 
     Raises:
         InputError: an answer, or the legend, would take the place of an image, or of another file
@@ -140,7 +130,8 @@ def write_answer(
 def write_legend(out: Path, labels: LabelSet) -> None:
     """Write legend.png: the colour, the value in the PNGs and the name of every class."""
     lines = [f"{v}  {name}" for v, name in zip(labels.values, labels.classes, strict=True)]
-    file, known = _font("".join(lines))
+    file = font_manager.findfont("DejaVu Sans")  # Matplotlib's own
+    known = FT2Font(file).get_charmap()
     lines = ["".join(c if ord(c) in known else ascii(c)[1:-1] for c in line) for line in lines]
     font = ImageFont.truetype(file, 14)
     width = 50 + math.ceil(max(map(font.getlength, lines)))
@@ -152,18 +143,6 @@ def write_legend(out: Path, labels: LabelSet) -> None:
         pen.rectangle((8, y + 3, 32, y + _LINE - 4), colour, "#777777")
         pen.text((40, y + _LINE // 2), line, "#222222", font, anchor="lm")
     _save(sheet, out / LEGEND)
-
-
-def _font(text: str) -> tuple[str, Collection[int]]:
-    """Return a font's file and letters: one that has all of a text's, or Matplotlib's own."""
-    own = font_manager.findfont("DejaVu Sans")
-    # "Last Resort" has a box for every letter; the list may name what was uninstalled since.
-    others = [e.fname for e in font_manager.fontManager.ttflist if "Last Resort" not in e.name]
-    for file in (own, *filter(os.path.exists, others), own):
-        known = FT2Font(file).get_charmap().keys()
-        if known >= set(map(ord, text)):
-            break
-    return file, known
 
 
 def _save(picture: Image.Image, path: Path, **options) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,8 +29,7 @@ TILE = 1024  # pixels a side of a tile's core; with margins some 2 GB of a full-
 _CRF_ROOM = 128  # pixels beyond a tile's core that the random field may look at
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """Pixels `top` to `bottom`, `left` to `right`, the last of each not included."""
 
     top: int
@@ -39,16 +37,13 @@ class Box:
     bottom: int
     right: int
 
-    def grown(self, margin: int, height: int, width: int) -> Box:
-        """Return the box with a margin around it.
+    def grown(self, margin: int, size: tuple[int, int]) -> Box:
+        """Return the box with a margin, in pixels, as far as the image's height and width allow.
 
-        Args:
-            margin: pixels; at the top and left up to 31 more, so that it begins on the grid.
-            height: of the image, which cuts the margin.
-            width: of the image, likewise.
+        At the top and left it has up to 31 more, so that it begins on the grid.
         """
         top, left = (max(at - margin, 0) // GRID * GRID for at in (self.top, self.left))
-        return Box(top, left, min(self.bottom + margin, height), min(self.right + margin, width))
+        return Box(top, left, min(self.bottom + margin, size[0]), min(self.right + margin, size[1]))
 
     def scaled(self, down: float, across: float) -> Box:
         """Return the same place in an image resized by these factors, to whole pixels outwards."""
@@ -57,8 +52,7 @@ class Box:
 
     def within(self, other: Box) -> Box:
         """Return the same pixels, counted from another box's corner."""
-        y, x = other.top, other.left
-        return Box(self.top - y, self.left - x, self.bottom - y, self.right - x)
+        return Box(*(at - start for at, start in zip(self, other[:2] * 2, strict=True)))
 
     def cut(self, array: np.ndarray) -> np.ndarray:
         """Return these pixels of an array [H, W, ...]."""
@@ -66,15 +60,12 @@ class Box:
 
 
 def tiles(height: int, width: int, side: int) -> Iterator[Box]:
-    """Cut an image into cores, row by row; the last of a row or column may be smaller.
+    """Return the cores of an image, row by row; the last of a row or column may be smaller.
 
     Args:
         height: of the image, pixels.
         width: of the image, pixels.
         side: of a core, pixels; a multiple of 32.
-
-    Yields:
-        The cores.
     """
     for top in range(0, height, side):
         for left in range(0, width, side):
@@ -90,18 +81,15 @@ def reach(network: FCN) -> int:
 
 
 def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], dict[str, Any]]:
-    """Load trained networks of the same classes, to be averaged.
+    """Return trained networks of the same classes, to be averaged, and the meta of the first.
 
     Args:
         path: as of `load_fcn`.
         *others: more of them.
         stride: as of `load_fcn`, for each.
 
-    Returns:
-        (the networks, the meta of the first checkpoint).
-
     Raises:
-        InputError: as `load_fcn`, or one has other classes than the first.
+        InputError: one has other classes than the first.
     """
     loaded = [load_fcn(one, stride) for one in (path, *others)]
     meta = loaded[0][1]
@@ -136,8 +124,7 @@ class Segmenter:
             engine: what computes, one of `folding.ENGINES`.
 
         Raises:
-            InputError: a scale or the tile is not positive, there is no scale, the engine is not
-                there, or a network is the one of 2017.
+            InputError: a scale or the tile is not positive, or there is no scale.
         """
         networks = network, *others
         if not scales or not all(0 < scale < math.inf for scale in scales) or tile <= 0:
@@ -156,10 +143,9 @@ class Segmenter:
 
         `done` is called with 1 after each tile.
         """
-        height, width = image.shape[:2]
-        answer = np.empty((height, width), np.uint8)
-        for core in tiles(height, width, self.side):
-            room = core.grown(_CRF_ROOM if self._crf else 0, height, width)
+        answer = np.empty(image.shape[:2], np.uint8)
+        for core in tiles(*answer.shape, self.side):
+            room = core.grown(_CRF_ROOM if self._crf else 0, answer.shape)
             found = self.probabilities(image, room)
             if self._crf:
                 found = refine(found, room.cut(image))
@@ -168,14 +154,9 @@ class Segmenter:
         return answer
 
     def probabilities(self, image: np.ndarray, box: Box | None = None) -> np.ndarray:
-        """Average the probabilities of the classes over networks, scales and flips.
+        """Return the probabilities of the classes, averaged over networks, scales and flips.
 
-        Args:
-            image: uint8 [H, W, 3].
-            box: the part to look at; the whole where None.
-
-        Returns:
-            float32 [h, w, C] of that part; they add up to 1.
+        They are float32 [h, w, C] of the part in the box, by default of the whole image.
         """
         box = box or Box(0, 0, *image.shape[:2])
         total = sum(self._at_scale(image, box, scale) for scale in self._scales)
@@ -185,13 +166,13 @@ class Segmenter:
         height, width = image.shape[:2]
         size = max(round(scale * height), 1), max(round(scale * width), 1)
         down, across = size[0] / height, size[1] / width
-        wanted = box.scaled(down, across).grown(int(scale != 1), *size)
-        seen = wanted.grown(self._margin, *size)
+        wanted = box.scaled(down, across).grown(int(scale != 1), size)
+        seen = wanted.grown(self._margin, size)
         around = math.ceil(1 / min(down, across)) + 1 if scale != 1 else 0
-        source = seen.scaled(1 / down, 1 / across).grown(around, height, width)
+        source = seen.scaled(1 / down, 1 / across).grown(around, (height, width))
         pixels = preprocess(tf.constant(source.cut(image)))
         pixels = _resample(pixels, source, seen, down, across, antialias=True)
-        found = self._run(pixels, tf.constant(astuple(wanted.within(seen))))
+        found = self._run(pixels, tf.constant(wanted.within(seen)))
         return _resample(found, wanted, box, 1 / down, 1 / across)
 
     def _probabilities(self, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:

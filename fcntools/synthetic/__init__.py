@@ -14,46 +14,35 @@ from fcntools.synthetic import scenes, shapes
 from fcntools.synthetic.generate import Progress
 
 
-def _generated(name: str, about: str, open_layout: Callable[[Path], Dataset]) -> Format:
+def _generated(name: str, about: str, open_layout: Callable[..., Dataset], *given) -> Format:
     def open_generated(root: Path) -> Dataset:
         if not (root / f"{name}.json").is_file():
             raise InputError(
                 f"{root}: no {name} here ({name}.json is missing); `fcnlib data make --set "
                 f"dataset={name} --set data_dir=DIR` generates them"
             )
-        return open_layout(root)
+        return open_layout(root, *given, name)
 
-    return Format(open_generated, about)
+    return Format(open_generated, f"generated {about} (fcnlib data make)")
 
 
 FORMATS |= {
-    "shapes": _generated(
-        "shapes",
-        "generated objects on clutter, 9 classes; VOC's layout (fcnlib data make)",
-        lambda root: voc.open_voc(root, SHAPES, "shapes"),
-    ),
-    "scenes": _generated(
-        "scenes",
-        "generated streets, landscapes and rooms, 150 classes; scene parsing's layout",
-        lambda root: scene_parsing.open_scene_parsing(root, "scenes"),
-    ),
-    "streets": _generated(
-        "streets",
-        "generated streets, 11 classes; CamVid's layout (fcnlib data make)",
-        lambda root: camvid.open_camvid(root, "streets"),
-    ),
-    "packed": Format(open_packed, "any of these, packed into TFRecords (fcnlib data pack)"),
+    name: _generated(name, *layout)
+    for name, *layout in (
+        ("shapes", "objects on clutter, 9 classes; VOC's layout", voc.open_voc, SHAPES),
+        (
+            "scenes",
+            "streets, landscapes and rooms, 150 classes; scene parsing's layout",
+            scene_parsing.open_scene_parsing,
+        ),
+        ("streets", "streets, 11 classes; CamVid's layout", camvid.open_camvid),
+    )
 }
+FORMATS["packed"] = Format(open_packed, "any of these, packed into TFRecords (fcnlib data pack)")
 
 
 def prepare(config: Config, progress: Progress | None = None) -> Dataset:
-    """Open the data set of a configuration; a generated one is made first where it is missing.
-
-    `progress` is called with (images done, images in all) while generating.
-
-    Raises:
-        InputError: the folder does not hold that data set.
-    """
+    """Return the data set of a configuration; a generated one is made where it is missing."""
     name, root = config.data.dataset, config.path("data_dir")
     if name == "shapes":
         return shapes.ensure(root, config.shapes, progress)

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from fcntools.synthetic.scene_canvas import OTHER, Canvas, Colour
+from fcntools.synthetic.scene_canvas import OTHER, Canvas, Colour, Point
 from fcntools.synthetic.scene_things import PAINTS, STANDING
 
 _WALLS: tuple[Colour, ...] = (
     *((176, 120, 96), (196, 176, 148), (150, 148, 150), (206, 196, 180), (140, 96, 84)),
     *((120, 128, 140), (214, 186, 140)),
 )
+# How often each is in a street besides trees, cars and people.
+_IN_STREETS = (
+    *(("streetlight", 0.5), ("bus", 0.1), ("truck", 0.13), ("traffic light", 0.16)),
+    *(("signboard", 0.22), ("bicycle", 0.1), ("flag", 0.06), (OTHER, 0.3), ("van", 0.1)),
+    *(("ashcan", 0.07), ("fence", 0.15), ("bench", 0.06), ("pole", 0.2)),
+)
+# How many of each are in a landscape, on average.
+_ON_LAND = (
+    *(("tree", 3.2), ("house", 0.45), ("rock", 0.5), ("animal", 0.3), ("person", 0.25)),
+    *(("fence", 0.3), ("flower", 0.15), ("plant", 0.5), (OTHER, 0.2), ("tower", 0.06)),
+    *(("tent", 0.05), ("bench", 0.06), ("pole", 0.1)),
+)
+# Height and length of each, in widths of its lane.
+_VEHICLES = {"car": (0.42, 1.0), "van": (0.62, 1.0), "bus": (0.85, 1.5), "truck": (0.75, 1.35)}
 
 
 def draw_street(canvas: Canvas) -> None:
@@ -20,8 +36,8 @@ def draw_street(canvas: Canvas) -> None:
     _sky(canvas, horizon)
     if rng.random() < 0.3:
         _ridge(canvas, "mountain", horizon - 0.02, 0.12, canvas.tint((120, 130, 150)))
-    canvas.gradient("sidewalk", horizon, 1, canvas.tint((150, 146, 140)), (178, 172, 164))
-    for side in (0.0, 1.0):
+    _gradient(canvas, "sidewalk", horizon, 1, canvas.tint((150, 146, 140)), (178, 172, 164))
+    for side in (-1, 1):
         _houses(canvas, side, horizon, vanish)
     reach = rng.uniform(0.3, 0.48)
     near = [(vanish - reach - 0.15, 1), (vanish + reach + 0.15, 1)]
@@ -42,63 +58,48 @@ def _traffic(canvas: Canvas, horizon: float, vanish: float, reach: float) -> Non
     things = [(rng.uniform(0.08, 0.75), "tree") for _ in range(rng.poisson(2.2))]
     things += [(rng.uniform(0.15, 0.85), "car") for _ in range(rng.poisson(1.9))]
     things += [(rng.uniform(0.2, 0.95), "person") for _ in range(rng.poisson(1.5))]
-    for name, chance in (
-        *(("streetlight", 0.5), ("bus", 0.1), ("truck", 0.13), ("traffic light", 0.16)),
-        *(("signboard", 0.22), ("bicycle", 0.1), ("flag", 0.06), (OTHER, 0.3), ("van", 0.1)),
-        *(("ashcan", 0.07), ("fence", 0.15), ("bench", 0.06), ("pole", 0.2)),
-    ):
+    for name, chance in _IN_STREETS:
         things += [(rng.uniform(0.2, 0.8), name)] if rng.random() < chance else []
     for depth, name in sorted(things, key=lambda thing: thing[0]):
-        ground = horizon + (1 - horizon) * depth
-        side = rng.choice((-1, 1))
-        if name in ("car", "bus", "truck", "van"):
-            _vehicle(canvas, name, vanish + side * depth * reach * 0.5, ground, 0.36 * depth)
+        ground, side = horizon + (1 - horizon) * depth, rng.choice((-1, 1))
+        if name in _VEHICLES:
+            place = canvas.at((vanish + side * depth * reach * 0.5, ground), 0.36 * depth)
+            _vehicle(place, name)
         else:
             x = vanish + side * depth * rng.uniform(reach + 0.16, reach + 0.5)
-            STANDING[name](canvas, x, ground, depth)
+            STANDING[name](canvas.at((x, ground), depth))
 
 
-def _houses(canvas: Canvas, side: float, horizon: float, vanish: float) -> None:
-    rng, edge = canvas.rng, side
-    stop = vanish + (0.06 if side else -0.06)
+def _houses(canvas: Canvas, side: int, horizon: float, vanish: float) -> None:
+    rng, edge, stop = canvas.rng, max(side, 0.0), vanish + 0.06 * side
     tall, base = rng.uniform(0.25, 0.6), rng.uniform(0.05, 0.14)
-    while (edge - stop) * (1 if side else -1) > 0.02:
-        step = rng.uniform(0.18, 0.4) * abs(edge - stop) + 0.02
-        other = edge - step if side else edge + step
-        if rng.random() < 0.12:
-            edge = other
-            continue
-        colour = canvas.tint(_WALLS[rng.integers(len(_WALLS))])
-        high = tall * rng.uniform(0.7, 1.3)
-        far = [abs(x - vanish) / max(vanish, 1 - vanish) for x in (edge, other)]
-        tops = [max(horizon - 0.03 - high * f, -0.05) for f in far]
-        feet = [horizon + base * f for f in far]
-        corners = [(edge, tops[0]), (other, tops[1]), (other, feet[1]), (edge, feet[0])]
-        canvas.shape("building", corners, colour)
-        _windows(canvas, (edge, other), tops, feet, colour)
-        if rng.random() < 0.14:
-            low = [f - 0.3 * (f - t) for f, t in zip(feet, tops, strict=True)]
-            lower = [f - 0.2 * (f - t) for f, t in zip(feet, tops, strict=True)]
-            corners = [(edge, low[0]), (other, low[1]), (other, lower[1]), (edge, lower[0])]
-            name = "awning" if rng.random() < 0.4 else "signboard"
-            canvas.shape(name, corners, canvas.tint(PAINTS[rng.integers(6)], 20))
+    while (edge - stop) * side > 0.02:
+        other = edge - side * (rng.uniform(0.18, 0.4) * abs(edge - stop) + 0.02)
+        if rng.random() >= 0.12:  # else a gap between two houses
+            colour = canvas.pick(_WALLS)
+            high = tall * rng.uniform(0.7, 1.3)
+            far = [abs(x - vanish) / max(vanish, 1 - vanish) for x in (edge, other)]
+            tops = [max(horizon - 0.03 - high * f, -0.05) for f in far]
+            front = (edge, other), tops, [horizon + base * f for f in far]
+            canvas.shape("building", _on_front(front, (0, 1), (0, 1)), colour)
+            glass = canvas.tint((70, 84, 104)) if rng.random() < 0.8 else (225, 205, 150)
+            columns, rows = rng.integers(2, 5), rng.integers(2, 6)
+            for u in (np.arange(columns) + 0.3) / columns:
+                for v in (np.arange(rows) + 0.3) / (rows + 0.6):
+                    window = (u, u + 0.42 / columns), (v, v + 0.45 / (rows + 0.6))
+                    canvas.shape(None, _on_front(front, *window), glass)
+            if rng.random() < 0.14:
+                name = "awning" if rng.random() < 0.4 else "signboard"
+                corners = _on_front(front, (0, 1), (0.7, 0.8))
+                canvas.shape(name, corners, canvas.pick(PAINTS[:6], 20))
         edge = other
 
 
-def _windows(canvas: Canvas, ends, tops, feet, wall: Colour) -> None:
-    glass = canvas.tint((70, 84, 104)) if canvas.rng.random() < 0.8 else (225, 205, 150)
-    columns, rows = canvas.rng.integers(2, 5), canvas.rng.integers(2, 6)
-    for u in (np.arange(columns) + 0.3) / columns:
-        for v in (np.arange(rows) + 0.3) / (rows + 0.6):
-            across = [u, u + 0.42 / columns]
-            xs = [ends[0] + a * (ends[1] - ends[0]) for a in across]
-            top = [tops[0] + a * (tops[1] - tops[0]) for a in across]
-            tall = [feet[0] - tops[0] + a * (feet[1] - tops[1] - feet[0] + tops[0]) for a in across]
-            down = (v, v + 0.45 / (rows + 0.6))
-            corners = [
-                (xs[i], top[i] + down[j] * tall[i]) for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))
-            ]
-            canvas.shape(None, corners, glass)
+def _on_front(front, across: Sequence[float], down: Sequence[float]) -> list[Point]:
+    """Return the corners of a part of a front (ends, tops, feet) in perspective."""
+    left, top, foot = ([at[0] + share * (at[1] - at[0]) for share in across] for at in front)
+    corners = ((0, 0), (1, 0), (1, 1), (0, 1))
+    return [(left[i], top[i] + down[j] * (foot[i] - top[i])) for i, j in corners]
 
 
 def draw_landscape(canvas: Canvas) -> None:
@@ -113,72 +114,68 @@ def draw_landscape(canvas: Canvas) -> None:
     ground = str(rng.choice(["grass", "field", "earth", "sand"], p=(0.62, 0.18, 0.12, 0.08)))
     near = {"grass": (86, 132, 52), "field": (176, 158, 78), "earth": (130, 100, 74)}
     base = canvas.tint(near.get(ground, (212, 194, 150)))
-    canvas.gradient(ground, horizon, 1, tuple(0.85 * v + 20 for v in base), base)
+    _gradient(canvas, ground, horizon, 1, tuple(0.85 * v + 20 for v in base), base)
+    end, things = horizon, []
     if rng.random() < (0.9 if ground == "sand" else 0.28):
         name = "sea" if ground == "sand" or rng.random() < 0.3 else "water"
         end = horizon + rng.uniform(0.08, 0.25)
-        canvas.gradient(name, horizon, end, canvas.tint((120, 156, 184)), (64, 104, 140))
+        _gradient(canvas, name, horizon, end, canvas.tint((120, 156, 184)), (64, 104, 140))
         things = [(0.12, "boat")] if rng.random() < 0.35 else []
-    else:
-        end, things = horizon, []
     if rng.random() < 0.3:
         _path(canvas, end)
-    for name, mean in (
-        *(("tree", 3.2), ("house", 0.45), ("rock", 0.5), ("animal", 0.3), ("person", 0.25)),
-        *(("fence", 0.3), ("flower", 0.15), ("plant", 0.5), (OTHER, 0.2), ("tower", 0.06)),
-        *(("tent", 0.05), ("bench", 0.06), ("pole", 0.1)),
-    ):
+    for name, mean in _ON_LAND:
         things += [(rng.uniform(0.1, 0.9), name) for _ in range(rng.poisson(mean))]
     for depth, name in sorted(things, key=lambda thing: thing[0]):
-        at = horizon + 0.03 if name == "boat" else end + (1 - end) * depth * 0.9
-        STANDING[name](canvas, rng.uniform(0.02, 0.98), at, 0.35 + 0.65 * depth)
+        y = horizon + 0.03 if name == "boat" else end + (1 - end) * depth * 0.9
+        STANDING[name](canvas.at((rng.uniform(0.02, 0.98), y), 0.35 + 0.65 * depth))
 
 
 def _sky(canvas: Canvas, horizon: float) -> None:
-    above, below = (
-        ((92, 144, 206), (190, 212, 232))
-        if canvas.rng.random() < 0.7
-        else ((170, 176, 186), (214, 212, 208))
-    )
-    canvas.gradient("sky", 0, horizon, canvas.tint(above), canvas.tint(below, 8))
+    clear, grey = ((92, 144, 206), (190, 212, 232)), ((170, 176, 186), (214, 212, 208))
+    above, below = clear if canvas.rng.random() < 0.7 else grey
+    _gradient(canvas, "sky", 0, horizon, canvas.tint(above), canvas.tint(below, 8))
+
+
+def _gradient(
+    canvas: Canvas, name: str, top: float, low: float, one: Colour, other: Colour
+) -> None:
+    """Fill a band from edge to edge, its colour going from one above to another below."""
+    tall = (low - top) / 16
+    for i, share in enumerate(np.arange(16) / 15):
+        mixed = np.array(one) + share * (np.array(other) - one)
+        canvas.box(name, (0, top + i * tall, 1, top + (i + 1) * tall + 0.01), mixed)
 
 
 def _ridge(canvas: Canvas, name: str, foot: float, high: float, colour: Colour) -> None:
-    xs = np.linspace(0, 1, 14)
     steps = np.cumsum(canvas.rng.normal(0, 1, 14))
     tops = foot - high * (steps - steps.min()) / np.ptp(steps)
-    points = list(zip(xs.tolist(), tops.tolist(), strict=True))
+    points = zip(np.linspace(0, 1, 14), tops, strict=True)
     canvas.shape(name, [*points, (1, foot + 0.05), (0, foot + 0.05)], colour)
 
 
 def _path(canvas: Canvas, end: float) -> None:
     start, finish = canvas.rng.uniform(0.2, 0.8, 2)
-    left, right = [], []
-    for t in np.linspace(0, 1, 8):
-        x = finish + (start - finish) * t**1.5 + 0.05 * np.sin(5 * t)
-        y, half = end + (1 - end) * t, 0.012 + 0.1 * t
-        left.append((x - half, y))
-        right.append((x + half, y))
-    canvas.shape("path", left + right[::-1], canvas.tint((190, 170, 136)))
+    t = np.linspace(0, 1, 8)
+    x = finish + (start - finish) * t**1.5 + 0.05 * np.sin(5 * t)
+    y, half = end + (1 - end) * t, 0.012 + 0.1 * t
+    edges = [*zip(x - half, y, strict=True), *zip((x + half)[::-1], y[::-1], strict=True)]
+    canvas.shape("path", edges, canvas.tint((190, 170, 136)))
 
 
-def _vehicle(canvas: Canvas, name: str, x: float, y: float, wide: float) -> None:
-    rng = canvas.rng
-    high = wide * {"car": 0.42, "van": 0.62, "bus": 0.85, "truck": 0.75}[name]
-    wide *= {"car": 1.0, "van": 1.0, "bus": 1.5, "truck": 1.35}[name] * rng.uniform(0.8, 1.1)
-    paint = canvas.tint(PAINTS[rng.integers(len(PAINTS))])
-    left, right, top = x - wide / 2, x + wide / 2, y - high
-    canvas.shadow(x, y, 0.55 * wide, 0.12 * high)
+def _vehicle(canvas: Canvas, name: str) -> None:
+    high, half = _VEHICLES[name]
+    half *= canvas.rng.uniform(0.8, 1.1) / 2
+    wide, paint = 2 * half, canvas.pick(PAINTS)
+    canvas.shadow(0, 0, 0.55 * wide, 0.12 * high)
     if name == "car":
-        roof = [(left + 0.2 * wide, top), (right - 0.22 * wide, top)]
-        body = [(right, y - 0.5 * high), (right, y), (left, y), (left, y - 0.5 * high)]
+        roof = [(-0.3 * wide, -high), (0.28 * wide, -high)]
+        body = [(half, -0.5 * high), (half, 0), (-half, 0), (-half, -0.5 * high)]
         canvas.shape(name, roof + body, paint)
     else:
-        canvas.box(name, (left, top, right, y), paint)
+        canvas.box(name, (-half, -high, half, 0), paint)
         if name == "truck":
-            canvas.box(None, (left, top, left + 0.28 * wide, y), canvas.tint((200, 60, 50)))
-    glass = (52, 62, 76)
-    low = y - (0.55 if name != "truck" else 0.6) * high
-    canvas.box(None, (left + 0.24 * wide, top + 0.1 * high, right - 0.28 * wide, low), glass)
-    for at in (left + 0.2 * wide, right - 0.2 * wide):
-        canvas.oval(name, at, y, 0.16 * high + 0.004, colour=(28, 28, 30))
+            canvas.box(None, (-half, -high, -0.22 * wide, 0), canvas.tint((200, 60, 50)))
+    low = -(0.6 if name == "truck" else 0.55) * high
+    canvas.box(None, (-0.26 * wide, -0.9 * high, 0.22 * wide, low), (52, 62, 76))
+    for x in (-0.3 * wide, 0.3 * wide):
+        canvas.oval(name, (x, 0, 0.16 * high + 0.004 / canvas.unit), (28, 28, 30))

@@ -9,7 +9,7 @@ from PIL import Image
 from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.voc import VOC
 from fcnlib.labels import SHAPES, VOID, voc_palette
-from fcntools.synthetic import shape_forms
+from fcntools.synthetic import shapes
 
 ALL = pytest.mark.parametrize("labels", [VOC, CAMVID, SHAPES], ids=lambda labels: labels.name)
 
@@ -47,7 +47,7 @@ def test_class_lists_are_the_published_ones():
 
 
 def test_shapes_are_the_forms_that_can_be_drawn_and_a_background():
-    assert SHAPES.classes == ("background", *shape_forms.names())
+    assert SHAPES.classes == ("background", *shapes.FORMS)
     assert SHAPES.num_classes >= 8
     assert "star" in SHAPES.classes
 

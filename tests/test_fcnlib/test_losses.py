@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 
-from fcnlib.config import TrainConfig
+from fcnlib.builders import build_fcn
+from fcnlib.config import Config, TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.losses import (
     cross_entropy_on_cpu,
@@ -242,8 +243,7 @@ def test_coarse_sums_weigh_as_much_in_a_summed_loss(backbone, side):
     assert coarse_part(loss="sum") == pytest.approx(coarse_part() * points, rel=1e-4)
 
 
-def test_features_have_no_coarse_sums():
-    batch = {"image": tf.zeros([1, 33, 33, 3]), "label": tf.zeros([1, 33, 33], tf.uint8)}
-    loss = objective(TrainConfig(coarse_loss=0.4))
+@pytest.mark.parametrize("fusion", ["feature", "2017"])
+def test_features_have_no_coarse_sums(fusion):
     with pytest.raises(InputError, match="coarse_loss"):
-        loss(coarse_network(fusion="feature"), batch, Stage("all", 1, 1e-3), 0)
+        build_fcn(Config().replace(fusion=fusion, coarse_loss=0.4), 9, 8)

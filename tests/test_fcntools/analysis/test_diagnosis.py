@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import jaccard_score
 
 from fcnlib import metrics
+from fcnlib.metrics import confusion_matrix, scores
 from fcntools.analysis import diagnosis
+from fcntools.analysis.diagnosis import (
+    border_distance,
+    calibration_error,
+    count_confidence,
+    error_rates,
+    reliability,
+    ring_matrices,
+)
 
 # Two images of two classes; in the second, class 1 is predicted and nowhere true.
 FIRST, SECOND = [[4, 1], [1, 2]], [[6, 2], [0, 0]]
@@ -82,11 +92,6 @@ def test_a_class_that_is_nowhere_stays_nan():
     np.testing.assert_allclose(found.mean_iou, metrics.scores(np.array(FIRST)).mean_iou)
 
 
-def test_no_images_are_refused():
-    with pytest.raises(ValueError, match="without images"):
-        diagnosis.bootstrap(np.zeros((0, 2, 2), int))
-
-
 def test_objects_by_size_by_hand():
     # objects (pixels, IoU): class 0: (5, 4/6), (6 + 2, 6/8); class 1: (3, 2/4)
     edges = diagnosis.size_edges(HAND, 2)
@@ -147,7 +152,7 @@ def test_small_test_sets_scatter_more():
     assert spread[0] > 1.5 * spread[1] > 1e-6  # about twice: the root of 4
     assert spread[2] < 1e-12  # all images, in another order
     whole = metrics.scores(matrices.sum(axis=0)).mean_iou
-    np.testing.assert_allclose(diagnosis.subset_means(matrices, 80, draws=3), whole)
+    np.testing.assert_allclose(diagnosis.subset_means(matrices, 80), whole)
 
 
 def test_the_iou_of_draws_is_that_of_sklearn():
@@ -157,3 +162,114 @@ def test_the_iou_of_draws_is_that_of_sklearn():
     found = diagnosis.bootstrap(matrix[None], draws=1)
     expected = jaccard_score(truth[0], predicted[0], average=None)
     np.testing.assert_allclose(found.iou[0], expected)
+
+
+# Calibration
+
+RANDOM = np.random.default_rng(4)
+
+
+def two_classes(sure):
+    """Return probabilities [1, N, 2] whose greatest is `sure`, always for class 1."""
+    return np.stack([1 - sure, sure], axis=-1)[None]
+
+
+def test_six_pixels_by_hand():
+    sure = np.array([0.9, 0.9, 0.9, 0.6, 0.6, 1.0])
+    truth = np.array([[1, 1, 0, 0, 1, 255]], np.uint8)
+    counts = count_confidence(two_classes(sure), truth, 5)
+    # bins of 0.2: 0.6 in the fourth, 0.9 in the last; the void pixel nowhere
+    assert counts == pytest.approx(
+        np.array([[0, 0, 0], [0, 0, 0], [0, 0, 0], [2, 1.2, 1], [3, 2.7, 2]])
+    )
+    assert calibration_error(counts) == pytest.approx((0.2 + 0.7) / 5)
+    said, right = reliability(counts)
+    assert np.isnan(said[:3]).all()
+    assert said[3:] == pytest.approx([0.6, 0.9])
+    assert right[3:] == pytest.approx([1 / 2, 2 / 3])
+
+
+def test_it_agrees_with_sklearn():
+    sure = RANDOM.uniform(0.5, 1, 5000)
+    truth = (RANDOM.random(5000) < sure**2).astype(np.uint8)
+    said, right = reliability(count_confidence(two_classes(sure), truth[None], 20))
+    wanted_right, wanted_said = calibration_curve(truth, sure, n_bins=20)
+    assert said[~np.isnan(said)] == pytest.approx(wanted_said)
+    assert right[~np.isnan(right)] == pytest.approx(wanted_right)
+
+
+def test_an_honest_forecaster_has_hardly_an_error_and_a_boaster_has():
+    sure = RANDOM.uniform(0.5, 1, 100_000)
+    truth = (RANDOM.random(100_000) < sure).astype(np.uint8)[None]
+    assert calibration_error(count_confidence(two_classes(sure), truth)) < 0.01
+    boast = count_confidence(two_classes(np.minimum(sure + 0.2, 1.0)), truth)
+    assert calibration_error(boast) > 0.1
+
+
+def test_nothing_counted_has_no_error():
+    void = np.full((1, 3), 255, np.uint8)
+    assert np.isnan(calibration_error(count_confidence(two_classes(np.full(3, 0.7)), void)))
+
+
+# Borders
+
+HALVES = np.array([[0] * 4 + [1] * 4] * 6, np.uint8)
+
+
+def test_the_distance_from_a_straight_border():
+    assert border_distance(HALVES, 3).tolist() == [[4, 3, 2, 1, 1, 2, 3, 4]] * 6
+    assert border_distance(HALVES.T.copy(), 2)[:, 0].tolist() == [3, 3, 2, 1, 1, 2, 3, 3]
+
+
+def test_the_distance_from_a_point_is_the_greater_of_rows_and_columns():
+    truth = np.zeros((7, 7), np.uint8)
+    truth[3, 2] = 255
+    found = border_distance(truth, 5)
+    y, x = np.mgrid[:7, :7]
+    expected = np.maximum(np.maximum(abs(y - 3), abs(x - 2)), 1)  # the point itself is beside 0
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_without_a_border_everything_is_beyond_reach():
+    assert (border_distance(np.full((3, 4), 7, np.uint8), 9) == 10).all()
+
+
+def test_the_edge_of_the_image_is_no_border():
+    truth = np.array([[0, 0, 0, 0, 1]], np.uint8)
+    assert border_distance(truth, 3).tolist() == [[4, 3, 2, 1, 1]]
+
+
+def test_rings_by_hand():
+    prediction = np.where(np.arange(8) < 5, 0, 1).astype(np.uint8)[None].repeat(6, 0)
+    rings = ring_matrices(HALVES, prediction, 2, reach=3)
+    # Column 4, beside the border, is wrong; each column has six pixels.
+    assert rings.tolist() == [
+        [[6, 0], [6, 0]],
+        [[6, 0], [0, 6]],
+        [[6, 0], [0, 6]],
+        [[6, 0], [0, 6]],
+    ]
+    assert error_rates(rings).tolist() == [0.5, 0, 0, 0]
+    bands = rings.cumsum(axis=0)
+    assert error_rates(bands).tolist() == [1 / 2, 1 / 4, 1 / 6, 1 / 8]
+    # Two columns a side of the border: 12 of 18 called 0 are, 6 of 12 that are 1 are found.
+    assert scores(bands[1]).mean_iou == pytest.approx((12 / 18 + 6 / 12) / 2)
+
+
+def test_the_rings_add_up_to_the_whole_and_void_does_not_count():
+    rng = np.random.default_rng(3)
+    truth = rng.choice([0, 1, 2, 255], (40, 30)).astype(np.uint8).repeat(5, 0).repeat(5, 1)
+    prediction = rng.integers(0, 3, truth.shape).astype(np.uint8)
+    rings = ring_matrices(truth, prediction, 3, reach=2)
+    np.testing.assert_array_equal(rings.sum(axis=0), confusion_matrix(truth, prediction, 3))
+    assert (rings.sum(axis=(1, 2)) > 0).all()
+
+
+def test_nothing_to_count_is_no_error_rate():
+    (rate,) = error_rates(np.zeros((1, 2, 2), int))
+    assert np.isnan(rate)
+
+
+@pytest.mark.parametrize("reach", [1, 16])
+def test_a_single_pixel_image(reach):
+    assert border_distance(np.zeros((1, 1), np.uint8), reach).tolist() == [[reach + 1]]

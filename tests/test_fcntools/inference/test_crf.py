@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
 from fcntools.inference import crf
-from fcntools.inference.crf import CRF, SEED, bilateral_filter, gaussian_filter, refine
+from fcntools.inference.crf import CRF, bilateral_filter, gaussian_filter, refine
 
 RANDOM = np.random.default_rng(3)
 
@@ -115,7 +113,7 @@ def brute(probabilities, image, settings):
 @pytest.mark.parametrize(("height", "width"), [(24, 30), (33, 17)])
 def test_it_is_mean_field_over_all_pairs(height, width, iterations):
     image, given = scene(height, width), guesses(height, width, 4)
-    settings = dataclasses.replace(SEED, iterations=iterations)
+    settings = CRF(iterations=iterations)
     found, wanted = refine(given, image, settings), brute(given, image, settings)
     assert np.mean(found.argmax(-1) == wanted.argmax(-1)) > 0.995
     assert np.abs(found - wanted).mean() < 0.01
@@ -128,17 +126,15 @@ def test_a_round_on_a_photograph_is_what_all_pairs_say():
     patches = RANDOM.integers(0, 128, (5, 5, 3)).repeat(75, axis=0).repeat(100, axis=1)
     image = (scene(*size) // 2 + patches).astype(np.uint8)  # of many colours, for a coarse grid
     given = guesses(*size, 4, sure=0.7)
-    first, second = (
-        refine(given, image, dataclasses.replace(SEED, iterations=n)).reshape(-1, 4) for n in (1, 2)
-    )
+    first, second = (refine(given, image, CRF(iterations=n)).reshape(-1, 4) for n in (1, 2))
     place = np.indices(size).reshape(2, -1).T
-    both = np.column_stack([place / SEED.sxy_bilateral, image.reshape(-1, 3) / SEED.srgb])
+    both = np.column_stack([place / CRF().sxy_bilateral, image.reshape(-1, 3) / CRF().srgb])
     drawn = np.log(given).reshape(-1, 4)[some]
-    position = gaussian_filter(*size, SEED.sxy_gaussian)
-    colour = bilateral_filter(image, SEED.sxy_bilateral, SEED.srgb)
+    position = gaussian_filter(*size, CRF().sxy_gaussian)
+    colour = bilateral_filter(image, CRF().sxy_bilateral, CRF().srgb)
     for weight, features, apply, error in (
-        (SEED.compat_gaussian, place / SEED.sxy_gaussian, position, 1e-5),
-        (SEED.compat_bilateral, both, colour, 0.02),
+        (CRF().compat_gaussian, place / CRF().sxy_gaussian, position, 1e-5),
+        (CRF().compat_bilateral, both, colour, 0.02),
     ):
         near = np.exp(-cdist(features[some], features, "sqeuclidean") / 2)
         sums, exact_sums = apply(np.ones((187_500, 1), np.float32)), near.sum(axis=1, keepdims=True)

@@ -8,8 +8,7 @@ import pytest
 from fcnlib.errors import InputError
 from fcnlib.runtime.compat import tf
 from fcntools.analysis.variants import Decoder2017, VariantFCN
-from fcntools.inference.export import FORMATS, export
-from fcntools.inference.folding import Folded, folded
+from fcntools.inference.folding import FORMATS, Folded, export, folded
 from fcntools.inference.segmenter import Segmenter
 
 THIN = {"depth_multiplier": 0.1, "min_depth": 4}

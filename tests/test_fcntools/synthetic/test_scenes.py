@@ -13,7 +13,7 @@ from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.scene_parsing import SCENE_PARSING
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID
-from fcntools.synthetic import generate, prepare, scenes
+from fcntools.synthetic import prepare, scenes
 from fcntools.synthetic.scene_canvas import NUMBERS, Canvas
 from fcntools.synthetic.scene_outdoor import draw_street
 
@@ -32,8 +32,7 @@ def digests(root):
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def test_the_same_seed_gives_the_same_bytes_with_processes_too(tree, tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, "_FOR_A_POOL", 1)
+def test_the_same_seed_gives_the_same_bytes(tree, tmp_path):
     scenes.ensure(tmp_path / "again", TINY)
     assert digests(tmp_path / "again") == digests(tree)
 
@@ -164,7 +163,7 @@ def test_a_mask_is_that_of_the_scene_in_other_words(street_tree):
     words = np.array(["other", *SCENE_PARSING.classes])[mask]
     for theirs, ours in (("sky", "Sky"), ("sidewalk", "Pavement"), ("streetlight", "Pole")):
         assert np.all(found[words == theirs] == CAMVID.classes.index(ours))
-    value = scenes.camvid_values()
+    value = scenes.CAMVID_VALUES
     assert value[SCENE_PARSING.classes.index("streetlight") + 1] == CAMVID.classes.index("Pole")
     assert value[SCENE_PARSING.classes.index("flag") + 1] == value[0] == 11
     assert np.all(found[words == "other"] == VOID)

@@ -5,7 +5,7 @@ import pytest
 
 from fcnlib.labels import SHAPES, VOID
 from fcnlib.metrics import confusion_matrix, scores
-from fcntools.synthetic import shape_forms, shape_scenes
+from fcntools.synthetic import shapes
 
 SIZE = 129
 
@@ -19,7 +19,7 @@ def rng():
 def scenes():
     """Return 64 scenes as (image, mask) pairs, every class first in 8 of them."""
     return [
-        shape_scenes.draw_scene(np.random.default_rng([11, index]), SIZE, 1 + index % 8)
+        shapes.draw_scene(np.random.default_rng([11, index]), SIZE, 1 + index % 8)
         for index in range(64)
     ]
 
@@ -35,12 +35,12 @@ def test_every_class_occurs_and_background_prevails(scenes):
 
 def test_scenes_hold_one_to_four_objects(monkeypatch):
     counts = []
-    add = shape_scenes._add
-    monkeypatch.setattr(shape_scenes, "_add", lambda *a: counts.append(a[2]) or add(*a))
+    add = shapes._Painter.add
+    monkeypatch.setattr(shapes._Painter, "add", lambda *a: counts.append(a[1]) or add(*a))
     numbers = []
     for index in range(40):
         counts.clear()
-        shape_scenes.draw_scene(np.random.default_rng([12, index]), SIZE, 5)
+        shapes.draw_scene(np.random.default_rng([12, index]), SIZE, 5)
         assert counts[0] == 5  # the class asked for comes first
         numbers.append(len(counts))
     assert set(numbers) == {1, 2, 3, 4}
@@ -49,7 +49,7 @@ def test_scenes_hold_one_to_four_objects(monkeypatch):
 def test_a_border_is_void_on_both_sides():
     owner = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]], np.uint8)
     expected = [[0, 1, 1, 0], [0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]]
-    np.testing.assert_array_equal(shape_scenes._borders(owner), np.array(expected, bool))
+    np.testing.assert_array_equal(shapes._borders(owner), np.array(expected, bool))
 
 
 def test_void_parts_whatever_differs_and_is_thin(scenes):
@@ -87,7 +87,7 @@ def test_outlines_are_true_to_a_quarter_pixel():
     angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
     circle = center + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     hole = center + (circle - center) / 2
-    cover = np.asarray(shape_forms.rasterize([(circle, 1), (hole, 0)], 80)) / 255
+    cover = np.asarray(shapes._rasterized([(circle, 1), (hole, 0)], 80)) / 255
     assert cover.sum() == pytest.approx(np.pi * radius**2 * 0.75, rel=0.02)
     middles = np.stack(np.meshgrid(np.arange(80), np.arange(80)), axis=-1) + 0.5  # x, y
     mean = (cover[..., None] * middles).sum(axis=(0, 1)) / cover.sum()
@@ -95,12 +95,12 @@ def test_outlines_are_true_to_a_quarter_pixel():
     assert cover[38, 40] == 0
 
 
-@pytest.mark.parametrize("name", shape_forms.names())
+@pytest.mark.parametrize("name", shapes.FORMS)
 def test_a_placed_form_fills_its_circle(name, rng):
     for _ in range(20):
         diameter = rng.uniform(28, 90)
         center = rng.uniform(30, 90, 2)
-        form = shape_forms.place(shape_forms.random_form(name, rng), center, diameter, rng)
+        form = shapes._placed(shapes.FORMS[name](rng), center, diameter, rng)
         solid = np.concatenate([points for points, fill in form if fill])
         reach = np.sqrt(((solid - center) ** 2).sum(axis=1))
         assert reach.max() == pytest.approx(diameter / 2)
@@ -109,8 +109,8 @@ def test_a_placed_form_fills_its_circle(name, rng):
 
 def test_holes_show_what_is_behind(rng):
     for name, holed in (("disk", False), ("ring", True), ("gear", True)):
-        form = [(points * 30 + 40, fill) for points, fill in shape_forms.random_form(name, rng)]
-        assert (np.asarray(shape_forms.rasterize(form, 80))[40, 40] == 0) == holed
+        form = [(points * 30 + 40, fill) for points, fill in shapes.FORMS[name](rng)]
+        assert (np.asarray(shapes._rasterized(form, 80))[40, 40] == 0) == holed
 
 
 def test_colour_does_not_tell_the_class(scenes):
@@ -150,7 +150,7 @@ def test_a_single_object_stands_out_about_the_middle():
         mean = []
         for index in range(12):
             plain, drawn = (
-                shape_scenes.draw_object(np.random.default_rng([13, index]), 97, k).astype(float)
+                shapes._draw_object(np.random.default_rng([13, index]), 97, k).astype(float)
                 for k in (0, c)
             )
             # the same generator draws the same clutter, so what differs is object and noise

@@ -13,7 +13,7 @@ from fcnlib import config
 from fcnlib.datasets import open_dataset, read_image, read_pair
 from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES, VOID
-from fcntools.synthetic import generate, shapes
+from fcntools.synthetic import shapes
 
 
 def fingerprint(root):
@@ -47,26 +47,6 @@ def test_a_larger_set_begins_with_the_smaller(tiny_shapes, tmp_path):
     small, large = fingerprint(tiny_shapes), fingerprint(tmp_path / "larger")
     pictures = [name for name in small if name.endswith((".jpg", ".png"))]
     assert all(large[name] == small[name] for name in pictures)
-
-
-def test_processes_do_not_matter(tiny_shapes, tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, "_FOR_A_POOL", 1)
-    monkeypatch.setattr(generate, "_CHUNK", 20)
-    calls = []
-    shapes.ensure(tmp_path / "pool", TINY_SHAPES, lambda *call: calls.append(call))
-    assert fingerprint(tmp_path / "pool") == fingerprint(tiny_shapes)
-    total = 12 + 5 + 9 * (4 + 2)
-    assert calls == [(20, total), (40, total), (60, total), (total, total)]
-
-
-def test_a_pool_that_cannot_start_is_done_without(tiny_shapes, tmp_path, monkeypatch):
-    def no_pool(*arguments, **options):
-        raise generate.BrokenExecutor
-
-    monkeypatch.setattr(generate, "_FOR_A_POOL", 1)
-    monkeypatch.setattr(generate, "ProcessPoolExecutor", no_pool)
-    shapes.ensure(tmp_path / "alone", TINY_SHAPES)
-    assert fingerprint(tmp_path / "alone") == fingerprint(tiny_shapes)
 
 
 def test_the_layout_is_that_of_a_devkit(tiny_shapes):
