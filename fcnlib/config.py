@@ -23,7 +23,7 @@ PROFILES = Path(__file__).resolve().parent / "profiles"
 # {old name: new name} of settings, {"setting=old option": new option}. Old ones are accepted in
 # --set, profiles, notebooks' parameters, checkpoints and run records.
 ALIASES: dict[str, str] = {}
-VALUE_ALIASES: dict[str, str] = {}
+VALUE_ALIASES: dict[str, str] = {"precision=float16": "float32"}
 # Limits of batches, of images in pixels, of a share that changes a colour.
 _COUNT, _SIDE, _JITTER = (1, 1 << 16), (1, 1 << 14), (0, 0.99)
 _GENERATED = "shapes", "scenes", "streets"
@@ -107,8 +107,8 @@ class TrainConfig:
     class_weights: str = _field("none", "none", "median_frequency", "root_median_frequency")
     lovasz_loss: float = 0.0  # weight of the Lovász-Softmax loss, which stands for the mean IoU
     coarse_loss: float = 0.0  # weight of the auxiliary loss of each coarser sum of score maps
-    # What convolutions compute in; auto: 16 bits where the device is faster with them.
-    precision: str = _field("auto", "auto", "float32", "bfloat16", "float16")
+    # What convolutions compute in; auto: bfloat16 where the device is faster with it.
+    precision: str = _field("auto", "auto", "float32", "bfloat16")
     checkpoint_seconds: int = _free(120)
     deterministic: bool = _free(False)  # TensorFlow's own mode: the same bits on a GPU as well
     prove: bool = _free(True)  # claims about trained networks must hold; a smoke run proves nothing

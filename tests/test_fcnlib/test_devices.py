@@ -56,7 +56,7 @@ def test_tensorflow_chooses_where_a_classifiers_variables_lie():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"optimizer": "adam", "weight_average": 0.9}, {"optimizer": "sgd"}, {"precision": "float16"}],
+    [{"optimizer": "adam", "weight_average": 0.9}, {"optimizer": "sgd"}],
 )
 def test_tensorflow_chooses_where_an_optimizers_state_lies(settings):
     network = build({})
@@ -92,4 +92,4 @@ def test_a_record_names_the_type_computed_in_and_not_just_what_was_asked():
     found = describe_device("auto")
     assert found["device"] == compat.device_name()
     assert found["computed_in"] == compute_dtype("auto", run_record.machine()["cpu_flags"]).name
-    assert describe_device("float16")["computed_in"] == "float16"
+    assert describe_device("bfloat16")["computed_in"] == "bfloat16"

@@ -111,13 +111,7 @@ def test_the_first_stage_leaves_the_backbone_alone(tmp_path):
 
 @pytest.mark.parametrize(
     ("stop", "more"),
-    [
-        (2, {}),
-        (3, {}),
-        (5, {}),
-        (5, {"weight_average": 0.5}),
-        (5, {"precision": "float16", "loss": spoilt([1, 4, 6], np.inf)}),
-    ],
+    [(2, {}), (3, {}), (5, {}), (5, {"weight_average": 0.5})],
 )
 def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop, more):
     whole = network()
@@ -137,7 +131,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop, more):
     assert again.step == 7
     for name, value in values(whole).items():
         np.testing.assert_array_equal(values(resumed)[name], value, err_msg=name)
-    kept = ("step", "stage", "learning_rate", "loss", "skipped")
+    kept = ("step", "stage", "learning_rate", "loss")
     one, other = ([[row[k] for k in kept] for row in log(tmp_path / n)] for n in ("whole", "cut"))
     assert one == other
 
@@ -203,27 +197,6 @@ def test_a_nan_is_not_saved_and_what_was_saved_before_is_whole(tmp_path, last):
     arrays, meta = checkpoints.load(tmp_path / CHECKPOINT)
     assert meta["step"] == 6 and not meta["finished"]
     assert all(np.isfinite(array).all() for array in arrays.values())
-
-
-def test_steps_that_float16_cannot_take_are_counted(tmp_path):
-    net = network()
-    before = values(net)
-    skipping = {"precision": "float16", "loss": spoilt([0, 1, 3], np.inf)}
-    trainer(net, tmp_path, (Stage("all", 4, 1e-3),), **skipping).run("test")
-    assert [row["skipped"] for row in log(tmp_path)] == ["1", "2", "2", "3"]
-    name = "FCN/score_32/weights"
-    assert not np.array_equal(values(net)[name], before[name])
-
-
-@pytest.mark.parametrize(("steps", "said"), [(200, 50), (4, 4)])
-def test_a_training_that_float16_cannot_do_stops_and_says_so(tmp_path, steps, said):
-    """Instead of ending with the weights it began with; resumed, at the same step."""
-    words = {"precision": "float16", "loss": spoilt(range(steps), np.inf), "checkpoint_seconds": 0}
-    for resume in (False, True):
-        reason = rf"finite in {said} steps in a row up to step {said - 1}, images a, b: float16"
-        with pytest.raises(InputError, match=reason):
-            trainer(network(), tmp_path, (Stage("all", steps, 1e-3),), **words).run("", resume)
-    assert checkpoints.load(tmp_path / CHECKPOINT)[1]["step"] == said - 1
 
 
 def test_the_checkpoint_says_what_it_is(tmp_path):
