@@ -13,7 +13,7 @@ from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
 from fcnlib.network import FCN, SKIPS
-from fcnlib.runtime.compat import device_name, gpu_libraries, tf
+from fcnlib.runtime.compat import device_name, tf
 from fcnlib.runtime.run_record import machine
 from fcnlib.slim import SlimModule, classifier_scopes, compute_dtype, initialized_from
 from fcnlib.training import CHECKPOINT
@@ -83,10 +83,10 @@ def backbone_settings(config: Config) -> dict[str, Any]:
     }
 
 
-def describe_device(precision: str) -> dict[str, str | None]:
-    """Return {"device", "computed_in"} for a run record and, on a GPU, its `gpu_libraries`."""
+def describe_device(precision: str) -> dict[str, str]:
+    """Return {"device", "computed_in"} for a run record."""
     dtype = compute_dtype(precision, machine()["cpu_flags"]).name
-    return {"device": device_name(), "computed_in": dtype} | gpu_libraries()
+    return {"device": device_name(), "computed_in": dtype}
 
 
 def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str, Any]]:

@@ -344,7 +344,7 @@ def _write_record(plan: RunPlan, started: run_record.Start, outcome: dict[str, A
     models = map(files.read_json, sorted(plan.out.glob("models/*/record.json")))
     trained = [record for record in models if "device" in (record or {})]
     last = trained[-1] if trained else {"device": "not recorded"}
-    device = {key: last[key] for key in run_record.DEVICE if key in last}
+    device = {key: last[key] for key in ("device", "computed_in") if key in last}
     done = {name: {"seconds": seconds} for name, seconds in _seconds(plan).items()}
     outcome |= {"profile": Path(plan.profile).stem, "at_once": plan.at_once, "notebooks": done}
     record = run_record.capture(plan.config, started=started, device=device, extra=outcome)

@@ -79,15 +79,6 @@ def test_a_device_that_the_caller_names_is_kept():
     assert [name.rpartition("device:")[2] for name in named] == ["CPU:0"]
 
 
-def test_versions_of_the_gpus_libraries_are_those_of_the_wheels(monkeypatch):
-    assert compat.gpu_libraries() == {}
-    monkeypatch.setattr(compat.tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
-    assert set(compat.gpu_libraries()) == {"driver", "cuda", "cudnn"}
-    monkeypatch.setattr(compat.metadata, "version", {"nvidia-cudnn-cu12": "9.19.0.56"}.get)
-    assert compat.gpu_libraries()["cudnn"] == "9.19.0.56"
-    assert compat.gpu_libraries()["cuda"] is None
-
-
 def test_a_record_names_the_type_computed_in_and_not_just_what_was_asked():
     found = describe_device("auto")
     assert found["device"] == compat.device_name()
