@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +30,6 @@ _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.Cancelled
 _LOST += (tf.errors.InternalError, tf.errors.DeadlineExceededError)
 _PORTS = (12000, 20000)  # of Slurm jobs: the first, and how many
 _GRACE = 10.0  # seconds in which the launcher, which knows who died, stops its processes
-_Tensors = TypeVar("_Tensors")
 
 
 class _Group:
@@ -65,23 +62,21 @@ def cluster() -> tuple[tuple[str, ...], int] | None:
         return None
     slurm = TF_CONFIG not in os.environ
     try:
-        return _from_slurm() if slurm else _from_tf_config()
+        nodes, number = _from_slurm() if slurm else _from_tf_config()
+        nodes[number]  # is there
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
         name = "SLURM_*" if slurm else TF_CONFIG
         raise InputError(f"{name} in the environment describes no cluster: {error}") from None
+    return (tuple(nodes), number) if len(nodes) > 1 else None
 
 
-def _from_tf_config() -> tuple[tuple[str, ...], int] | None:
+def _from_tf_config() -> tuple[list[str], int]:
     resolver = _resolvers.TFConfigClusterResolver()
-    jobs = resolver.cluster_spec().as_dict()
-    nodes = [(job, i) for job in ("chief", "worker") for i in range(len(jobs.get(job, ())))]
-    if len(nodes) < 2:
-        return None
-    mine = nodes.index((resolver.task_type, resolver.task_id))
-    return tuple(jobs[job][i] for job, i in nodes), mine
+    ((_, nodes),) = resolver.cluster_spec().as_dict().items()  # workers alone
+    return nodes, resolver.task_id
 
 
-def _from_slurm() -> tuple[tuple[str, ...], int]:
+def _from_slurm() -> tuple[list[str], int]:
     first, many = _PORTS
     port = first + int(os.environ.get("SLURM_JOB_ID", 0)) * 64 % many
     # As many GPUs as a node may have: the resolver would ask nvidia-smi, and `_choose_gpu` does.
@@ -91,7 +86,7 @@ def _from_slurm() -> tuple[tuple[str, ...], int]:
     nodes = resolver.cluster_spec().as_dict()["worker"]
     # It sorts n10 before n2 and Slurm does not, so its own number may be that of another task.
     mine = f"{os.environ['SLURMD_NODENAME']}:{port + int(os.environ['SLURM_LOCALID'])}"
-    return tuple(nodes), nodes.index(mine)
+    return nodes, nodes.index(mine)
 
 
 @contextlib.contextmanager
@@ -114,7 +109,6 @@ def joined(workers: int, batch_size: int) -> Iterator[None]:
     if batch_size % len(nodes):
         raise InputError(f"batch_size = {batch_size} is no multiple of {len(nodes)} workers")
     _choose_gpu([node.rpartition(":")[0] for node in nodes], number)
-    _check_port(nodes[number])
     if LAUNCHED in os.environ:
         threading.Thread(target=_end_with_launcher, daemon=True).start()
     if number:
@@ -125,13 +119,16 @@ def joined(workers: int, batch_size: int) -> Iterator[None]:
     resolver = _resolvers.SimpleClusterResolver(spec, "", "worker", number, rpc_layer="grpc")
     try:
         _Group.strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-        _Group.rank, _Group.size = number, len(nodes)
+    except tf.errors.UnknownError as error:
+        raise InputError(f"{nodes[number]}: {error.message}; is the port in use?") from None
+    _Group.rank, _Group.size = number, len(nodes)
+    try:
         yield
     except _LOST as error:
         if LAUNCHED in os.environ:
             time.sleep(_GRACE)
         reason = error.message.partition("aborted by: ")[2] or error.message
-        reason = re.sub(r"\s+", " ", reason)[:120]
+        reason = " ".join(reason.split())[:120]
         raise InputError(f"a worker was lost ({reason}); --resume goes on") from None
 
 
@@ -146,28 +143,12 @@ def _choose_gpu(hosts: list[str], number: int) -> None:
     tf.config.set_visible_devices(gpus[here.index(number)], "GPU")
 
 
-def _check_port(node: str) -> None:
-    port = node.rpartition(":")[2]
-    try:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("", int(port)))
-    except (OSError, ValueError, OverflowError) as error:
-        raise InputError(f"worker {node}: port {port} cannot be had ({error})") from None
-
-
 def _end_with_launcher() -> None:
     os.read(int(os.environ[LAUNCHED]), 1)  # until it closes its end, however it died
     os._exit(1)
 
 
-def shard_slice(count: int) -> slice:
-    """Return which of `count` samples of a batch are this process's; all share them evenly."""
-    share = count // size()
-    return slice(rank() * share, (rank() + 1) * share)
-
-
-def all_reduce_sum(tensors: _Tensors) -> _Tensors:
+def all_reduce_sum(tensors: Any) -> Any:
     """Add up a tensor, or a list, over all processes; every one gets the same bits."""
     if _Group.strategy is None:
         return tensors

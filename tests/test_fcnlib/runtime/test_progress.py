@@ -117,8 +117,9 @@ with progress.bar(4, "<a> & b", "step") as bar:
 """
 
 
-def test_what_a_notebook_keeps_says_where_the_bar_ended(monkeypatch, tmp_path):
-    """In JupyterLab and by papermill a bar under the cell; by our runner lines, which it reads."""
+def test_a_person_gets_a_bar_below_the_cell_and_our_runner_lines_which_it_reads(
+    monkeypatch, tmp_path
+):
     monkeypatch.delenv("FCNLIB_HEADLESS", raising=False)
     sources = CELL.format(""), CELL.format("os.environ['FCNLIB_HEADLESS'] = '1'")
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
@@ -126,12 +127,8 @@ def test_what_a_notebook_keeps_says_where_the_bar_ended(monkeypatch, tmp_path):
     executed = papermill.execute_notebook(
         tmp_path / "in.ipynb", tmp_path / "out.ipynb", kernel_name="python3", progress_bar=False
     )
-    (bar, line), printed = (cell.outputs for cell in executed.cells)
-    assert bar.data["text/plain"].startswith("<a> & b: 4/4 [")
-    assert bar.data["text/html"].startswith(
-        '<progress value="4" max="4"></progress> &lt;a&gt; &amp; b'
-    )
-    assert "widget" not in "".join(bar.data) and line.text == "read on\n"
+    shown, printed = (cell.outputs for cell in executed.cells)
+    assert {output.name for output in shown} == {"stdout", "stderr"}
     text = "".join(output.text for output in printed)
     assert re.fullmatch(r"read on\n<a> & b: 4/4 \[.*, loss 0.5\]\n", text)
 
