@@ -15,7 +15,7 @@ from fcnlib.labels import VOID, LabelSet
 from fcnlib.network import FCN, SKIPS
 from fcnlib.runtime.compat import device_name, tf
 from fcnlib.runtime.run_record import machine
-from fcnlib.slim import SlimModule, classifier_scopes, compute_dtype, initialized_from
+from fcnlib.slim import SlimModule, classifier_scopes, compute_dtype
 from fcnlib.training import CHECKPOINT
 
 _NAMED = 24  # classes named in an error
@@ -120,13 +120,9 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
         if stride not in SKIPS or not finer or config.network.fusion != "score":
             raise InputError(f"{path}: an FCN-{finest}s has no sum of score maps at {stride}")
         may_skip += [f"FCN/{kind}_{fine}" for kind in ("score", "upscore") for fine in finer]
-    try:
-        with initialized_from(arrays, str(path)):
-            network = build_fcn(config, len(classes), stride or finest)
-    except (tf.errors.OpError, MemoryError):
-        raise InputError(f"{path}: a network of this size does not fit into the memory") from None
-    shapes = {name: variable.shape for name, variable in network.named_variables().items()}
-    checkpoints.account(arrays, shapes, may_skip=may_skip, source=str(path))
+    network = build_fcn(config, len(classes), stride or finest)
+    variables = network.named_variables()
+    checkpoints.transplant(arrays, variables, may_skip=may_skip, source=str(path))
     return network, meta
 
 

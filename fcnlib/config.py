@@ -242,7 +242,7 @@ def _checked(key: str, value: Any) -> Any:
         if facts.get("options") and value not in facts["options"]:
             raise InputError(f"{key} = {value!r} is not one of {', '.join(facts['options'])}")
         return os.path.expanduser(value) if is_path(key) else value
-    name = {int: "list of whole numbers", float: "list of numbers"}.get(element) or kind.__name__
+    name = "list of numbers" if element else kind.__name__
     raise InputError(f"{key} = {value!r} is a {type(value).__name__}; it must be a {name}")
 
 
@@ -268,8 +268,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
         else:
             value = kind(raw)
     except (ValueError, KeyError):
-        name = getattr(kind, "__name__", kind)
-        raise InputError(f"{key} = {raw!r} does not read as {name}") from None
+        raise InputError(f"{key} = {raw!r} does not read as {kind.__name__}") from None
     return key, _checked(key, value)
 
 
@@ -295,8 +294,9 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Confi
     for section, entries in tree.items():
         if section not in _SECTIONS or not isinstance(entries, dict):
             raise InputError(f"{path}: unknown section [{section}]; use {', '.join(_SECTIONS)}")
-        entries, names = current_names(entries, say=True), vars(_SECTIONS[section]())
-        for key in entries.keys() - names:
-            raise InputError(f"{path}: no key {key!r} in [{section}]; it has {', '.join(names)}")
-        values |= entries
-    return Config().replace(**values).replace(**current_names(overrides or {}, say=True))
+        values |= current_names(entries, say=True)
+    try:
+        config = Config().replace(**values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return config.replace(**current_names(overrides or {}, say=True))

@@ -88,13 +88,11 @@ def evaluate(
             pairs = zip(truth, predicted, strict=True)
             matrices[index] = [metrics.confusion_matrix(t, p, num_classes) for t, p in pairs]
             np.add.at(seen, index, 1)
-            if label:
-                bar.update(len(index))
+            bar.update(len(index))
         if reduce:
             here = seen.sum()
             matrices, seen = map(np.asarray, reduce([matrices, seen]))
-            if label:
-                bar.update(int(seen.sum() - here))
+            bar.update(int(seen.sum() - here))
     if not np.all(seen == 1):
         raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
     return Evaluation(matrices, names)

@@ -210,27 +210,21 @@ def eval_batches(
         index int32 [B]}. Where sizes are mixed the images do not come in the order of their index.
     """
     store.verify()
-
-    def sample(index, number):
-        image, mask = _read(store, index)  # [H, W, 3], [H, W]
-        return number, {"image": image, "label": mask, "index": index}
-
-    def normalize(batch):
-        return {**batch, "image": preprocess(batch["image"])}
-
     (rank, size), indices = shard, np.arange(len(store), dtype=np.int32)
     groups = _of_one_size(indices[indices // batch_size % size == rank], store.sizes, batch_size)
-    numbered = [(index, number) for number, group in enumerate(groups) for index in group]
-    sequence = np.array(numbered, np.int64).reshape(-1, 2)
-    images = tf.data.Dataset.from_tensor_slices((sequence[:, 0].astype(np.int32), sequence[:, 1]))
-    # One batch at a time: it is passed on as soon as its last image has come.
-    counts = tf.constant([len(group) for group in groups], tf.int64)
-    batches = images.map(sample, _THREADS).group_by_window(
-        lambda number, _: number,
-        lambda _, group: group.map(lambda _, pair: pair).batch(batch_size),
-        window_size_func=lambda number: counts[number],
-    )
-    return prefetched(batches.map(normalize, _THREADS))
+
+    def fetch(index):
+        images, masks = zip(*map(store.fetch, index), strict=True)
+        return np.stack(images), np.stack(masks)
+
+    def batch(index):
+        images, masks = tf.numpy_function(fetch, [index], [tf.uint8, tf.uint8])
+        images = tf.ensure_shape(images, (None, None, None, 3))
+        labels = tf.ensure_shape(masks, (None, None, None))
+        return {"image": preprocess(images), "label": labels, "index": index}
+
+    places = tf.ragged.constant(groups, tf.int32, ragged_rank=1)
+    return prefetched(tf.data.Dataset.from_tensor_slices(places).map(batch, _THREADS))
 
 
 def _of_one_size(

@@ -49,12 +49,8 @@ def confusion_matrix(
     counted = truth != void
     truth, prediction = truth[counted], prediction[counted]
     for name, values in (("truth", truth), ("prediction", prediction)):
-        wrong = (values < 0) | (values >= num_classes)
-        if wrong.any():
-            also = f" and not void ({void})" if name == "truth" else " where truth is not void"
-            raise ValueError(
-                f"{name} holds {values[wrong][0]}, which is no class (0..{num_classes - 1}){also}"
-            )
+        if len(wrong := values[(values < 0) | (values >= num_classes)]):
+            raise ValueError(f"{name} holds {wrong[0]}, which is no class (0..{num_classes - 1})")
     rows, columns = truth.astype(np.int64), prediction.astype(np.int64)
     cells = rows * num_classes + columns  # one number a pair of classes
     matrix = np.bincount(cells, length if length is None else length[counted], num_classes**2)

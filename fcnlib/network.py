@@ -125,11 +125,9 @@ class FCN(SlimModule):
         # Zero at the start, so that a new skip changes nothing at first (Long et al. 2015, 4.2).
         plain = {"activation_fn": None, "normalizer_fn": None}
         plain["weights_initializer"] = tf.zeros_initializer()
-        scores = {  # [N, H/s, W/s, C]
-            s: slim.conv2d(
-                maps[s], self.outputs, 1, scope=f"score_{s}", **plain
-            )  # [N, H/s, W/s, C]
-            for s in maps
+        scores = {
+            s: slim.conv2d(net, self.outputs, 1, scope=f"score_{s}", **plain)  # [N, H/s, W/s, C]
+            for s, net in maps.items()
         }
         bilinear, kernels = diagonal_kernel(self.outputs, 2, self.centred), {}  # [k, k, C, C]
         for stride in self.strides[1:] if self.learned else ():

@@ -8,16 +8,10 @@ Source: Micikevicius et al., Mixed Precision Training, 2018, https://arxiv.org/a
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection
 
-import numpy as np
-
-from fcnlib import checkpoints
 from fcnlib.blocks import BACKBONES, Backbone
-from fcnlib.errors import InputError
 from fcnlib.runtime.compat import tf
 
 _FAST_BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # CPU instructions that multiply it
@@ -55,30 +49,6 @@ class SlimModule(tf.Module):
         wanted = {True: backbone, False: head}
         named = self.named_variables().items()
         return {n: v for n, v in named if v.trainable and wanted[is_backbone(n)]}
-
-
-@contextlib.contextmanager
-def initialized_from(arrays: Mapping[str, np.ndarray], source: str) -> Iterator[None]:
-    """Initialize networks whose first call is in this block from {name: array}.
-
-    What the arrays lack is refused before it takes memory, however large a network a file names;
-    `source` names the arrays in an error.
-
-    Raises:
-        InputError: a variable is missing, of another shape or not finite.
-    """
-
-    def create(make: Callable[..., tf.Variable], **given: Any) -> tf.Variable:
-        name = given["name"].split("/", 1)[1]
-        have = {name: arrays[name]} if name in arrays else {}
-        checkpoints.account(have, {name: given["shape"]}, source=source)
-        return make(**given | {"initial_value": tf.constant(arrays[name], given["dtype"])})
-
-    try:
-        with tf.variable_creator_scope(create):
-            yield
-    except InputError as error:  # to which a template adds where it was made
-        raise InputError(str(error.args[0]).splitlines()[0]) from None
 
 
 def is_backbone(name: str) -> bool:

@@ -7,7 +7,6 @@ dropout are functions of the step, so a resumed run repeats what an undisturbed 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -25,7 +24,6 @@ from fcnlib.runtime.compat import tf
 from fcnlib.slim import SlimModule
 
 CHECKPOINT = "checkpoint.npz"
-PREVIOUS = "checkpoint.previous.npz"  # while a training lasts, in case the newest is damaged
 LOG = "log.csv"
 _COLUMNS = ("step", "stage", "learning_rate", "loss", "images_per_second", "seconds", "mean_iou")
 
@@ -89,7 +87,6 @@ class Trainer:
                 self._save(finished=True)
                 if interrupted:
                     raise KeyboardInterrupt
-        distributed.on_chief(lambda: (self.folder / PREVIOUS).unlink(missing_ok=True))
         return self.step - before
 
     def _run_stage(self, stage: Stage, first: int, arrays: dict, bar, interrupted: list) -> None:
@@ -175,31 +172,20 @@ class Trainer:
         if not finished:
             state = enumerate(self._optimizer.state)
             arrays |= {f"optimizer/{i}": np.asarray(v) for i, v in state}
-        advice = "lower the learning rate and train without --resume; what was saved is as it was"
-        checkpoints.require_finite(arrays, f"after {self.step} steps", advice)
         position = {"step": self.step, "finished": finished, "seconds": self.spent}
         position["rows"] = self.rows
         if not distributed.rank():
-            place, previous = self.folder / CHECKPOINT, self.folder / PREVIOUS
-            checkpoints.save(place, arrays, self._identity() | position, previous=previous)
+            checkpoints.save(self.folder / CHECKPOINT, arrays, self._identity() | position)
 
     def _identity(self) -> dict[str, Any]:
         return self.meta | {"stages": [asdict(stage) for stage in self.stages]}
 
     def _read_checkpoint(self) -> dict[str, np.ndarray]:
-        """Load the newest whole checkpoint; {} where there is none."""
-        there = [p for n in (CHECKPOINT, PREVIOUS) if (p := self.folder / n).exists()]
-        for path in there:
-            try:
-                arrays, meta = checkpoints.load(path)
-                checkpoints.require_finite(arrays, str(path), "train without --resume")
-                break
-            except InputError as error:
-                if path == there[-1]:
-                    raise
-                print(f"{error}; going on from {PREVIOUS}, the one before", file=sys.stderr)
-        else:
+        """Take over the checkpoint that is there; return what it holds, {} where there is none."""
+        path = self.folder / CHECKPOINT
+        if not path.exists():
             return {}
+        arrays, meta = checkpoints.load(path)
         meta |= {"settings": current_names(meta.get("settings", {}))}
         if changed := _changed(meta, self._identity()):
             raise InputError(

@@ -50,7 +50,6 @@ def capture(
     *,
     started: Start,
     device: Mapping[str, str | None],
-    seed: int | None = None,
     extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Describe a run that is ending now.
@@ -59,7 +58,6 @@ def capture(
         config: its settings.
         started: from `start`, taken when the run began.
         device: what it computed on, from `builders.describe_device`.
-        seed: the seed that made the numbers; the configuration's where None.
         extra: further keys, which win over the ones below.
 
     Returns:
@@ -75,7 +73,7 @@ def capture(
     return {
         "command": command(),
         "config": settings,
-        "seed": config.train.seed if seed is None else seed,
+        "seed": config.train.seed,
         **device,
         "commit": commit,
         "dirty": dirty,

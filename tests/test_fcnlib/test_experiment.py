@@ -131,7 +131,7 @@ def test_a_bad_mask_of_any_split_in_use_stops_the_work_before_it_begins(
     config = config.replace(eval_split=split)
     seen = []
     monkeypatch.setattr(experiment, "predictor", lambda _: lambda images: seen.append(images))
-    monkeypatch.setattr(experiment.Trainer, "_check", lambda *_: seen.append("a step"))
+    monkeypatch.setattr(experiment.Trainer, "_require_number", lambda *_: seen.append("a step"))
     with pytest.raises(InputError, match=rf"{last}\.png: value 77 at \(x=0, y=0\)"):
         if when == "training":
             job = dataclasses.replace(jobs[0], folder=tmp_path / "run")
