@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,24 +19,18 @@ from fcnlib.runtime.run_record import machine
 from fcnlib.slim import SlimModule, classifier_scopes, compute_dtype
 from fcnlib.training import CHECKPOINT
 
-_NAMED = 24  # classes named in an error
-
-
 # What else settings can ask for: `fcntools.analysis.variants` adds "variant", which takes
 # (config, number of classes, stride, **arguments of `FCN`).
 BUILDERS: dict[str, Callable[..., SlimModule]] = {}
 
 
-def build_fcn(
-    config: Config, num_classes: int, stride: int, shard: tuple[int, int] = (0, 1)
-) -> FCN:
+def build_fcn(config: Config, num_classes: int, stride: int) -> FCN:
     """Build the network of a configuration, its variables created.
 
     Args:
         config: settings.
         num_classes: C, background included.
         stride: of the finest skip.
-        shard: (rank, size) of this process among those that share a batch.
 
     Returns:
         The network with freshly drawn backbone and zero score layers.
@@ -47,7 +42,7 @@ def build_fcn(
     plain = given.fusion == "score" and given.inputs != "raw" and given.void != "class"
     if not plain and not BUILDERS:
         raise InputError("fusion, inputs, void: such networks need `fcntools.analysis.variants`")
-    settings = backbone_settings(config) | {"shard": shard}
+    settings = backbone_settings(config)
     if plain:
         network = FCN(num_classes, stride, **head_settings(config), **settings)
     else:
@@ -145,7 +140,7 @@ def require_classes(path: Path, meta: dict[str, Any], labels: LabelSet) -> None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f", ... ({len(names)})" if len(names) > _NAMED else "")
+    return textwrap.shorten(", ".join(names), 300)
 
 
 def start_from(network: FCN, path: Path, labels: LabelSet | None = None) -> checkpoints.Transfer:

@@ -46,8 +46,8 @@ def save(
     for name, array in kept.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(
-                f"{path}: {name} would hold a NaN or an infinity, so nothing is written; "
-                "a training needs a lower learning rate then"
+                f"{path}: {name} holds a NaN or an infinity; nothing is written "
+                "(a training needs a lower learning rate)"
             )
     kind = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
     with replacing(path) as part, open(part, "wb") as file:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from fcnlib import metrics
-from fcnlib.runtime import progress
+from fcnlib.runtime import distributed, progress
 from fcnlib.runtime.compat import tf
 
 # {"fold": what makes a trained network faster to score}; `fcntools.inference.folding` adds it, and
@@ -60,18 +60,16 @@ def evaluate(
     batches: Iterable[dict[str, tf.Tensor]],
     names: tuple[str, ...],
     num_classes: int,
-    label: str | None = None,
-    reduce: Callable[[Sequence], Sequence] | None = None,
+    label: str = "",
 ) -> Evaluation:
-    """Count a split.
+    """Count a split, each process its share.
 
     Args:
         predict: from `predictor`, or any function of images to classes.
-        batches: every image of the split once; of this process's share with `reduce`.
+        batches: every image of the split once, or of this process's share.
         names: of the images, by index.
         num_classes: C.
         label: shows a progress bar of this name.
-        reduce: sums a list of arrays over the processes that share the split.
 
     Returns:
         The matrices in the order of `names`.
@@ -81,7 +79,7 @@ def evaluate(
     """
     matrices = np.zeros((len(names), num_classes, num_classes), np.int64)
     seen = np.zeros(len(names), int)
-    with progress.bar(len(names) if label else 0, label or "", "image") as bar:
+    with progress.bar(len(names) if label else 0, label, "image") as bar:
         for batch in batches:
             truth, index = np.asarray(batch["label"]), np.asarray(batch["index"])  # [N, H, W], [N]
             predicted = predict(batch["image"]).numpy()  # [N, H, W]
@@ -89,10 +87,9 @@ def evaluate(
             matrices[index] = [metrics.confusion_matrix(t, p, num_classes) for t, p in pairs]
             np.add.at(seen, index, 1)
             bar.update(len(index))
-        if reduce:
-            here = seen.sum()
-            matrices, seen = map(np.asarray, reduce([matrices, seen]))
-            bar.update(int(seen.sum() - here))
+        here = seen.sum()
+        matrices, seen = map(np.asarray, distributed.all_reduce_sum([matrices, seen]))
+        bar.update(int(seen.sum() - here))
     if not np.all(seen == 1):
         raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
     return Evaluation(matrices, names)

@@ -20,7 +20,7 @@ from fcnlib.datasets.image_io import Palette, read_pair
 from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
-from fcnlib.runtime import progress
+from fcnlib.runtime import distributed, progress
 from fcnlib.runtime.compat import tf
 
 CACHE_BYTES = 2 << 30
@@ -145,13 +145,7 @@ def order(count: int, seed: int, start: int, stop: int) -> np.ndarray:
 
 
 def train_batches(
-    store: ImageStore,
-    data: DataConfig,
-    batch_size: int,
-    seed: int,
-    start_step: int,
-    steps: int,
-    shard: tuple[int, int] = (0, 1),
+    store: ImageStore, data: DataConfig, batch_size: int, seed: int, start_step: int, steps: int
 ) -> tf.data.Dataset:
     """Return the training batches of steps start_step .. start_step + steps - 1.
 
@@ -162,7 +156,6 @@ def train_batches(
         seed: of the run.
         start_step: steps done before.
         steps: how many batches.
-        shard: (rank, size) of this process among those that share every batch.
 
     Returns:
         Dataset of {image float32 [B, S, S, 3] in [-1, 1], label uint8 [B, S, S] with 255 = void or
@@ -175,7 +168,7 @@ def train_batches(
         raise InputError(f"min_scale = {data.min_scale} is above max_scale = {data.max_scale}")
     store.verify()
     first, last = start_step * batch_size, (start_step + steps) * batch_size
-    rank, size = shard
+    rank, size = distributed.rank(), distributed.size()
 
     def read(index):
         return _read(store, index)
@@ -192,26 +185,20 @@ def train_batches(
     return prefetched(samples.batch(batch_size // size, drop_remainder=True))
 
 
-def eval_batches(
-    store: ImageStore, batch_size: int, shard: tuple[int, int] = (0, 1)
-) -> tf.data.Dataset:
-    """Return every image once, at its native size, batched with images of the same size.
+def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:
+    """Return every image once, at its native size, in batches of at most so many of one size.
 
-    Processes take batches in turn: an image is in the same batch, whose size decides its last bits,
-    however many they are.
-
-    Args:
-        store: the images to evaluate on; a refused file is an InputError before the first batch.
-        batch_size: images in a batch, at most.
-        shard: (rank, size) of this process among those that share the images.
+    A refused file is an InputError before the first batch. Processes take batches in turn: an image
+    is in the same batch, whose size decides its last bits, however many they are.
 
     Returns:
         Dataset of {image float32 [B, H, W, 3] in [-1, 1], label uint8 [B, H, W] with 255 = void,
         index int32 [B]}. Where sizes are mixed the images do not come in the order of their index.
     """
     store.verify()
-    (rank, size), indices = shard, np.arange(len(store), dtype=np.int32)
-    groups = _of_one_size(indices[indices // batch_size % size == rank], store.sizes, batch_size)
+    indices = np.arange(len(store), dtype=np.int32)
+    mine = indices[indices // batch_size % distributed.size() == distributed.rank()]
+    groups = _of_one_size(mine, store.sizes, batch_size)
 
     def fetch(index):
         images, masks = zip(*map(store.fetch, index), strict=True)

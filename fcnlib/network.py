@@ -78,7 +78,6 @@ class FCN(SlimModule):
         learned: bool = True,
         dropout: float = 0.1,
         skip_scales: Sequence[float] = (),
-        shard: tuple[int, int] = (0, 1),
         **settings,
     ):
         """Describe the network; its variables appear with the first call.
@@ -91,7 +90,6 @@ class FCN(SlimModule):
             dropout: share of the coarsest features dropped while training.
             skip_scales: factors on the features of the skips from stride 16 on; the reference has
                 0.01 and 0.0001 to train FCN-8s at once on VGG's unnormalized features.
-            shard: (rank, size) of this process, of `stateless_dropout`.
             **settings: of `features`: depth_multiplier, min_depth, batch_norm, dtype and so on.
         """
         self.backbone, self.spec = backbone, BACKBONES[backbone]
@@ -103,12 +101,12 @@ class FCN(SlimModule):
 
         def build(images, training, frozen, dropout_seed, scored=True):
             # images: [N, H, W, 3] on the grid
-            drop = {"dropout": dropout, "dropout_seed": dropout_seed, "shard": shard}
+            drop = {"dropout": dropout, "dropout_seed": dropout_seed}
             mode = {"training": training, "frozen": frozen, "padding": "SAME"}
             end_points = features(images, backbone=self.spec, **mode, **drop, **settings)
             maps = {s: end_points[self.skips[s]] for s in self.strides}  # [N, H/s, W/s, channels]
             if training and dropout:
-                maps[32] = stateless_dropout(maps[32], dropout, dropout_seed, shard=shard)
+                maps[32] = stateless_dropout(maps[32], dropout, dropout_seed)
             for stride, scale in self.skip_scales.items():
                 maps[stride] = scale * maps[stride]
             if not scored:

@@ -84,11 +84,7 @@ class _Bar(tqdm):
     """A bar on a terminal, or below the cell of a notebook."""
 
     def update(self, count: int = 1, **values: float) -> None:
-        if values:
-            texts = (
-                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()
-            )
-            self.set_postfix_str(", ".join(texts), refresh=False)
+        self.set_postfix(values, refresh=False)
         super().update(count)
 
     def say(self, line: str) -> None:

@@ -201,7 +201,6 @@ def build_variant(config: Config, num_classes: int, stride: int, **settings) -> 
     given = config.network
     settings |= {"void_class": given.void == "class", "raw_inputs": given.inputs == "raw"}
     if given.fusion == "2017":
-        settings.pop("shard", None)
         return Decoder2017(num_classes, stride, **settings)
     settings |= {"fusion": given.fusion, **builders.head_settings(config)}
     return VariantFCN(num_classes, stride, **settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from pathlib import Path
@@ -104,12 +103,11 @@ def evaluate(places: Paths, settings: Texts, engine: str) -> None:
     from fcnlib import experiment
     from fcntools import synthetic
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
-    from fcntools.inference.folding import fold
+    from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
-    other = None if engine == "tensorflow" else functools.partial(fold, engine=engine)
     for folder, config in networks:
         dataset = synthetic.prepare(config)
-        evaluation = experiment.evaluate_fcn(config, dataset, folder, other, engine)
+        evaluation = experiment.evaluate_fcn(config, dataset, folder, engine)
         _echo_scores(str(options.short(folder)), evaluation.scores)
 
 
