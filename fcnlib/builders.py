@@ -38,15 +38,13 @@ def build_fcn(config: Config, num_classes: int, stride: int) -> FCN:
     Raises:
         InputError: there is no network of this stride, or no builder of this variant.
     """
-    given = config.network
-    plain = given.fusion == "score" and given.inputs != "raw" and given.void != "class"
-    if not plain and not BUILDERS:
-        raise InputError("fusion, inputs, void: such networks need `fcntools.analysis.variants`")
-    settings = backbone_settings(config)
-    if plain:
+    given, settings = config.network, backbone_settings(config)
+    if given.fusion == "score" and given.inputs != "raw" and given.void != "class":
         network = FCN(num_classes, stride, **head_settings(config), **settings)
-    else:
+    elif BUILDERS:
         network = BUILDERS["variant"](config, num_classes, stride, **settings)
+    else:
+        raise InputError("fusion, inputs, void: such networks need `fcntools.analysis.variants`")
     seed(config)
     network(tf.zeros([1, 33, 33, 3]))
     return network
@@ -146,7 +144,7 @@ def _listed(names: Sequence[str]) -> str:
 def start_from(network: FCN, path: Path, labels: LabelSet | None = None) -> checkpoints.Transfer:
     """Give a network the weights of a coarser one, or of a classifier.
 
-    A network without batch norm takes the kernels alone, as the one of 2017 did without a word.
+    A network without batch norm takes the kernels alone, as that of 2017 did without a word.
 
     Args:
         network: fresh from `build_fcn`.

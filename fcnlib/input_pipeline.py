@@ -7,6 +7,7 @@ the batch: neither the number of threads nor the step at which a run resumes cha
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +30,7 @@ _MANY = 1000  # pairs that take long enough to check for a progress bar
 
 
 class ImageStore:
-    """The image-mask pairs of a split by index, decoded once and cached up to a number of bytes.
-
-    Attributes: `split`, its name in an error; `records`, their `names`, the `labels` of the masks;
-    `sizes`, (H, W) of every pair, known once `verify` has read them.
-    """
+    """The image-mask pairs of a split by index, decoded once and cached up to a number of bytes."""
 
     def __init__(
         self,
@@ -52,7 +49,7 @@ class ImageStore:
             raise InputError(f"{split}: no images, nothing to read; look at the list of the split")
         self.split, self.records, self.labels = split, tuple(records), labels
         self.names = tuple(record.name for record in records)
-        self.sizes: tuple[tuple[int, ...], ...] = ()
+        self.sizes: tuple[tuple[int, ...], ...] = ()  # (H, W) of every pair, from `verify`
         self._limit, self._seen = limit, {} if seen is None else seen
         self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._bytes, self._lock = 0, threading.Lock()
@@ -68,8 +65,7 @@ class ImageStore:
 
         Several threads may call this at once; an InputError is that of `read_pair`.
         """
-        index = int(index)
-        if index in self._cache:
+        if (index := int(index)) in self._cache:
             return self._cache[index]
         try:
             pair = read_pair(self.records[index], self.labels, self._seen)
@@ -171,7 +167,8 @@ def train_batches(
     rank, size = distributed.rank(), distributed.size()
 
     def read(index):
-        return _read(store, index)
+        image, mask = tf.numpy_function(store.fetch, [index], [tf.uint8, tf.uint8])
+        return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(mask, (None, None))
 
     def sample(position, index):
         crop = augment(*read(index), seed, position, data)
@@ -198,7 +195,10 @@ def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:
     store.verify()
     indices = np.arange(len(store), dtype=np.int32)
     mine = indices[indices // batch_size % distributed.size() == distributed.rank()]
-    groups = _of_one_size(mine, store.sizes, batch_size)
+    size_of, groups = store.sizes.__getitem__, []
+    for _, alike in itertools.groupby(sorted(mine, key=size_of), size_of):
+        alike = list(alike)
+        groups += [alike[at : at + batch_size] for at in range(0, len(alike), batch_size)]
 
     def fetch(index):
         images, masks = zip(*map(store.fetch, index), strict=True)
@@ -207,29 +207,11 @@ def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:
     def batch(index):
         images, masks = tf.numpy_function(fetch, [index], [tf.uint8, tf.uint8])
         images = tf.ensure_shape(images, (None, None, None, 3))
-        labels = tf.ensure_shape(masks, (None, None, None))
-        return {"image": preprocess(images), "label": labels, "index": index}
+        masks = tf.ensure_shape(masks, (None, None, None))
+        return {"image": preprocess(images), "label": masks, "index": index}
 
     places = tf.ragged.constant(groups, tf.int32, ragged_rank=1)
     return prefetched(tf.data.Dataset.from_tensor_slices(places).map(batch, _THREADS))
-
-
-def _of_one_size(
-    indices: np.ndarray, sizes: Sequence[tuple[int, ...]], most: int
-) -> list[list[int]]:
-    """Share images out to batches: full ones in order, then the rest of each size."""
-    full, begun = [], {}
-    for index in indices:
-        group = begun.setdefault(sizes[index], [])
-        group.append(index)
-        if len(group) == most:
-            full.append(begun.pop(sizes[index]))
-    return full + [begun[size] for size in sorted(begun)]
-
-
-def _read(store: ImageStore, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    image, mask = tf.numpy_function(store.fetch, [index], [tf.uint8, tf.uint8])
-    return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(mask, (None, None))
 
 
 def prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:

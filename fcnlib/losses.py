@@ -25,8 +25,7 @@ def pixel_cross_entropy(
     """Compute the cross-entropy over the labelled pixels of a batch, their mean or their sum.
 
     Void counts neither in the sum nor in its divisor. With weights w the mean is the sum of
-    w * loss over the sum of w. The reference code sums; its learning rate times the number of
-    labelled pixels is the one for the mean.
+    w * loss over the sum of w.
 
     Args:
         logits: float32 [N, H, W, C].
@@ -40,7 +39,7 @@ def pixel_cross_entropy(
 
     Source: Long et al. 2015, section 4.3.
     """
-    labels = tf.cast(labels, tf.int32)
+    labels = tf.cast(labels, tf.int32)  # [N, H, W]
     counted = tf.not_equal(labels, VOID)
     safe = tf.where(counted, labels, 0)
     if tf.config.list_physical_devices("GPU"):

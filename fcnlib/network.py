@@ -20,6 +20,7 @@ from fcnlib.slim import SlimModule
 from fcnlib.upsampling import diagonal_kernel, pad_to_grid, transposed, upsample
 
 SKIPS = BACKBONES["inception_v3"].skips
+Maps = dict[int, tf.Tensor]  # {stride: [N, H/stride, W/stride, channels]}, or a kernel each
 
 
 def strides_down_to(stride: int) -> tuple[int, ...]:
@@ -116,9 +117,7 @@ class FCN(SlimModule):
 
         super().__init__(build)
 
-    def head(
-        self, maps: Mapping[int, tf.Tensor]
-    ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
+    def head(self, maps: Mapping[int, tf.Tensor]) -> tuple[Maps, Maps]:
         """Build score layers and upsampling kernels on {stride: [N, H/s, W/s, channels]}."""
         # Zero at the start, so that a new skip changes nothing at first (Long et al. 2015, 4.2).
         plain = {"activation_fn": None, "normalizer_fn": None}
@@ -141,7 +140,7 @@ class FCN(SlimModule):
         training: bool = False,
         frozen: bool = False,
         dropout_seed: Sequence[int] | tf.Tensor = (0, 0),
-    ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
+    ) -> tuple[Maps, Maps]:
         """Compute the scores of each skip, before fusion.
 
         Args:

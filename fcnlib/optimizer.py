@@ -53,8 +53,8 @@ class Optimizer(tf.Module):
     """Adam or SGD with momentum by TensorFlow's fused kernels, one operation a variable.
 
     Keras takes a dozen, an eighth of every step of a thin Inception-v3 with its 190 variables.
-    The EMA of all weights is one flat variable: three operations a step, however many variables.
-    It moves faster at first and begins anew with each stage.
+    The EMA of all weights is one flat variable; it moves faster at first and begins anew with each
+    stage.
 
     Source: https://www.tensorflow.org/api_docs/python/tf/raw_ops/ResourceApplyAdam,
     ResourceApplyMomentum; decoupled weight decay https://arxiv.org/abs/1711.05101; EMA
