@@ -19,8 +19,8 @@ from fcnlib.runtime.run_record import machine
 from fcnlib.slim import SlimModule, classifier_scopes, compute_dtype
 from fcnlib.training import CHECKPOINT
 
-# What else settings can ask for: `fcntools.analysis.variants` adds "variant", which takes
-# (config, number of classes, stride, **arguments of `FCN`).
+# {"variant": builder of the other networks}, where `fcntools.analysis.variants` is imported; it
+# takes (config, number of classes, stride, **arguments of `FCN`).
 BUILDERS: dict[str, Callable[..., SlimModule]] = {}
 
 

@@ -160,11 +160,6 @@ def _train(
     def batches(first: int, steps: int):
         for store in stores:
             store.verify()  # every file is read before the first step
-        present = np.flatnonzero(stores[0].class_pixels()[0])
-        if len(present) < 2:
-            only = dataset.labels.classes[present[0]]
-            split = f"{stores[0].split}: every labelled pixel is of class {only}"
-            raise InputError(f"{split}; a network needs two classes at least")
         return train_batches(stores[0], config.data, train.batch_size, train.seed, first, steps)
 
     predict, weights = predictor(network), None

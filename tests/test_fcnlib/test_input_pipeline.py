@@ -425,8 +425,8 @@ def test_evaluation_batches_images_of_one_size_together(store):
     ("sizes", "expected"),
     [
         ([(20, 20)] * 5, [[0, 1], [2, 3], [4]]),
-        ([(20, 20), (30, 20)] * 3, [[0, 2], [1, 3], [4], [5]]),
-        ([(30, 20), (20, 30), (20, 20), (30, 20)], [[0, 3], [2], [1]]),  # the rest by size
+        ([(20, 20), (30, 20)] * 3, [[0, 2], [4], [1, 3], [5]]),
+        ([(30, 20), (20, 30), (20, 20), (30, 20)], [[2], [1], [0, 3]]),  # by size
     ],
 )
 def test_evaluation_batches_have_an_order(tmp_path, sizes, expected):
