@@ -11,6 +11,7 @@ Source: https://www.tensorflow.org/api_docs/python/tf/distribute/MultiWorkerMirr
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -23,12 +24,10 @@ import numpy as np
 from fcnlib.errors import InputError
 from fcnlib.runtime import progress
 from fcnlib.runtime.compat import tf
-from fcnlib.runtime.environment import LAUNCHED, SLURM_TASKS, TF_CONFIG, scheduled
+from fcnlib.runtime.environment import LAUNCHED, TF_CONFIG, scheduled
 
-_resolvers = tf.distribute.cluster_resolver
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 _LOST += (tf.errors.InternalError, tf.errors.DeadlineExceededError)
-_PORTS = (12000, 20000)  # of Slurm jobs: the first, and how many
 _GRACE = 10.0  # seconds in which the launcher, which knows who died, stops its processes
 
 
@@ -50,43 +49,24 @@ def size() -> int:
 
 
 def cluster() -> tuple[tuple[str, ...], int] | None:
-    """Read from TF_CONFIG or the variables of a Slurm step which processes work together.
+    """Read from TF_CONFIG which processes work together.
 
     Returns:
         (host:port of each, the number of this one); None where there is one at most.
 
     Raises:
-        InputError: the variables do not make sense.
+        InputError: the variable does not make sense.
     """
     if not scheduled():
         return None
-    slurm = TF_CONFIG not in os.environ
     try:
-        nodes, number = _from_slurm() if slurm else _from_tf_config()
+        told = json.loads(os.environ[TF_CONFIG])
+        ((_, nodes),) = told["cluster"].items()  # workers alone
+        number = told["task"]["index"]
         nodes[number]  # is there
-    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
-        name = "SLURM_*" if slurm else TF_CONFIG
-        raise InputError(f"{name} in the environment describes no cluster: {error}") from None
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise InputError(f"{TF_CONFIG} in the environment describes no cluster: {error}") from None
     return (tuple(nodes), number) if len(nodes) > 1 else None
-
-
-def _from_tf_config() -> tuple[list[str], int]:
-    resolver = _resolvers.TFConfigClusterResolver()
-    ((_, nodes),) = resolver.cluster_spec().as_dict().items()  # workers alone
-    return nodes, resolver.task_id
-
-
-def _from_slurm() -> tuple[list[str], int]:
-    first, many = _PORTS
-    port = first + int(os.environ.get("SLURM_JOB_ID", 0)) * 64 % many
-    # As many GPUs as a node may have: the resolver would ask nvidia-smi, and `_choose_gpu` does.
-    resolver = _resolvers.SlurmClusterResolver(
-        port_base=port, gpus_per_node=64, gpus_per_task=1, auto_set_gpu=False
-    )
-    nodes = resolver.cluster_spec().as_dict()["worker"]
-    # It sorts n10 before n2 and Slurm does not, so its own number may be that of another task.
-    mine = f"{os.environ['SLURMD_NODENAME']}:{port + int(os.environ['SLURM_LOCALID'])}"
-    return nodes, nodes.index(mine)
 
 
 @contextlib.contextmanager
@@ -115,10 +95,8 @@ def joined(workers: int, batch_size: int) -> Iterator[None]:
         progress.mute()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 saves and ends, and so all do
     tf.get_logger().setLevel("ERROR")  # or it warns that a sum outside a function is slow
-    spec = tf.train.ClusterSpec({"worker": list(nodes)})
-    resolver = _resolvers.SimpleClusterResolver(spec, "", "worker", number, rpc_layer="grpc")
     try:
-        _Group.strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        _Group.strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.UnknownError as error:
         raise InputError(f"{nodes[number]}: {error.message}; is the port in use?") from None
     _Group.rank, _Group.size = number, len(nodes)
@@ -136,7 +114,7 @@ def _choose_gpu(hosts: list[str], number: int) -> None:
     """Keep the GPU whose number is that of this process on its machine."""
     gpus = tf.config.list_physical_devices("GPU")
     here = [i for i, host in enumerate(hosts) if host == hosts[number]]
-    if not gpus or (len(gpus) == 1 and SLURM_TASKS in os.environ):  # Slurm shows each task its own
+    if not gpus or (len(gpus) == 1 and "SLURM_JOB_ID" in os.environ):  # each task sees its own
         return
     if len(here) > len(gpus):
         raise InputError(f"{len(here)} workers on a machine of {len(gpus)} GPUs; one has one each")

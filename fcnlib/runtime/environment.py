@@ -6,13 +6,13 @@ import os
 import shutil
 from pathlib import Path
 
-TF_CONFIG, SLURM_TASKS = "TF_CONFIG", "SLURM_STEP_NUM_TASKS"
+TF_CONFIG = "TF_CONFIG"
 LAUNCHED = "FCNLIB_LAUNCHED"  # in a process's environment: a pipe that ends with its launcher
 
 
 def scheduled() -> bool:
     """Return whether whoever started this process says that it is one of several."""
-    return TF_CONFIG in os.environ or os.environ.get(SLURM_TASKS, "1") != "1"
+    return TF_CONFIG in os.environ
 
 
 def nvidia_driver() -> bool:
