@@ -32,9 +32,6 @@ def preprocess(images):
 
 def unpreprocess(pixels):
     """Undo `preprocess`: float in [-1, 1] -> uint8 0..255, rounded; values outside are clipped."""
-    if tf.is_tensor(pixels):
-        scaled = tf.round((pixels + 1.0) * BYTES_TO_UNIT)
-        return tf.cast(tf.clip_by_value(scaled, 0.0, 255.0), tf.uint8)
     scaled = np.round((np.asarray(pixels) + 1) * BYTES_TO_UNIT)
     return np.clip(scaled, 0, 255).astype(np.uint8)
 

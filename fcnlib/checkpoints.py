@@ -74,7 +74,8 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             arrays = {name.removesuffix(".npy"): _read(archive, name) for name in names}
             return arrays, dict(json.loads(archive.read(META)))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint") from None
+        said = "no such checkpoint; data/README.md says under pretrained/ how to make one"
+        raise InputError(f"{path}: {said}") from None
     except Exception as error:  # zipfile and NumPy report a broken file in a dozen ways
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
@@ -107,10 +108,6 @@ class Transfer:
     copied: tuple[str, ...]
     missing: tuple[str, ...]
     skipped: tuple[str, ...]
-
-    def __str__(self) -> str:
-        copied, missing, skipped = map(len, (self.copied, self.missing, self.skipped))
-        return f"{copied} variables copied, {missing} new, {skipped} of the source not used"
 
 
 def account(

@@ -11,8 +11,8 @@ from fcnlib import metrics
 from fcnlib.runtime import distributed, progress
 from fcnlib.runtime.compat import tf
 
-# {"fold": what makes a trained network faster to score}; `fcntools.inference.folding` adds it, and
-# so decides where the scores of tables are rounded. Without it the network itself is scored.
+# {"fold": makes a trained network, and an engine, faster to score}, where
+# `fcntools.inference.folding` is imported.
 PREPARED: dict[str, Callable[..., Callable]] = {}
 
 

@@ -149,12 +149,7 @@ def _train(
 ) -> Path:
     started, digests = run_record.start(), run_digests(config, dataset)
     train, network = config.train, build_fcn(config, dataset.labels.num_classes, job.stride)
-    if job.start is not None:
-        if not job.start.exists():
-            raise InputError(
-                f"{job.start}: no such checkpoint; make it as data/README.md says under "
-                "pretrained/, or start from random numbers with --set initial="
-            )
+    if job.start:
         start_from(network, job.start, dataset.labels)
 
     def batches(first: int, steps: int):

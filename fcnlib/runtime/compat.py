@@ -1,8 +1,7 @@
 """Import TensorFlow and tf-slim from here: `from fcnlib.runtime.compat import slim, tf`.
 
 tf-slim 1.1.0 (2020) asks for `tensorflow.python.framework.ops.Tensor`, which newer releases
-removed, and warns at every layer that the v1 layer API is old. Both are settled here, before slim
-is imported.
+removed, and warns at every layer that the v1 layer API is old.
 
 Source: https://github.com/google-research/tf-slim (README, issues 18 and 24).
 """
@@ -49,8 +48,6 @@ with contextlib.nullcontext() if _verbose else _filtered_stderr():
         # One process never needs the whole GPU, and a second open notebook would starve.
         tf.config.experimental.set_memory_growth(_gpu, True)
 
-TESTED_TENSORFLOW = "2.21"  # whose inner layers tf-slim uses; `fcnlib doctor` compares
-
 _ops.Tensor = tf.Tensor
 warnings.filterwarnings("ignore", message=r".*`layer\.(apply|updates)`.*", category=UserWarning)
 
@@ -72,7 +69,7 @@ def _device(name):
 
 _slim_variables.ops = types.SimpleNamespace(**{**vars(_ops), "device": _device})
 
-__all__ = ["TESTED_TENSORFLOW", "device_name", "slim", "tf"]
+__all__ = ["device_name", "slim", "tf"]
 
 
 def device_name() -> str:

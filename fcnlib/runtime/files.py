@@ -156,17 +156,10 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: NumPy values as numbers, NaN and infinity as null."""
-    text = json.dumps(value, default=_plain)
+    plain = lambda part: part.tolist() if hasattr(part, "tolist") else os.fspath(part)  # noqa: E731
+    text = json.dumps(value, default=plain)
     value = json.loads(text, parse_constant=lambda name: None)  # JSON has no NaN
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "tolist"):  # NumPy arrays and scalars, without importing NumPy
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def read_json(path: Path) -> Any:
