@@ -30,18 +30,13 @@ METRICS = "metrics.json"
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train: its stride, folder, start, stages and title ("FCN-8s" and the like)."""
+    """One network to train."""
 
     stride: int
     folder: Path
     start: Path | None
     stages: tuple[Stage, ...]
-    title: str = ""
-
-    @property
-    def name(self) -> str:
-        """The title, or that of the paper's network."""
-        return self.title or f"FCN-{self.stride}s"
+    name: str  # "FCN-8s" and the like
 
 
 def head_only(config: Config, steps: int) -> Stage:
@@ -73,7 +68,7 @@ def chain(config: Config, models: Path) -> list[Job]:
     new_layers = head_only(config, train.head_steps)
     stages = (new_layers, end_to_end(config, train.coarse_steps, train.base_lr))
     for stride in config.network.chain:
-        jobs.append(Job(stride, models / f"fcn-{stride}s", start, stages))
+        jobs.append(Job(stride, models / f"fcn-{stride}s", start, stages, f"FCN-{stride}s"))
         start = jobs[-1].folder / CHECKPOINT
         stages = (end_to_end(config, train.skip_steps, train.skip_lr),)
     return jobs

@@ -54,7 +54,7 @@ def test_what_was_trained_is_counted(tmp_path):
     for stages in ((head,), (everything,), (head, everything)):
         trained = network.trainable(backbone=everything in stages, head=True)
         expected = sum(int(tf.size(v)) for v in trained.values())
-        assert ablation.trained_values(Job(16, tmp_path, None, stages)) == expected
+        assert ablation.trained_values(Job(16, tmp_path, None, stages, "")) == expected
 
 
 def test_what_moved_is_measured(tmp_path):
@@ -69,7 +69,7 @@ def test_what_moved_is_measured(tmp_path):
     after["FCN/score_32/weights"] = np.ones(2, np.float32)
     checkpoints.save(tmp_path / "start.npz", before, {})
     checkpoints.save(tmp_path / "net" / "checkpoint.npz", after, {})
-    job = Job(32, tmp_path / "net", tmp_path / "start.npz", ())
+    job = Job(32, tmp_path / "net", tmp_path / "start.npz", (), "")
     assert ablation.relative_change(job) == {
         "Conv2d_1a_3x3": pytest.approx(0.1),
         "Mixed_7c": 0.0,
