@@ -16,7 +16,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -142,10 +142,3 @@ def broadcast(values: list[Any]) -> list[Any]:
     """Return the values of rank 0; the others give values of the same shapes and types."""
     arrays = [np.asarray(value) for value in values]  # numbers are int64, which a GPU adds up
     return all_reduce_sum(arrays if rank() == 0 else [np.zeros_like(array) for array in arrays])
-
-
-def on_chief(work: Callable[[], object]) -> None:
-    """Let rank 0 do a piece of work that writes, and the others wait for its end."""
-    if rank() == 0:
-        work()
-    all_reduce_sum(tf.zeros([]))

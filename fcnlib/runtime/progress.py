@@ -57,16 +57,14 @@ def defer_interrupt() -> Iterator[list[bool]]:
     """
     interrupted: list[bool] = []
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
-        yield interrupted
-        return
 
     def handle(*_: object) -> None:
         interrupted.append(True)
         print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
         signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, handle)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, handle)
     try:
         yield interrupted
     finally:
