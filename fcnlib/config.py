@@ -1,7 +1,6 @@
 """Settings of a run: frozen dataclasses by stage, saved profiles (`profiles/*.toml`), overrides.
 
-Every setting has one name in the whole configuration, so `--set base_lr=0.01` needs no section. An
-unknown name or a value of another type is refused with the names or the type that would do.
+Every setting has one name in the whole configuration, so `--set base_lr=0.01` needs no section.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ _said: set[str] = set()  # old spellings that were reported
 
 
 def _field(default: Any, *options: str, **facts: Any) -> Any:
-    """Describe a setting by its options and limits=(least, most), path=, affects_training=."""
+    """Describe a setting by its options and limits=(least, most), path=, free=."""
     return dataclasses.field(default=default, metadata={"options": options, **facts})
 
 
 def _free(default: Any, **facts: Any) -> Any:
     """Describe a setting that makes no other network, or is in a checkpoint's stages already."""
-    return _field(default, affects_training=False, **facts)
+    return _field(default, free=True, **facts)
 
 
 @dataclass(frozen=True)
@@ -181,8 +180,8 @@ class Config:
 
     def training_settings(self, *sections: str) -> dict[str, Any]:
         """Return those settings of some sections that change what is learned, as `to_dict`."""
-        flat, facts = self.to_dict(), {k: f for k, (s, f, _) in _SETTINGS.items() if s in sections}
-        return {k: flat[k] for k in facts if facts[k].get("affects_training", True)}
+        free = {k for k, (s, facts, _) in _SETTINGS.items() if s not in sections or "free" in facts}
+        return {k: v for k, v in self.to_dict().items() if k not in free}
 
     def path(self, key: str) -> Path:
         """Return a path setting, such as "data_dir", absolute; relative ones count from ROOT."""

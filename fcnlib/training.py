@@ -87,6 +87,7 @@ class Trainer:
                 self._save(finished=True)
                 if interrupted:
                     raise KeyboardInterrupt
+        distributed.broadcast([self.step])  # the others wait until rank 0 has saved
         return self.step - before
 
     def _run_stage(self, stage: Stage, first: int, arrays: dict, bar, interrupted: list) -> None:
