@@ -180,18 +180,15 @@ class FCN(SlimModule):
         height, width = tf.unstack(tf.shape(images)[1:3])
         return self.to_pixels(self.fused(images, **mode), height, width)
 
-    def to_pixels(
-        self, fused: tf.Tensor, height: int, width: int, stride: int | None = None
-    ) -> tf.Tensor:
+    def to_pixels(self, fused: tf.Tensor, height: int, width: int) -> tf.Tensor:
         """Upsample fused scores to pixels and crop the grid's padding.
 
         Args:
             fused: float32 [N, h, w, C].
             height: rows of the image.
             width: columns of the image.
-            stride: of the scores; None for this network's.
 
         Returns:
             Logits, float32 [N, height, width, C].
         """
-        return upsample(fused, stride or self.stride, self.centred)[:, :height, :width]
+        return upsample(fused, self.stride, self.centred)[:, :height, :width]

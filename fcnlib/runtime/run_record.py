@@ -66,10 +66,8 @@ def capture(
         `machine`), threads (the environment's settings, {} for TensorFlow's own choice), started
         (UTC, ISO 8601), wall_seconds.
     """
-    settings, (commit, dirty) = config.to_dict(), started.code
-    for key in settings:
-        if is_path(key) and settings[key]:
-            settings[key] = relative(config.path(key))
+    (commit, dirty), settings = started.code, config.to_dict()
+    settings |= {k: relative(config.path(k)) for k, v in settings.items() if v and is_path(k)}
     return {
         "command": command(),
         "config": settings,
