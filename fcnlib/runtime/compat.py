@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import subprocess
 import types
 import warnings
@@ -40,7 +41,7 @@ def _filtered_stderr() -> Iterator[None]:
 
 
 _verbose = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
-with contextlib.nullcontext() if _verbose else _filtered_stderr():
+with contextlib.nullcontext() if _verbose or not shutil.which("grep") else _filtered_stderr():
     import tensorflow as tf
     from tensorflow.python.framework import ops as _ops
 
