@@ -62,8 +62,7 @@ def train_ours(precision: str, multiplier: float = 1.0):
             tape.watch(variables)
             logits = network(x, training=True, dropout_seed=tf.constant([0, 0]))
             loss = losses.pixel_cross_entropy(logits, y)
-            scaled = optimizer.scaled(loss)
-        optimizer.apply(tape.gradient(scaled, variables), tf.constant(1e-3))
+        optimizer.apply(tape.gradient(loss, variables), tf.constant(1e-3))
         return loss
 
     return lambda: float(step())

@@ -70,7 +70,7 @@ def worker(folder: Path) -> None:
             logits = net(batch["image"], training=True, dropout_seed=tf.stack([1, step]))
             return losses.pixel_cross_entropy(logits, batch["label"])
 
-        network = build_fcn(config, CLASSES, 8, (distributed.rank(), distributed.size()))
+        network = build_fcn(config, CLASSES, 8)
         stages = [Stage("all", STEPS + 2, 1e-3)]
         Trainer(network, stages, batches, loss, config.train, folder, meta={}).run("")
     steps = [b - a for a, b in itertools.pairwise(began[1:])]  # the first traces

@@ -170,8 +170,7 @@ def _thin_step(config, dataset):
             tape.watch(variables)
             logits = network(batch["image"], training=True, dropout_seed=tf.constant([0, 0]))
             loss = losses.pixel_cross_entropy(logits, batch["label"])
-            scaled = optimizer.scaled(loss)
-        optimizer.apply(tape.gradient(scaled, variables), tf.constant(1e-3))
+        optimizer.apply(tape.gradient(loss, variables), tf.constant(1e-3))
         return loss
 
     return lambda batch: float(step(batch))

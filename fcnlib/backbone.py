@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
+from fcnlib.runtime import distributed
 from fcnlib.runtime.compat import slim, tf
 
 BATCH_NORM_EPSILON = 1e-3
@@ -31,9 +32,6 @@ def preprocess(images):
 
 def unpreprocess(pixels):
     """Undo `preprocess`: float in [-1, 1] -> uint8 0..255, rounded; values outside are clipped."""
-    if tf.is_tensor(pixels):
-        scaled = tf.round((pixels + 1.0) * BYTES_TO_UNIT)
-        return tf.cast(tf.clip_by_value(scaled, 0.0, 255.0), tf.uint8)
     scaled = np.round((np.asarray(pixels) + 1) * BYTES_TO_UNIT)
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
@@ -52,7 +50,6 @@ def features(
     dtype: tf.DType = tf.float32,
     dropout: float = 0.0,
     dropout_seed=(0, 0),
-    shard: tuple[int, int] = (0, 1),
 ) -> dict[str, tf.Tensor]:
     """Build a backbone without its classifier; call it inside a template or a variable scope.
 
@@ -69,7 +66,6 @@ def features(
         dtype: what to compute in; variables and end points are float32 all the same.
         dropout: share dropped while training, after the layers that have dropout.
         dropout_seed: two integers.
-        shard: as of `stateless_dropout`.
 
     Returns:
         {end point: float32 [N, H / stride, W / stride, channels]} in order of depth.
@@ -92,7 +88,7 @@ def features(
             net = _apply(net, layer, depth, padding)  # Mixed_6e: [N, H/16, W/16, 768]
             if training and dropout and isinstance(layer, Conv) and layer.dropout:
                 seed = tf.cast(dropout_seed, tf.int32) + 1  # not the head's draw again
-                net = stateless_dropout(net, dropout, seed, shard=shard)
+                net = stateless_dropout(net, dropout, seed)
             end_points[layer.name] = tf.cast(net, tf.float32)
     return end_points
 
@@ -158,9 +154,7 @@ def _apply(net: tf.Tensor, layer: Layer, depth: Callable[[int], int], padding: s
             return tf.concat(outputs, axis=3)  # [N, h, w, sum of the branches' depths]
 
 
-def stateless_dropout(
-    net: tf.Tensor, rate: float, seed, per_image: bool = False, shard: tuple[int, int] = (0, 1)
-) -> tf.Tensor:
+def stateless_dropout(net: tf.Tensor, rate: float, seed, per_image: bool = False) -> tf.Tensor:
     """Drop a share of the features, the same ones for the same seed.
 
     Args:
@@ -168,15 +162,14 @@ def stateless_dropout(
         rate: share dropped, in [0, 1); the rest is scaled up by 1 / (1 - rate).
         seed: two integers, such as (run seed, step), so that a resumed run draws the same.
         per_image: one mask for all places of an image.
-        shard: (rank, size) of the process that computes these N of N * size images.
 
     Returns:
         float32 [N, h, w, C].
     """
-    rank, size = shard
+    rank, size = distributed.rank(), distributed.size()
     images, *rest = tf.unstack(tf.shape(net))
     rest = [1, 1, rest[-1]] if per_image else rest
-    # Drawn for the whole batch: an image loses the same, whichever process computes it.
+    # Drawn for the batch of all processes: an image loses the same, whichever computes it.
     drawn = tf.random.stateless_uniform([images * size, *rest], tf.cast(seed, tf.int32))
     keep = drawn[images * rank : images * (rank + 1)] >= rate  # [N, h, w, C]
     return net * tf.cast(keep, net.dtype) / (1.0 - rate)

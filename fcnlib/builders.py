@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,29 +14,24 @@ from fcnlib.config import Config
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID, LabelSet
 from fcnlib.network import FCN, SKIPS
-from fcnlib.runtime.compat import device_name, gpu_libraries, tf
+from fcnlib.runtime.compat import device_name, tf
+from fcnlib.runtime.environment import nvidia_driver
 from fcnlib.runtime.run_record import machine
-from fcnlib.slim import SlimModule, classifier_scopes, compute_dtype, initialized_from
+from fcnlib.slim import SlimModule, classifier_scopes, compute_dtype
 from fcnlib.training import CHECKPOINT
 
-_NAMED = 24  # classes named in an error
-
-
-# What else settings can ask for: `fcntools.analysis.variants` adds "variant", which takes
-# (config, number of classes, stride, **arguments of `FCN`).
+# {"variant": builder of the other networks}, where `fcntools.analysis.variants` is imported; it
+# takes (config, number of classes, stride, **arguments of `FCN`).
 BUILDERS: dict[str, Callable[..., SlimModule]] = {}
 
 
-def build_fcn(
-    config: Config, num_classes: int, stride: int, shard: tuple[int, int] = (0, 1)
-) -> FCN:
+def build_fcn(config: Config, num_classes: int, stride: int) -> FCN:
     """Build the network of a configuration, its variables created.
 
     Args:
         config: settings.
         num_classes: C, background included.
         stride: of the finest skip.
-        shard: (rank, size) of this process among those that share a batch.
 
     Returns:
         The network with freshly drawn backbone and zero score layers.
@@ -43,15 +39,13 @@ def build_fcn(
     Raises:
         InputError: there is no network of this stride, or no builder of this variant.
     """
-    given = config.network
-    plain = given.fusion == "score" and given.inputs != "raw" and given.void != "class"
-    if not plain and not BUILDERS:
-        raise InputError("fusion, inputs, void: such networks need `fcntools.analysis.variants`")
-    settings = backbone_settings(config) | {"shard": shard}
-    if plain:
+    given, settings = config.network, backbone_settings(config)
+    if given.fusion == "score" and given.inputs != "raw" and given.void != "class":
         network = FCN(num_classes, stride, **head_settings(config), **settings)
-    else:
+    elif BUILDERS:
         network = BUILDERS["variant"](config, num_classes, stride, **settings)
+    else:
+        raise InputError("fusion, inputs, void: such networks need `fcntools.analysis.variants`")
     seed(config)
     network(tf.zeros([1, 33, 33, 3]))
     return network
@@ -83,10 +77,11 @@ def backbone_settings(config: Config) -> dict[str, Any]:
     }
 
 
-def describe_device(precision: str) -> dict[str, str | None]:
-    """Return {"device", "computed_in"} for a run record and, on a GPU, its `gpu_libraries`."""
-    dtype = compute_dtype(precision, machine()["cpu_flags"]).name
-    return {"device": device_name(), "computed_in": dtype} | gpu_libraries()
+def describe_device(precision: str) -> dict[str, str]:
+    """Return {"device", "computed_in"} and, on a GPU, its "driver" for a run record."""
+    found = {"device": device_name()}
+    found["computed_in"] = compute_dtype(precision, machine()["cpu_flags"]).name
+    return found if found["device"] == "CPU" else found | {"driver": nvidia_driver()}
 
 
 def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str, Any]]:
@@ -120,13 +115,9 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
         if stride not in SKIPS or not finer or config.network.fusion != "score":
             raise InputError(f"{path}: an FCN-{finest}s has no sum of score maps at {stride}")
         may_skip += [f"FCN/{kind}_{fine}" for kind in ("score", "upscore") for fine in finer]
-    try:
-        with initialized_from(arrays, str(path)):
-            network = build_fcn(config, len(classes), stride or finest)
-    except (tf.errors.OpError, MemoryError):
-        raise InputError(f"{path}: a network of this size does not fit into the memory") from None
-    shapes = {name: variable.shape for name, variable in network.named_variables().items()}
-    checkpoints.account(arrays, shapes, may_skip=may_skip, source=str(path))
+    network = build_fcn(config, len(classes), stride or finest)
+    variables = network.named_variables()
+    checkpoints.transplant(arrays, variables, may_skip=may_skip, source=str(path))
     return network, meta
 
 
@@ -149,13 +140,13 @@ def require_classes(path: Path, meta: dict[str, Any], labels: LabelSet) -> None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f", ... ({len(names)})" if len(names) > _NAMED else "")
+    return textwrap.shorten(", ".join(names), 300)
 
 
 def start_from(network: FCN, path: Path, labels: LabelSet | None = None) -> checkpoints.Transfer:
     """Give a network the weights of a coarser one, or of a classifier.
 
-    A network without batch norm takes the kernels alone, as the one of 2017 did without a word.
+    A network without batch norm takes the kernels alone, as that of 2017 did without a word.
 
     Args:
         network: fresh from `build_fcn`.

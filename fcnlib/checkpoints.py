@@ -6,7 +6,6 @@ written whole or not at all, each array carries a CRC, and nothing in it is ever
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -26,11 +25,7 @@ _BOMB, _ROOM = 16, 2**28  # no weights unpack to so many times their size; but f
 
 
 def save(
-    path: Path,
-    arrays: Mapping[str, np.ndarray],
-    meta: Mapping[str, Any],
-    half: bool = False,
-    previous: Path | None = None,
+    path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], half: bool = False
 ) -> None:
     """Write a checkpoint atomically.
 
@@ -39,7 +34,6 @@ def save(
         arrays: {name: array}.
         meta: what JSON can hold; returned by `load`.
         half: store convolution kernels as float16 and compress, for a file that travels.
-        previous: where an older one goes, in place of being dropped.
 
     Raises:
         InputError: an array is not finite (a kernel above 65504 is not in float16), or the place
@@ -49,38 +43,22 @@ def save(
     if half:
         with np.errstate(over="ignore"):  # what overflows is refused
             kept |= {n: v.astype(np.float16) for n, v in kept.items() if n.endswith("/weights")}
-    require_finite(kept, str(path), "nothing is written")
-
-    kind = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
-    with replacing(path) as part:
-        with open(part, "wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                # Entries are dated 1980: the same content gives the same bytes.
-                archive.writestr(zipfile.ZipInfo(META), json.dumps(dict(meta)), kind)
-                for name, array in kept.items():
-                    buffer = io.BytesIO()
-                    np.lib.format.write_array(buffer, array, allow_pickle=False)
-                    archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), kind)
-            os.fsync(file.fileno())
-        if previous:
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(path, previous)
-
-
-def require_finite(arrays: Mapping[str, np.ndarray], source: str, advice: str) -> None:
-    """Refuse arrays that no network can go on with.
-
-    Args:
-        arrays: {name: array}.
-        source: their name in an error.
-        advice: what to do then.
-
-    Raises:
-        InputError: one holds a NaN or an infinity.
-    """
-    for name, array in arrays.items():
+    for name, array in kept.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(f"{source}: {name} holds a NaN or an infinity; {advice}")
+            raise InputError(
+                f"{path}: {name} holds a NaN or an infinity; nothing is written "
+                "(a training needs a lower learning rate)"
+            )
+    kind = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
+    with replacing(path) as part, open(part, "wb") as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            # Entries are dated 1980: the same content gives the same bytes.
+            archive.writestr(zipfile.ZipInfo(META), json.dumps(dict(meta)), kind)
+            for name, array in kept.items():
+                buffer = io.BytesIO()
+                np.lib.format.write_array(buffer, array, allow_pickle=False)
+                archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), kind)
+        os.fsync(file.fileno())
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -96,7 +74,8 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             arrays = {name.removesuffix(".npy"): _read(archive, name) for name in names}
             return arrays, dict(json.loads(archive.read(META)))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint") from None
+        said = "no such checkpoint; data/README.md says under pretrained/ how to make one"
+        raise InputError(f"{path}: {said}") from None
     except Exception as error:  # zipfile and NumPy report a broken file in a dozen ways
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
@@ -129,10 +108,6 @@ class Transfer:
     copied: tuple[str, ...]
     missing: tuple[str, ...]
     skipped: tuple[str, ...]
-
-    def __str__(self) -> str:
-        copied, missing, skipped = map(len, (self.copied, self.missing, self.skipped))
-        return f"{copied} variables copied, {missing} new, {skipped} of the source not used"
 
 
 def account(

@@ -1,7 +1,6 @@
 """Settings of a run: frozen dataclasses by stage, saved profiles (`profiles/*.toml`), overrides.
 
-Every setting has one name in the whole configuration, so `--set base_lr=0.01` needs no section. An
-unknown name or a value of another type is refused with the names or the type that would do.
+Every setting has one name in the whole configuration, so `--set base_lr=0.01` needs no section.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ PROFILES = Path(__file__).resolve().parent / "profiles"
 # {old name: new name} of settings, {"setting=old option": new option}. Old ones are accepted in
 # --set, profiles, notebooks' parameters, checkpoints and run records.
 ALIASES: dict[str, str] = {}
-VALUE_ALIASES: dict[str, str] = {}
+VALUE_ALIASES: dict[str, str] = {"precision=float16": "float32"}
 # Limits of batches, of images in pixels, of a share that changes a colour.
 _COUNT, _SIDE, _JITTER = (1, 1 << 16), (1, 1 << 14), (0, 0.99)
 _GENERATED = "shapes", "scenes", "streets"
@@ -32,13 +31,13 @@ _said: set[str] = set()  # old spellings that were reported
 
 
 def _field(default: Any, *options: str, **facts: Any) -> Any:
-    """Describe a setting by its options and limits=(least, most), path=, affects_training=."""
+    """Describe a setting by its options and limits=(least, most), path=, free=."""
     return dataclasses.field(default=default, metadata={"options": options, **facts})
 
 
 def _free(default: Any, **facts: Any) -> Any:
     """Describe a setting that makes no other network, or is in a checkpoint's stages already."""
-    return _field(default, affects_training=False, **facts)
+    return _field(default, free=True, **facts)
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,8 @@ class TrainConfig:
     class_weights: str = _field("none", "none", "median_frequency", "root_median_frequency")
     lovasz_loss: float = 0.0  # weight of the Lovász-Softmax loss, which stands for the mean IoU
     coarse_loss: float = 0.0  # weight of the auxiliary loss of each coarser sum of score maps
-    # What convolutions compute in; auto: 16 bits where the device is faster with them.
-    precision: str = _field("auto", "auto", "float32", "bfloat16", "float16")
+    # What convolutions compute in; auto: bfloat16 where the device is faster with it.
+    precision: str = _field("auto", "auto", "float32", "bfloat16")
     checkpoint_seconds: int = _free(120)
     deterministic: bool = _free(False)  # TensorFlow's own mode: the same bits on a GPU as well
     prove: bool = _free(True)  # claims about trained networks must hold; a smoke run proves nothing
@@ -181,8 +180,8 @@ class Config:
 
     def training_settings(self, *sections: str) -> dict[str, Any]:
         """Return those settings of some sections that change what is learned, as `to_dict`."""
-        flat, facts = self.to_dict(), {k: f for k, (s, f, _) in _SETTINGS.items() if s in sections}
-        return {k: flat[k] for k in facts if facts[k].get("affects_training", True)}
+        free = {k for k, (s, facts, _) in _SETTINGS.items() if s not in sections or "free" in facts}
+        return {k: v for k, v in self.to_dict().items() if k not in free}
 
     def path(self, key: str) -> Path:
         """Return a path setting, such as "data_dir", absolute; relative ones count from ROOT."""
@@ -242,7 +241,7 @@ def _checked(key: str, value: Any) -> Any:
         if facts.get("options") and value not in facts["options"]:
             raise InputError(f"{key} = {value!r} is not one of {', '.join(facts['options'])}")
         return os.path.expanduser(value) if is_path(key) else value
-    name = {int: "list of whole numbers", float: "list of numbers"}.get(element) or kind.__name__
+    name = "list of numbers" if element else kind.__name__
     raise InputError(f"{key} = {value!r} is a {type(value).__name__}; it must be a {name}")
 
 
@@ -268,8 +267,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
         else:
             value = kind(raw)
     except (ValueError, KeyError):
-        name = getattr(kind, "__name__", kind)
-        raise InputError(f"{key} = {raw!r} does not read as {name}") from None
+        raise InputError(f"{key} = {raw!r} does not read as {kind.__name__}") from None
     return key, _checked(key, value)
 
 
@@ -295,8 +293,9 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Confi
     for section, entries in tree.items():
         if section not in _SECTIONS or not isinstance(entries, dict):
             raise InputError(f"{path}: unknown section [{section}]; use {', '.join(_SECTIONS)}")
-        entries, names = current_names(entries, say=True), vars(_SECTIONS[section]())
-        for key in entries.keys() - names:
-            raise InputError(f"{path}: no key {key!r} in [{section}]; it has {', '.join(names)}")
-        values |= entries
-    return Config().replace(**values).replace(**current_names(overrides or {}, say=True))
+        values |= current_names(entries, say=True)
+    try:
+        config = Config().replace(**values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return config.replace(**current_names(overrides or {}, say=True))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from fcnlib import metrics
-from fcnlib.runtime import progress
+from fcnlib.runtime import distributed, progress
 from fcnlib.runtime.compat import tf
 
-# {"fold": what makes a trained network faster to score}; `fcntools.inference.folding` adds it, and
-# so decides where the scores of tables are rounded. Without it the network itself is scored.
+# {"fold": makes a trained network, and an engine, faster to score}, where
+# `fcntools.inference.folding` is imported.
 PREPARED: dict[str, Callable[..., Callable]] = {}
 
 
@@ -60,41 +60,28 @@ def evaluate(
     batches: Iterable[dict[str, tf.Tensor]],
     names: tuple[str, ...],
     num_classes: int,
-    label: str | None = None,
-    reduce: Callable[[Sequence], Sequence] | None = None,
+    label: str = "",
 ) -> Evaluation:
-    """Count a split.
+    """Count a split, each process its share.
 
     Args:
         predict: from `predictor`, or any function of images to classes.
-        batches: every image of the split once; of this process's share with `reduce`.
+        batches: every image of the split once, or of this process's share.
         names: of the images, by index.
         num_classes: C.
         label: shows a progress bar of this name.
-        reduce: sums a list of arrays over the processes that share the split.
 
     Returns:
         The matrices in the order of `names`.
-
-    Raises:
-        RuntimeError: an image came never or twice.
     """
     matrices = np.zeros((len(names), num_classes, num_classes), np.int64)
-    seen = np.zeros(len(names), int)
-    with progress.bar(len(names) if label else 0, label or "", "image") as bar:
+    with progress.bar(len(names) if label else 0, label, "image") as bar:
         for batch in batches:
             truth, index = np.asarray(batch["label"]), np.asarray(batch["index"])  # [N, H, W], [N]
             predicted = predict(batch["image"]).numpy()  # [N, H, W]
             pairs = zip(truth, predicted, strict=True)
             matrices[index] = [metrics.confusion_matrix(t, p, num_classes) for t, p in pairs]
-            np.add.at(seen, index, 1)
-            if label:
-                bar.update(len(index))
-        if reduce:
-            here = seen.sum()
-            matrices, seen = map(np.asarray, reduce([matrices, seen]))
-            if label:
-                bar.update(int(seen.sum() - here))
-    if not np.all(seen == 1):
-        raise RuntimeError(f"{int((seen != 1).sum())} images were not seen exactly once")
+            bar.update(len(index))
+        matrices = np.asarray(distributed.all_reduce_sum(matrices))
+        bar.update(len(names) - bar.n)
     return Evaluation(matrices, names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,18 +30,13 @@ METRICS = "metrics.json"
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train: its stride, folder, start, stages and title ("FCN-8s" and the like)."""
+    """One network to train."""
 
     stride: int
     folder: Path
     start: Path | None
     stages: tuple[Stage, ...]
-    title: str = ""
-
-    @property
-    def name(self) -> str:
-        """The title, or that of the paper's network."""
-        return self.title or f"FCN-{self.stride}s"
+    name: str  # "FCN-8s" and the like
 
 
 def head_only(config: Config, steps: int) -> Stage:
@@ -73,7 +68,7 @@ def chain(config: Config, models: Path) -> list[Job]:
     new_layers = head_only(config, train.head_steps)
     stages = (new_layers, end_to_end(config, train.coarse_steps, train.base_lr))
     for stride in config.network.chain:
-        jobs.append(Job(stride, models / f"fcn-{stride}s", start, stages))
+        jobs.append(Job(stride, models / f"fcn-{stride}s", start, stages, f"FCN-{stride}s"))
         start = jobs[-1].folder / CHECKPOINT
         stages = (end_to_end(config, train.skip_steps, train.skip_lr),)
     return jobs
@@ -111,9 +106,7 @@ def open_stores(config: Config, dataset: Dataset) -> list[ImageStore]:
     return [train, val] if scored.records == val.records else [train, val, scored]
 
 
-def _shared_images(
-    dataset: Dataset, one: Sequence[Record], other: Sequence[Record]
-) -> list[tuple[Record, Record]]:
+def _shared_images(dataset: Dataset, one, other) -> list[tuple[Record, Record]]:
     """Return the pairs of records whose images hold the same bytes, whatever their names."""
     first, second = by_content(dataset, one), by_content(dataset, other)
     return [(first[digest], second[digest]) for digest in first if digest in second]
@@ -150,26 +143,14 @@ def _train(
     config: Config, dataset: Dataset, job: Job, resume: bool, stores: Sequence[ImageStore]
 ) -> Path:
     started, digests = run_record.start(), run_digests(config, dataset)
-    shard, train = (distributed.rank(), distributed.size()), config.train
-    network = build_fcn(config, dataset.labels.num_classes, job.stride, shard)
-    if job.start is not None:
-        if not job.start.exists():
-            raise InputError(
-                f"{job.start}: no such checkpoint; make it as data/README.md says under "
-                "pretrained/, or start from random numbers with --set initial="
-            )
+    train, network = config.train, build_fcn(config, dataset.labels.num_classes, job.stride)
+    if job.start:
         start_from(network, job.start, dataset.labels)
 
     def batches(first: int, steps: int):
         for store in stores:
             store.verify()  # every file is read before the first step
-        present = np.flatnonzero(stores[0].class_pixels()[0])
-        if len(present) < 2:
-            only = dataset.labels.classes[present[0]]
-            split = f"{stores[0].split}: every labelled pixel is of class {only}"
-            raise InputError(f"{split}; a network needs two classes at least")
-        place = train.seed, first, steps, shard
-        return train_batches(stores[0], config.data, train.batch_size, *place)
+        return train_batches(stores[0], config.data, train.batch_size, train.seed, first, steps)
 
     predict, weights = predictor(network), None
     if train.class_weights != "none":
@@ -179,7 +160,7 @@ def _train(
         network,
         job.stages,
         batches,
-        losses.objective(train, weights, distributed.all_reduce_sum, distributed.size()),
+        losses.objective(train, weights),
         train,
         job.folder,
         meta=_meta(config, dataset, job, digests),
@@ -217,19 +198,17 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def _evaluate(predict, store: ImageStore, batch_size: int, label: str | None = None) -> Evaluation:
+def _evaluate(predict, store: ImageStore, batch_size: int, label: str = "") -> Evaluation:
     """Score a predictor on the images of a store, shared by all processes."""
-    batches = eval_batches(store, batch_size, (distributed.rank(), distributed.size()))
-    count, reduce = store.labels.num_classes, distributed.all_reduce_sum
+    batches = eval_batches(store, batch_size)
     with store.reporting():
-        return evaluate(predict, batches, store.names, count, label, reduce=reduce)
+        return evaluate(predict, batches, store.names, store.labels.num_classes, label)
 
 
 def evaluate_fcn(
     config: Config,
     dataset: Dataset,
     folder: Path,
-    fold: Callable[[Any], Any] | None = None,
     engine: str = "tensorflow",
     store: ImageStore | None = None,
 ) -> Evaluation:
@@ -241,8 +220,7 @@ def evaluate_fcn(
         config: gives the split and the batch size.
         dataset: opened.
         folder: of the network; gets metrics.json and evaluation.npz, named by `scored_as`.
-        fold: makes of the network what is scored; None: as `evaluation.PREPARED` says.
-        engine: what computes then.
+        engine: what computes, where `evaluation.PREPARED` knows others.
         store: the images of the split, to decode them once for several networks.
 
     Returns:
@@ -255,7 +233,7 @@ def evaluate_fcn(
     split, labels = config.data.eval_split, dataset.labels
     chosen = dataset.records(split, config.data.eval_limit)
     names = tuple(record.name for record in chosen)
-    fold = fold or PREPARED.get("fold")
+    fold = PREPARED.get("fold")
     ending, about = scored_as(config, dataset, folder)
     ending += "" if engine == "tensorflow" else f"-{engine}"
     metrics, evaluation = folder / f"metrics{ending}.json", folder / f"evaluation{ending}.npz"
@@ -268,7 +246,7 @@ def evaluate_fcn(
     with locked(folder, not distributed.rank()):
         network, meta = load_fcn(folder)
         require_classes(folder, meta, labels)
-        predict = predictor(fold(network) if fold else network)
+        predict = predictor(fold(network, engine) if fold else network)
         store = store or ImageStore(chosen, labels, limit=0, split=split)
         title = f"{meta['name']} on {split}"
         scored = _evaluate(predict, store, config.train.eval_batch_size, title)
@@ -292,27 +270,27 @@ def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict
         record, else such as "-train" or, of other data, "-val-1a2b3c4d"; {split, images, data
         (digest), trained_on (images in the split that is trained on)}).
     """
-    data, record = config.data, files.read_json(folder / "record.json") or {}
+    data, record = config.data, files.read_json(folder / "record.json")
     chosen = dataset.records(data.eval_split, data.eval_limit)
     trained = dataset.splits.get(data.train_split, ())[: data.train_limit or None]
-    about = {"split": data.eval_split, "images": len(chosen)}
-    about["data"] = split_digest(dataset, chosen)
-    about["trained_on"] = len(_shared_images(dataset, chosen, trained))
-    if about["trained_on"]:
-        shared = f"{data.eval_split}: {about['trained_on']} of these {len(chosen)} images are in "
-        shared += f"{data.train_split}, the split to train on; this is no score on new images"
-        print(shared, file=sys.stderr)
+    shared, digest = len(_shared_images(dataset, chosen, trained)), split_digest(dataset, chosen)
+    about = {"split": data.eval_split, "images": len(chosen), "data": digest, "trained_on": shared}
+    if shared:
+        said = f"{data.eval_split}: {shared} of these {len(chosen)} images are in "
+        said += f"{data.train_split}, the split to train on; this is no score on new images"
+        print(said, file=sys.stderr)
+    if not record:
+        return "", about
     own, ending = Config().to_dict() | current_names(record.get("config", {})), ""
     split, limit = own["eval_split"], own["eval_limit"]
-    if record and (split, limit) != (data.eval_split, data.eval_limit):
+    if (split, limit) != (data.eval_split, data.eval_limit):
         key = split_name(data.eval_split, data.eval_limit)
         ending = f"-{key}".replace(", ", "-").replace(" ", "-")
     places = run_record.relative(config.path("data_dir")), data.data_dir
-    if record and (own["dataset"] != data.dataset or own["data_dir"] not in places):
-        digests, key = record.get("data"), split_name(split, limit)
-        known = isinstance(digests, dict) and split in dataset.splits
-        if not known or digests.get(key) != split_digest(dataset, dataset.records(split, limit)):
-            ending = (ending or f"-{data.eval_split}") + f"-{about['data'][:8]}"
+    if own["dataset"] != data.dataset or own["data_dir"] not in places:
+        known, there = record.get("data", {}).get(split_name(split, limit)), split in dataset.splits
+        if not there or known != split_digest(dataset, dataset.records(split, limit)):
+            ending = (ending or f"-{data.eval_split}") + f"-{digest[:8]}"
     return ending, about
 
 
@@ -322,7 +300,6 @@ def train_chain(
     out: Path,
     resume: bool = False,
     control: bool = False,
-    fold: Callable[[Any], Any] | None = None,
 ) -> dict[str, Evaluation]:
     """Train and score every network of a configuration; images are opened and decoded once.
 
@@ -332,7 +309,6 @@ def train_chain(
         out: run folder; networks go to its `models`.
         resume: continue an interrupted run.
         control: train and score `longer_job` as well.
-        fold: as of `evaluate_fcn`.
 
     Returns:
         {name of the network: scores on the evaluation split}.
@@ -341,5 +317,5 @@ def train_chain(
     jobs = chain(config, out / "models")
     for job in jobs + [longer_job(config, out / "models")] * control:
         folder = train_fcn(config, dataset, job, resume, stores)
-        scores[job.name] = evaluate_fcn(config, dataset, folder, fold, store=stores[-1])
+        scores[job.name] = evaluate_fcn(config, dataset, folder, store=stores[-1])
     return scores

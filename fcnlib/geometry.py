@@ -1,7 +1,6 @@
 """Where a backbone's units look: stride, receptive field, sample points of every end point.
 
-All of it is computed from the table of layers, for both paddings and any image size; nothing is
-typed in.
+All of it is computed from the table of layers, for both paddings and any image size.
 
 Source: the recurrences of Dumoulin and Visin, A guide to convolution arithmetic for deep learning,
 https://arxiv.org/abs/1603.07285, sections 2 and 3.

@@ -7,6 +7,7 @@ the batch: neither the number of threads nor the step at which a run resumes cha
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from fcnlib.datasets.image_io import Palette, read_pair
 from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
-from fcnlib.runtime import progress
+from fcnlib.runtime import distributed, progress
 from fcnlib.runtime.compat import tf
 
 CACHE_BYTES = 2 << 30
@@ -29,11 +30,7 @@ _MANY = 1000  # pairs that take long enough to check for a progress bar
 
 
 class ImageStore:
-    """The image-mask pairs of a split by index, decoded once and cached up to a number of bytes.
-
-    Attributes: `split`, its name in an error; `records`, their `names`, the `labels` of the masks;
-    `sizes`, (H, W) of every pair, known once `verify` has read them.
-    """
+    """The image-mask pairs of a split by index, decoded once and cached up to a number of bytes."""
 
     def __init__(
         self,
@@ -52,7 +49,7 @@ class ImageStore:
             raise InputError(f"{split}: no images, nothing to read; look at the list of the split")
         self.split, self.records, self.labels = split, tuple(records), labels
         self.names = tuple(record.name for record in records)
-        self.sizes: tuple[tuple[int, ...], ...] = ()
+        self.sizes: tuple[tuple[int, ...], ...] = ()  # (H, W) of every pair, from `verify`
         self._limit, self._seen = limit, {} if seen is None else seen
         self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._bytes, self._lock = 0, threading.Lock()
@@ -68,8 +65,7 @@ class ImageStore:
 
         Several threads may call this at once; an InputError is that of `read_pair`.
         """
-        index = int(index)
-        if index in self._cache:
+        if (index := int(index)) in self._cache:
             return self._cache[index]
         try:
             pair = read_pair(self.records[index], self.labels, self._seen)
@@ -145,13 +141,7 @@ def order(count: int, seed: int, start: int, stop: int) -> np.ndarray:
 
 
 def train_batches(
-    store: ImageStore,
-    data: DataConfig,
-    batch_size: int,
-    seed: int,
-    start_step: int,
-    steps: int,
-    shard: tuple[int, int] = (0, 1),
+    store: ImageStore, data: DataConfig, batch_size: int, seed: int, start_step: int, steps: int
 ) -> tf.data.Dataset:
     """Return the training batches of steps start_step .. start_step + steps - 1.
 
@@ -162,7 +152,6 @@ def train_batches(
         seed: of the run.
         start_step: steps done before.
         steps: how many batches.
-        shard: (rank, size) of this process among those that share every batch.
 
     Returns:
         Dataset of {image float32 [B, S, S, 3] in [-1, 1], label uint8 [B, S, S] with 255 = void or
@@ -175,10 +164,11 @@ def train_batches(
         raise InputError(f"min_scale = {data.min_scale} is above max_scale = {data.max_scale}")
     store.verify()
     first, last = start_step * batch_size, (start_step + steps) * batch_size
-    rank, size = shard
+    rank, size = distributed.rank(), distributed.size()
 
     def read(index):
-        return _read(store, index)
+        image, mask = tf.numpy_function(store.fetch, [index], [tf.uint8, tf.uint8])
+        return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(mask, (None, None))
 
     def sample(position, index):
         crop = augment(*read(index), seed, position, data)
@@ -192,63 +182,36 @@ def train_batches(
     return prefetched(samples.batch(batch_size // size, drop_remainder=True))
 
 
-def eval_batches(
-    store: ImageStore, batch_size: int, shard: tuple[int, int] = (0, 1)
-) -> tf.data.Dataset:
-    """Return every image once, at its native size, batched with images of the same size.
+def eval_batches(store: ImageStore, batch_size: int) -> tf.data.Dataset:
+    """Return every image once, at its native size, in batches of at most so many of one size.
 
-    Processes take batches in turn: an image is in the same batch, whose size decides its last bits,
-    however many they are.
-
-    Args:
-        store: the images to evaluate on; a refused file is an InputError before the first batch.
-        batch_size: images in a batch, at most.
-        shard: (rank, size) of this process among those that share the images.
+    A refused file is an InputError before the first batch. Processes take batches in turn: an image
+    is in the same batch, whose size decides its last bits, however many they are.
 
     Returns:
         Dataset of {image float32 [B, H, W, 3] in [-1, 1], label uint8 [B, H, W] with 255 = void,
         index int32 [B]}. Where sizes are mixed the images do not come in the order of their index.
     """
     store.verify()
+    indices = np.arange(len(store), dtype=np.int32)
+    mine = indices[indices // batch_size % distributed.size() == distributed.rank()]
+    size_of, groups = store.sizes.__getitem__, []
+    for _, alike in itertools.groupby(sorted(mine, key=size_of), size_of):
+        alike = list(alike)
+        groups += [alike[at : at + batch_size] for at in range(0, len(alike), batch_size)]
 
-    def sample(index, number):
-        image, mask = _read(store, index)  # [H, W, 3], [H, W]
-        return number, {"image": image, "label": mask, "index": index}
+    def fetch(index):
+        images, masks = zip(*map(store.fetch, index), strict=True)
+        return np.stack(images), np.stack(masks)
 
-    def normalize(batch):
-        return {**batch, "image": preprocess(batch["image"])}
+    def batch(index):
+        images, masks = tf.numpy_function(fetch, [index], [tf.uint8, tf.uint8])
+        images = tf.ensure_shape(images, (None, None, None, 3))
+        masks = tf.ensure_shape(masks, (None, None, None))
+        return {"image": preprocess(images), "label": masks, "index": index}
 
-    (rank, size), indices = shard, np.arange(len(store), dtype=np.int32)
-    groups = _of_one_size(indices[indices // batch_size % size == rank], store.sizes, batch_size)
-    numbered = [(index, number) for number, group in enumerate(groups) for index in group]
-    sequence = np.array(numbered, np.int64).reshape(-1, 2)
-    images = tf.data.Dataset.from_tensor_slices((sequence[:, 0].astype(np.int32), sequence[:, 1]))
-    # One batch at a time: it is passed on as soon as its last image has come.
-    counts = tf.constant([len(group) for group in groups], tf.int64)
-    batches = images.map(sample, _THREADS).group_by_window(
-        lambda number, _: number,
-        lambda _, group: group.map(lambda _, pair: pair).batch(batch_size),
-        window_size_func=lambda number: counts[number],
-    )
-    return prefetched(batches.map(normalize, _THREADS))
-
-
-def _of_one_size(
-    indices: np.ndarray, sizes: Sequence[tuple[int, ...]], most: int
-) -> list[list[int]]:
-    """Share images out to batches: full ones in order, then the rest of each size."""
-    full, begun = [], {}
-    for index in indices:
-        group = begun.setdefault(sizes[index], [])
-        group.append(index)
-        if len(group) == most:
-            full.append(begun.pop(sizes[index]))
-    return full + [begun[size] for size in sorted(begun)]
-
-
-def _read(store: ImageStore, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    image, mask = tf.numpy_function(store.fetch, [index], [tf.uint8, tf.uint8])
-    return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(mask, (None, None))
+    places = tf.ragged.constant(groups, tf.int32, ragged_rank=1)
+    return prefetched(tf.data.Dataset.from_tensor_slices(places).map(batch, _THREADS))
 
 
 def prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:

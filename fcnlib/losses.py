@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from fcnlib.config import TrainConfig
 from fcnlib.errors import InputError
 from fcnlib.labels import VOID
+from fcnlib.runtime import distributed
 from fcnlib.runtime.compat import tf
 from fcnlib.upsampling import upsample
 
@@ -21,27 +21,25 @@ def pixel_cross_entropy(
     labels: tf.Tensor,
     class_weights: np.ndarray | None = None,
     summed: bool = False,
-    all_reduce: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
 ) -> tf.Tensor:
     """Compute the cross-entropy over the labelled pixels of a batch, their mean or their sum.
 
     Void counts neither in the sum nor in its divisor. With weights w the mean is the sum of
-    w * loss over the sum of w. The reference code sums; its learning rate times the number of
-    labelled pixels is the one for the mean.
+    w * loss over the sum of w.
 
     Args:
         logits: float32 [N, H, W, C].
         labels: uint8 or int32 [N, H, W], 0..C-1 or 255 for void.
         class_weights: float32 [C]; None for equal ones.
         summed: return the sum.
-        all_reduce: adds up the divisors of the processes that share a batch.
 
     Returns:
-        float32 scalar, 0 where every pixel is void; over processes they add up to the batch's.
+        float32 scalar, 0 where every pixel is void; those of several processes add up to the
+        batch's.
 
     Source: Long et al. 2015, section 4.3.
     """
-    labels = tf.cast(labels, tf.int32)
+    labels = tf.cast(labels, tf.int32)  # [N, H, W]
     counted = tf.not_equal(labels, VOID)
     safe = tf.where(counted, labels, 0)
     if tf.config.list_physical_devices("GPU"):
@@ -52,7 +50,9 @@ def pixel_cross_entropy(
     if class_weights is not None:
         weight = weight * tf.gather(tf.constant(class_weights, tf.float32), safe)
     total = tf.reduce_sum(loss * weight)
-    return total if summed else tf.math.divide_no_nan(total, all_reduce(tf.reduce_sum(weight)))
+    if summed:
+        return total
+    return tf.math.divide_no_nan(total, distributed.all_reduce_sum(tf.reduce_sum(weight)))
 
 
 @tf.custom_gradient
@@ -101,22 +101,12 @@ def lovasz_softmax(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.reduce_sum(each * present), tf.reduce_sum(present))
 
 
-def objective(
-    config: TrainConfig,
-    class_weights: np.ndarray | None = None,
-    all_reduce: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
-    processes: int = 1,
-):
+def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
     """Return what a training minimizes: the cross-entropy and, where they have weight, two more.
 
     `coarse_loss` weighs the cross-entropy of the sum of score maps down to each coarser stride, at
     the sample points of the finest map; `lovasz_loss` that of the mean IoU of one pixel in 16.
-
-    Args:
-        config: gives the seed of the dropout, sum or mean, and these weights.
-        class_weights: float32 [C], or None for equal ones; void, where it is a class, gets 1.
-        all_reduce: as of `pixel_cross_entropy`.
-        processes: that share a batch.
+    Class weights are float32 [C], or None for equal ones; void, where it is a class, gets 1.
 
     Returns:
         A function of (network, batch of fixed size, stage, step) to a float32 scalar.
@@ -130,7 +120,7 @@ def objective(
     weights = None if class_weights is None else np.append(class_weights, 1.0)
 
     def entropy(logits, labels):
-        return pixel_cross_entropy(logits, labels, weights, summed, all_reduce)
+        return pixel_cross_entropy(logits, labels, weights, summed)
 
     def loss(net, batch, stage, step):
         labels = batch["label"]
@@ -147,7 +137,8 @@ def objective(
         total = entropy(logits, labels)
         if config.lovasz_loss:
             few = np.s_[:, ::_EVERY, ::_EVERY]
-            total += config.lovasz_loss * (lovasz_softmax(logits[few], labels[few]) / processes)
+            share = lovasz_softmax(logits[few], labels[few]) / distributed.size()
+            total += config.lovasz_loss * share
         alike = net.stride**2 if summed else 1  # pixels that a sample point stands for
         for stride, scores in coarse.items():
             auxiliary = entropy(*_at_points(net, stride, scores, labels))

@@ -7,21 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from fcnlib.labels import VOID
+
 _LONG = 8  # pixels of a run, on average, from which on it pays to count runs
 
 
-def confusion_matrix(
-    truth: np.ndarray, prediction: np.ndarray, num_classes: int, void: int = 255
-) -> np.ndarray:
+def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
     """Count how often each class was predicted where another was true.
 
     Matrices of several images add up to the matrix of all of them.
 
     Args:
-        truth: integers, any shape, 0..C-1 or void.
+        truth: integers, any shape, 0..C-1 or 255 for void, which does not count.
         prediction: integers, the shape of truth, 0..C-1; where truth is void, anything.
-        num_classes: C.
-        void: the value of pixels that do not count; none of 0..C-1.
+        num_classes: C, 255 at most.
 
     Returns:
         int64 [C, C]: row = true class, column = predicted class, unit pixels.
@@ -36,8 +35,6 @@ def confusion_matrix(
     for name, array in (("truth", truth), ("prediction", prediction)):
         if array.dtype.kind not in "iu":
             raise TypeError(f"{name} holds {array.dtype}; class indices are integers")
-    if num_classes < 1 or 0 <= void < num_classes:
-        raise ValueError(f"void = {void} must lie outside the classes 0..{num_classes - 1}")
     truth, prediction = truth.ravel(), prediction.ravel()
     # Regions are far fewer than pixels: count each run of one pair of classes once, times its
     # length. float64, in which bincount adds weights, holds every number of pixels.
@@ -46,15 +43,11 @@ def confusion_matrix(
     if np.count_nonzero(change) < truth.size / _LONG:
         last = np.append(np.flatnonzero(change), truth.size - 1)
         truth, prediction, length = truth[last], prediction[last], np.diff(last, prepend=-1)
-    counted = truth != void
+    counted = truth != VOID
     truth, prediction = truth[counted], prediction[counted]
     for name, values in (("truth", truth), ("prediction", prediction)):
-        wrong = (values < 0) | (values >= num_classes)
-        if wrong.any():
-            also = f" and not void ({void})" if name == "truth" else " where truth is not void"
-            raise ValueError(
-                f"{name} holds {values[wrong][0]}, which is no class (0..{num_classes - 1}){also}"
-            )
+        if len(wrong := values[(values < 0) | (values >= num_classes)]):
+            raise ValueError(f"{name} holds {wrong[0]}, which is no class (0..{num_classes - 1})")
     rows, columns = truth.astype(np.int64), prediction.astype(np.int64)
     cells = rows * num_classes + columns  # one number a pair of classes
     matrix = np.bincount(cells, length if length is None else length[counted], num_classes**2)

@@ -20,6 +20,7 @@ from fcnlib.slim import SlimModule
 from fcnlib.upsampling import diagonal_kernel, pad_to_grid, transposed, upsample
 
 SKIPS = BACKBONES["inception_v3"].skips
+Maps = dict[int, tf.Tensor]  # {stride: [N, H/stride, W/stride, channels]}, or a kernel each
 
 
 def strides_down_to(stride: int) -> tuple[int, ...]:
@@ -78,7 +79,6 @@ class FCN(SlimModule):
         learned: bool = True,
         dropout: float = 0.1,
         skip_scales: Sequence[float] = (),
-        shard: tuple[int, int] = (0, 1),
         **settings,
     ):
         """Describe the network; its variables appear with the first call.
@@ -91,7 +91,6 @@ class FCN(SlimModule):
             dropout: share of the coarsest features dropped while training.
             skip_scales: factors on the features of the skips from stride 16 on; the reference has
                 0.01 and 0.0001 to train FCN-8s at once on VGG's unnormalized features.
-            shard: (rank, size) of this process, of `stateless_dropout`.
             **settings: of `features`: depth_multiplier, min_depth, batch_norm, dtype and so on.
         """
         self.backbone, self.spec = backbone, BACKBONES[backbone]
@@ -103,12 +102,12 @@ class FCN(SlimModule):
 
         def build(images, training, frozen, dropout_seed, scored=True):
             # images: [N, H, W, 3] on the grid
-            drop = {"dropout": dropout, "dropout_seed": dropout_seed, "shard": shard}
+            drop = {"dropout": dropout, "dropout_seed": dropout_seed}
             mode = {"training": training, "frozen": frozen, "padding": "SAME"}
             end_points = features(images, backbone=self.spec, **mode, **drop, **settings)
             maps = {s: end_points[self.skips[s]] for s in self.strides}  # [N, H/s, W/s, channels]
             if training and dropout:
-                maps[32] = stateless_dropout(maps[32], dropout, dropout_seed, shard=shard)
+                maps[32] = stateless_dropout(maps[32], dropout, dropout_seed)
             for stride, scale in self.skip_scales.items():
                 maps[stride] = scale * maps[stride]
             if not scored:
@@ -118,18 +117,14 @@ class FCN(SlimModule):
 
         super().__init__(build)
 
-    def head(
-        self, maps: Mapping[int, tf.Tensor]
-    ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
+    def head(self, maps: Mapping[int, tf.Tensor]) -> tuple[Maps, Maps]:
         """Build score layers and upsampling kernels on {stride: [N, H/s, W/s, channels]}."""
         # Zero at the start, so that a new skip changes nothing at first (Long et al. 2015, 4.2).
         plain = {"activation_fn": None, "normalizer_fn": None}
         plain["weights_initializer"] = tf.zeros_initializer()
-        scores = {  # [N, H/s, W/s, C]
-            s: slim.conv2d(
-                maps[s], self.outputs, 1, scope=f"score_{s}", **plain
-            )  # [N, H/s, W/s, C]
-            for s in maps
+        scores = {
+            s: slim.conv2d(net, self.outputs, 1, scope=f"score_{s}", **plain)  # [N, H/s, W/s, C]
+            for s, net in maps.items()
         }
         bilinear, kernels = diagonal_kernel(self.outputs, 2, self.centred), {}  # [k, k, C, C]
         for stride in self.strides[1:] if self.learned else ():
@@ -145,7 +140,7 @@ class FCN(SlimModule):
         training: bool = False,
         frozen: bool = False,
         dropout_seed: Sequence[int] | tf.Tensor = (0, 0),
-    ) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
+    ) -> tuple[Maps, Maps]:
         """Compute the scores of each skip, before fusion.
 
         Args:
@@ -185,18 +180,15 @@ class FCN(SlimModule):
         height, width = tf.unstack(tf.shape(images)[1:3])
         return self.to_pixels(self.fused(images, **mode), height, width)
 
-    def to_pixels(
-        self, fused: tf.Tensor, height: int, width: int, stride: int | None = None
-    ) -> tf.Tensor:
+    def to_pixels(self, fused: tf.Tensor, height: int, width: int) -> tf.Tensor:
         """Upsample fused scores to pixels and crop the grid's padding.
 
         Args:
             fused: float32 [N, h, w, C].
             height: rows of the image.
             width: columns of the image.
-            stride: of the scores; None for this network's.
 
         Returns:
             Logits, float32 [N, height, width, C].
         """
-        return upsample(fused, stride or self.stride, self.centred)[:, :height, :width]
+        return upsample(fused, self.stride, self.centred)[:, :height, :width]

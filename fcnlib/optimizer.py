@@ -11,12 +11,9 @@ import numpy as np
 from fcnlib import checkpoints
 from fcnlib.config import TrainConfig
 from fcnlib.runtime.compat import tf
-from fcnlib.slim import compute_dtype
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7  # of Adam, as in Keras
 _MOMENTUM = 0.9  # of SGD
-_FIRST_SCALE, _STEPS_TO_DOUBLE = 2.0**15, 2000  # of a float16 loss, as in Keras
-_LEAST_SCALE = 2.0**-14  # the smallest normal float16; what overflows at that is no matter of scale
 
 
 @dataclass(frozen=True)
@@ -56,14 +53,12 @@ class Optimizer(tf.Module):
     """Adam or SGD with momentum by TensorFlow's fused kernels, one operation a variable.
 
     Keras takes a dozen, an eighth of every step of a thin Inception-v3 with its 190 variables.
-    Where the network computes in float16 the loss is scaled up, so that small gradients do not
-    vanish; a step whose gradients overflow is left out and halves the scale, down to a least one.
-    The EMA of all weights is one flat variable: three operations a step, however many variables.
-    It moves faster at first and begins anew with each stage.
+    The EMA of all weights is one flat variable; it moves faster at first and begins anew with each
+    stage.
 
     Source: https://www.tensorflow.org/api_docs/python/tf/raw_ops/ResourceApplyAdam,
-    ResourceApplyMomentum; decoupled weight decay https://arxiv.org/abs/1711.05101; loss scaling
-    https://arxiv.org/abs/1710.03740, section 3.2; EMA https://arxiv.org/abs/1512.00567, section 8.
+    ResourceApplyMomentum; decoupled weight decay https://arxiv.org/abs/1711.05101; EMA
+    https://arxiv.org/abs/1512.00567, section 8.
     """
 
     def __init__(
@@ -83,8 +78,6 @@ class Optimizer(tf.Module):
             [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(1 + self._adam)]
             for v in trained
         ]
-        float16 = compute_dtype(config.precision) == tf.float16
-        self._scale = [tf.Variable(_FIRST_SCALE, trainable=False)] if float16 else []
         self._ema_decay = config.weight_average
         self._averaged = tuple(averaged) if config.weight_average else ()
         self._ema = [tf.Variable(self._flat(), trainable=False)] if self._averaged else []
@@ -93,16 +86,11 @@ class Optimizer(tf.Module):
     def state(self) -> list[tf.Variable]:
         """All that a resumed run needs, in a fixed order."""
         moments = [m for moments in self._moments for m in moments]
-        return [self._count, *moments, *self._scale, *self._ema]
+        return [self._count, *moments, *self._ema]
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Continue from the state that a checkpoint holds as "optimizer/0" and so on."""
         state = {f"optimizer/{i}": variable for i, variable in enumerate(self.state)}
-        if self._ema and f"optimizer/{len(state)}" in arrays:  # older: an array a variable
-            last = len(state) - 1
-            parts = (arrays[f"optimizer/{last + i}"] for i in range(len(self._averaged)))
-            flat = np.concatenate([part.ravel() for part in parts])
-            arrays = {**arrays, f"optimizer/{last}": flat}
         checkpoints.transplant(arrays, state, may_skip=("",), source="optimizer state")
 
     def _flat(self) -> tf.Tensor:
@@ -116,35 +104,8 @@ class Optimizer(tf.Module):
                 variable.assign(tf.reshape(part, variable.shape))
             ema.assign(weights)
 
-    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
-        """Return the loss whose gradients `apply` wants."""
-        return loss * self._scale[0] if self._scale else loss
-
-    def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> tf.Tensor:
-        """Take one step at a learning rate, by gradients of the scaled loss.
-
-        Return a scalar: False where a gradient overflowed in float16, so that it was not taken.
-        """
-        if not self._scale:
-            self._step(gradients, rate)
-            return tf.constant(True)
-        (scale,) = self._scale
-        gradients = [gradient / scale for gradient in gradients]
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-
-        def step():
-            self._step(gradients, rate)
-            double = self._count % _STEPS_TO_DOUBLE == 0
-            scale.assign(tf.where(double, 2 * scale, scale))
-            return finite
-
-        def skip():
-            scale.assign(tf.maximum(scale / 2, _LEAST_SCALE))
-            return finite
-
-        return tf.cond(finite, step, skip)
-
-    def _step(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> None:
+    def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor) -> None:
+        """Take one step at a learning rate."""
         count = tf.cast(self._count.assign_add(1), tf.float32)
         powers = {"beta1_power": _BETA1**count, "beta2_power": _BETA2**count}
         betas = {"beta1": _BETA1, "beta2": _BETA2, "epsilon": _EPSILON}

@@ -1,6 +1,6 @@
 """tf-slim layers as `tf.Module`s, and the number type that their convolutions compute in.
 
-Variables, batch-norm statistics, scores, loss and optimizer stay in float32 always; with 16 bits
+Variables, batch-norm statistics, scores, loss and optimizer stay in float32 always; with bfloat16
 only images and kernels are cast on their way into a convolution, and so every feature between.
 
 Source: Micikevicius et al., Mixed Precision Training, 2018, https://arxiv.org/abs/1710.03740.
@@ -8,20 +8,14 @@ Source: Micikevicius et al., Mixed Precision Training, 2018, https://arxiv.org/a
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection
 
-import numpy as np
-
-from fcnlib import checkpoints
 from fcnlib.blocks import BACKBONES, Backbone
-from fcnlib.errors import InputError
 from fcnlib.runtime.compat import tf
 
 _FAST_BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # CPU instructions that multiply it
-_AMPERE, _VOLTA = (8, 0), (7, 0)  # compute capability of the first GPUs fast in bfloat16, float16
+_AMPERE = (8, 0)  # compute capability of the first GPUs fast in it
 
 
 class SlimModule(tf.Module):
@@ -57,30 +51,6 @@ class SlimModule(tf.Module):
         return {n: v for n, v in named if v.trainable and wanted[is_backbone(n)]}
 
 
-@contextlib.contextmanager
-def initialized_from(arrays: Mapping[str, np.ndarray], source: str) -> Iterator[None]:
-    """Initialize networks whose first call is in this block from {name: array}.
-
-    What the arrays lack is refused before it takes memory, however large a network a file names;
-    `source` names the arrays in an error.
-
-    Raises:
-        InputError: a variable is missing, of another shape or not finite.
-    """
-
-    def create(make: Callable[..., tf.Variable], **given: Any) -> tf.Variable:
-        name = given["name"].split("/", 1)[1]
-        have = {name: arrays[name]} if name in arrays else {}
-        checkpoints.account(have, {name: given["shape"]}, source=source)
-        return make(**given | {"initial_value": tf.constant(arrays[name], given["dtype"])})
-
-    try:
-        with tf.variable_creator_scope(create):
-            yield
-    except InputError as error:  # to which a template adds where it was made
-        raise InputError(str(error.args[0]).splitlines()[0]) from None
-
-
 def is_backbone(name: str) -> bool:
     """Return whether a variable of this name belongs to a backbone rather than to a head."""
     return any(
@@ -95,21 +65,15 @@ def classifier_scopes(spec: Backbone) -> tuple[str, ...]:
 
 
 def compute_dtype(precision: str, cpu_flags: Collection[str] = ()) -> tf.DType:
-    """Return the type that convolutions compute in: float32, bfloat16 or float16.
+    """Return the type that convolutions compute in: float32 or bfloat16.
 
-    "auto" is the best that the first GPU, or else a CPU of these instruction sets, multiplies fast.
+    "auto" is bfloat16 where the first GPU, or else a CPU of these instruction sets, multiplies it
+    fast.
     """
     if precision != "auto":
         return tf.as_dtype(precision)
-    for gpu in tf.config.list_physical_devices("GPU"):
-        details = tf.config.experimental.get_device_details(gpu)
-        return _fast_dtype(details.get("compute_capability", (0, 0)), ())
-    return _fast_dtype(None, cpu_flags)
-
-
-def _fast_dtype(capability: Sequence[int] | None, flags: Collection[str]) -> tf.DType:
-    if capability is None:
-        return tf.bfloat16 if _FAST_BFLOAT16 & set(flags) else tf.float32
-    if tuple(capability) >= _AMPERE:
-        return tf.bfloat16
-    return tf.float16 if tuple(capability) >= _VOLTA else tf.float32
+    fast = bool(_FAST_BFLOAT16 & set(cpu_flags))
+    if gpus := tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(gpus[0])
+        fast = details.get("compute_capability", (0, 0)) >= _AMPERE
+    return tf.bfloat16 if fast else tf.float32

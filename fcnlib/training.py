@@ -7,7 +7,6 @@ dropout are functions of the step, so a resumed run repeats what an undisturbed 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -25,11 +24,8 @@ from fcnlib.runtime.compat import tf
 from fcnlib.slim import SlimModule
 
 CHECKPOINT = "checkpoint.npz"
-PREVIOUS = "checkpoint.previous.npz"  # while a training lasts, in case the newest is damaged
 LOG = "log.csv"
 _COLUMNS = ("step", "stage", "learning_rate", "loss", "images_per_second", "seconds", "mean_iou")
-_COLUMNS += ("skipped",)  # steps so far that float16 could not take
-_MOST_SKIPPED = 50  # in a row: more than it takes to halve the first scale down to the least
 
 Batch = dict[str, tf.Tensor]
 
@@ -67,7 +63,6 @@ class Trainer:
         self.config, self.folder, self.meta, self.names = config, folder, meta, names
         self.evaluate = evaluate
         self.step, self.rows, self.spent = 0, [], 0.0
-        self.skipped, self._skipped_now = 0, 0  # in all, and in a row up to now
         self.total_steps = sum(stage.steps for stage in self.stages)
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -92,7 +87,7 @@ class Trainer:
                 self._save(finished=True)
                 if interrupted:
                     raise KeyboardInterrupt
-        distributed.on_chief(lambda: (self.folder / PREVIOUS).unlink(missing_ok=True))
+        distributed.broadcast([self.step])  # the others wait until rank 0 has saved
         return self.step - before
 
     def _run_stage(self, stage: Stage, first: int, arrays: dict, bar, interrupted: list) -> None:
@@ -102,9 +97,8 @@ class Trainer:
         before, every = self.spent, max(self.total_steps // 200, 1)
         for batch in self.batches(self.step, last - self.step):
             rate = learning_rate(stage, self.step - first, self.config)
-            loss, taken = train_step(batch, tf.constant(rate), tf.constant(self.step))
-            loss = float(loss)
-            self._check(loss, bool(taken), batch)
+            loss = float(train_step(batch, tf.constant(rate), tf.constant(self.step)))
+            self._require_number(loss, batch)
             self.step += 1
             now = time.monotonic()
             self.spent = before + now - started
@@ -145,41 +139,31 @@ class Trainer:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
                 loss = self.loss(self.network, batch, stage, step)
-                scaled = optimizer.scaled(loss)
-            gradients = tape.gradient(scaled, variables)
+            gradients = tape.gradient(loss, variables)
             loss, gradients, sums = distributed.all_reduce_sum([loss, gradients, moving])
             for variable, total in zip(moving, sums, strict=True):
                 variable.assign(total / distributed.size())
-            return loss, optimizer.apply(gradients, rate)
+            optimizer.apply(gradients, rate)
+            return loss
 
         return train_step
 
-    def _check(self, loss: float, taken: bool, batch: Batch) -> None:
-        """Count the steps that float16 could not take; refuse to go on without a number."""
-        if not math.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss} at step {self.step}, {self._images(batch)}; "
-                "lower the learning rate, or look at these files with `fcnlib data check`"
-            )
-        self.skipped += not taken
-        self._skipped_now = 0 if taken else self._skipped_now + 1
-        if self._skipped_now >= min(_MOST_SKIPPED, self.total_steps):
-            raise InputError(
-                f"no gradient was finite in {self._skipped_now} steps in a row up to step "
-                f"{self.step}, {self._images(batch)}: float16 cannot hold them; "
-                "set precision=float32 (or bfloat16), or lower the learning rate"
-            )
-
-    def _images(self, batch: Batch) -> str:
-        index = np.zeros(distributed.size() * len(batch["index"]), np.int64)
-        index[distributed.shard_slice(len(index))] = batch["index"]
-        index = np.asarray(distributed.all_reduce_sum(index))
-        return f"images {', '.join(self.names[i] for i in index if i < len(self.names))}"
+    def _require_number(self, loss: float, batch: Batch) -> None:
+        if math.isfinite(loss):
+            return
+        index = np.zeros((distributed.size(), len(batch["index"])), np.int64)
+        index[distributed.rank()] = batch["index"]
+        index = np.asarray(distributed.all_reduce_sum(index)).ravel()
+        images = ", ".join(self.names[i] for i in index if i < len(self.names))
+        raise InputError(
+            f"the loss is {loss} at step {self.step}, images {images}; "
+            "lower the learning rate, or look at these files with `fcnlib data check`"
+        )
 
     def _log(self, stage: Stage, rate: float, loss: float, speed: float, score) -> None:
         score = "" if score is None else f"{score:.5f}"
         values = (f"{rate:.3e}", f"{loss:.5f}", f"{speed:.1f}", f"{self.spent:.1f}", score)
-        self.rows.append((self.step, stage.name, *values, self.skipped))
+        self.rows.append((self.step, stage.name, *values))
         if not distributed.rank():
             lines = (",".join(map(str, row)) + "\n" for row in (_COLUMNS, *self.rows))
             files.write_text(self.folder / LOG, "".join(lines))
@@ -189,31 +173,20 @@ class Trainer:
         if not finished:
             state = enumerate(self._optimizer.state)
             arrays |= {f"optimizer/{i}": np.asarray(v) for i, v in state}
-        advice = "lower the learning rate and train without --resume; what was saved is as it was"
-        checkpoints.require_finite(arrays, f"after {self.step} steps", advice)
         position = {"step": self.step, "finished": finished, "seconds": self.spent}
-        position |= {"rows": self.rows, "skipped": [self.skipped, self._skipped_now]}
+        position["rows"] = self.rows
         if not distributed.rank():
-            place, previous = self.folder / CHECKPOINT, self.folder / PREVIOUS
-            checkpoints.save(place, arrays, self._identity() | position, previous=previous)
+            checkpoints.save(self.folder / CHECKPOINT, arrays, self._identity() | position)
 
     def _identity(self) -> dict[str, Any]:
         return self.meta | {"stages": [asdict(stage) for stage in self.stages]}
 
     def _read_checkpoint(self) -> dict[str, np.ndarray]:
-        """Load the newest whole checkpoint; {} where there is none."""
-        there = [p for n in (CHECKPOINT, PREVIOUS) if (p := self.folder / n).exists()]
-        for path in there:
-            try:
-                arrays, meta = checkpoints.load(path)
-                checkpoints.require_finite(arrays, str(path), "train without --resume")
-                break
-            except InputError as error:
-                if path == there[-1]:
-                    raise
-                print(f"{error}; going on from {PREVIOUS}, the one before", file=sys.stderr)
-        else:
+        """Take over the checkpoint that is there; return what it holds, {} where there is none."""
+        path = self.folder / CHECKPOINT
+        if not path.exists():
             return {}
+        arrays, meta = checkpoints.load(path)
         meta |= {"settings": current_names(meta.get("settings", {}))}
         if changed := _changed(meta, self._identity()):
             raise InputError(
@@ -223,8 +196,7 @@ class Trainer:
         variables = self.network.named_variables()
         checkpoints.transplant(arrays, variables, may_skip=("optimizer/",), source=str(path))
         self.step, self.spent = meta["step"], meta["seconds"]
-        self.skipped, self._skipped_now = meta.get("skipped", (0, 0))
-        self.rows = [tuple(row) for row in meta["rows"]]
+        self.rows = [tuple(row[: len(_COLUMNS)]) for row in meta["rows"]]  # older ones are longer
         return arrays
 
 

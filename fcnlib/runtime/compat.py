@@ -1,8 +1,7 @@
 """Import TensorFlow and tf-slim from here: `from fcnlib.runtime.compat import slim, tf`.
 
 tf-slim 1.1.0 (2020) asks for `tensorflow.python.framework.ops.Tensor`, which newer releases
-removed, and warns at every layer that the v1 layer API is old. Both are settled here, before slim
-is imported.
+removed, and warns at every layer that the v1 layer API is old.
 
 Source: https://github.com/google-research/tf-slim (README, issues 18 and 24).
 """
@@ -12,13 +11,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
+import shutil
 import subprocess
 import types
 import warnings
 from collections.abc import Iterator
-from importlib import metadata
-from pathlib import Path
 
 from fcnlib.runtime.environment import nvidia_driver
 
@@ -30,36 +27,27 @@ def _filtered_stderr() -> Iterator[None]:
     The filter is a process of its own, so that the last words of a crash come through.
     """
     noise = "^WARNING: All log messages before absl|^[IW][0-9]{4} "
-    if not nvidia_driver() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        noise += "|failed call to cuInit"
-    command, alone = ["grep", "-aEv", noise], {"start_new_session": True}  # Ctrl-C is not for it
-    try:
-        kept = os.dup(2)
-        reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=kept, **alone)
-    except OSError:  # there is no standard error, or no grep
-        yield
-        return
-    os.dup2(reader.stdin.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        reader.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # a child may hold the other end
-            reader.wait(10)
+    noise += "" if nvidia_driver() else "|failed call to cuInit"
+    kept, command = os.dup(2), ["grep", "-aEv", noise]
+    # A session of its own: Ctrl-C is not for it.
+    how = {"stdin": subprocess.PIPE, "stdout": kept, "start_new_session": True}
+    with subprocess.Popen(command, **how) as reader:
+        os.dup2(reader.stdin.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 _verbose = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
-with contextlib.nullcontext() if _verbose else _filtered_stderr():
+with contextlib.nullcontext() if _verbose or not shutil.which("grep") else _filtered_stderr():
     import tensorflow as tf
     from tensorflow.python.framework import ops as _ops
 
     for _gpu in tf.config.list_physical_devices("GPU"):
         # One process never needs the whole GPU, and a second open notebook would starve.
         tf.config.experimental.set_memory_growth(_gpu, True)
-
-TESTED_TENSORFLOW = "2.21"  # whose inner layers tf-slim uses; `fcnlib doctor` compares
 
 _ops.Tensor = tf.Tensor
 warnings.filterwarnings("ignore", message=r".*`layer\.(apply|updates)`.*", category=UserWarning)
@@ -82,33 +70,11 @@ def _device(name):
 
 _slim_variables.ops = types.SimpleNamespace(**{**vars(_ops), "device": _device})
 
-__all__ = ["TESTED_TENSORFLOW", "device_name", "gpu_libraries", "slim", "tf"]
+__all__ = ["device_name", "slim", "tf"]
 
 
 def device_name() -> str:
     """Return "GPU: NAME" for the first GPU that TensorFlow sees, else "CPU"."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return "CPU"
-    return (
-        f"GPU: {tf.config.experimental.get_device_details(gpus[0]).get('device_name', 'unnamed')}"
-    )
-
-
-def gpu_libraries() -> dict[str, str | None]:
-    """Return the versions of the NVIDIA driver and of the installed CUDA and cuDNN wheels.
-
-    Returns:
-        {"driver": "580.65.06", "cuda": "12.9.79", "cudnn": "9.19.0.56"}, None where unknown; {}
-        where TensorFlow sees no GPU.
-    """
-    if not tf.config.list_physical_devices("GPU"):
-        return {}
-    found: dict[str, str | None] = dict.fromkeys(("driver", "cuda", "cudnn"))
-    with contextlib.suppress(OSError):
-        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
-        found["driver"] = (re.findall(r"\b\d{3,}\.\d[\d.]*", text) or [None])[0]
-    for key, wheel in (("cuda", "nvidia-cuda-runtime-cu12"), ("cudnn", "nvidia-cudnn-cu12")):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[key] = metadata.version(wheel)
-    return found
+    for gpu in tf.config.list_physical_devices("GPU"):
+        return f"GPU: {tf.config.experimental.get_device_details(gpu).get('device_name')}"
+    return "CPU"

@@ -11,28 +11,24 @@ Source: https://www.tensorflow.org/api_docs/python/tf/distribute/MultiWorkerMirr
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import re
 import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from fcnlib.errors import InputError
 from fcnlib.runtime import progress
 from fcnlib.runtime.compat import tf
-from fcnlib.runtime.environment import LAUNCHED, SLURM_TASKS, TF_CONFIG, scheduled
+from fcnlib.runtime.environment import LAUNCHED, TF_CONFIG, scheduled
 
-_resolvers = tf.distribute.cluster_resolver
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 _LOST += (tf.errors.InternalError, tf.errors.DeadlineExceededError)
-_PORTS = (12000, 20000)  # of Slurm jobs: the first, and how many
 _GRACE = 10.0  # seconds in which the launcher, which knows who died, stops its processes
-_Tensors = TypeVar("_Tensors")
 
 
 class _Group:
@@ -53,45 +49,24 @@ def size() -> int:
 
 
 def cluster() -> tuple[tuple[str, ...], int] | None:
-    """Read from TF_CONFIG or the variables of a Slurm step which processes work together.
+    """Read from TF_CONFIG which processes work together.
 
     Returns:
         (host:port of each, the number of this one); None where there is one at most.
 
     Raises:
-        InputError: the variables do not make sense.
+        InputError: the variable does not make sense.
     """
     if not scheduled():
         return None
-    slurm = TF_CONFIG not in os.environ
     try:
-        return _from_slurm() if slurm else _from_tf_config()
-    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
-        name = "SLURM_*" if slurm else TF_CONFIG
-        raise InputError(f"{name} in the environment describes no cluster: {error}") from None
-
-
-def _from_tf_config() -> tuple[tuple[str, ...], int] | None:
-    resolver = _resolvers.TFConfigClusterResolver()
-    jobs = resolver.cluster_spec().as_dict()
-    nodes = [(job, i) for job in ("chief", "worker") for i in range(len(jobs.get(job, ())))]
-    if len(nodes) < 2:
-        return None
-    mine = nodes.index((resolver.task_type, resolver.task_id))
-    return tuple(jobs[job][i] for job, i in nodes), mine
-
-
-def _from_slurm() -> tuple[tuple[str, ...], int]:
-    first, many = _PORTS
-    port = first + int(os.environ.get("SLURM_JOB_ID", 0)) * 64 % many
-    # As many GPUs as a node may have: the resolver would ask nvidia-smi, and `_choose_gpu` does.
-    resolver = _resolvers.SlurmClusterResolver(
-        port_base=port, gpus_per_node=64, gpus_per_task=1, auto_set_gpu=False
-    )
-    nodes = resolver.cluster_spec().as_dict()["worker"]
-    # It sorts n10 before n2 and Slurm does not, so its own number may be that of another task.
-    mine = f"{os.environ['SLURMD_NODENAME']}:{port + int(os.environ['SLURM_LOCALID'])}"
-    return tuple(nodes), nodes.index(mine)
+        told = json.loads(os.environ[TF_CONFIG])
+        ((_, nodes),) = told["cluster"].items()  # workers alone
+        number = told["task"]["index"]
+        nodes[number]  # is there
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise InputError(f"{TF_CONFIG} in the environment describes no cluster: {error}") from None
+    return (tuple(nodes), number) if len(nodes) > 1 else None
 
 
 @contextlib.contextmanager
@@ -114,24 +89,24 @@ def joined(workers: int, batch_size: int) -> Iterator[None]:
     if batch_size % len(nodes):
         raise InputError(f"batch_size = {batch_size} is no multiple of {len(nodes)} workers")
     _choose_gpu([node.rpartition(":")[0] for node in nodes], number)
-    _check_port(nodes[number])
     if LAUNCHED in os.environ:
         threading.Thread(target=_end_with_launcher, daemon=True).start()
     if number:
         progress.mute()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 saves and ends, and so all do
     tf.get_logger().setLevel("ERROR")  # or it warns that a sum outside a function is slow
-    spec = tf.train.ClusterSpec({"worker": list(nodes)})
-    resolver = _resolvers.SimpleClusterResolver(spec, "", "worker", number, rpc_layer="grpc")
     try:
-        _Group.strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-        _Group.rank, _Group.size = number, len(nodes)
+        _Group.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.UnknownError as error:
+        raise InputError(f"{nodes[number]}: {error.message}; is the port in use?") from None
+    _Group.rank, _Group.size = number, len(nodes)
+    try:
         yield
     except _LOST as error:
         if LAUNCHED in os.environ:
             time.sleep(_GRACE)
         reason = error.message.partition("aborted by: ")[2] or error.message
-        reason = re.sub(r"\s+", " ", reason)[:120]
+        reason = " ".join(reason.split())[:120]
         raise InputError(f"a worker was lost ({reason}); --resume goes on") from None
 
 
@@ -139,21 +114,11 @@ def _choose_gpu(hosts: list[str], number: int) -> None:
     """Keep the GPU whose number is that of this process on its machine."""
     gpus = tf.config.list_physical_devices("GPU")
     here = [i for i, host in enumerate(hosts) if host == hosts[number]]
-    if not gpus or (len(gpus) == 1 and SLURM_TASKS in os.environ):  # Slurm shows each task its own
+    if not gpus or (len(gpus) == 1 and "SLURM_JOB_ID" in os.environ):  # each task sees its own
         return
     if len(here) > len(gpus):
         raise InputError(f"{len(here)} workers on a machine of {len(gpus)} GPUs; one has one each")
     tf.config.set_visible_devices(gpus[here.index(number)], "GPU")
-
-
-def _check_port(node: str) -> None:
-    port = node.rpartition(":")[2]
-    try:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("", int(port)))
-    except (OSError, ValueError, OverflowError) as error:
-        raise InputError(f"worker {node}: port {port} cannot be had ({error})") from None
 
 
 def _end_with_launcher() -> None:
@@ -161,13 +126,7 @@ def _end_with_launcher() -> None:
     os._exit(1)
 
 
-def shard_slice(count: int) -> slice:
-    """Return which of `count` samples of a batch are this process's; all share them evenly."""
-    share = count // size()
-    return slice(rank() * share, (rank() + 1) * share)
-
-
-def all_reduce_sum(tensors: _Tensors) -> _Tensors:
+def all_reduce_sum(tensors: Any) -> Any:
     """Add up a tensor, or a list, over all processes; every one gets the same bits."""
     if _Group.strategy is None:
         return tensors
@@ -183,10 +142,3 @@ def broadcast(values: list[Any]) -> list[Any]:
     """Return the values of rank 0; the others give values of the same shapes and types."""
     arrays = [np.asarray(value) for value in values]  # numbers are int64, which a GPU adds up
     return all_reduce_sum(arrays if rank() == 0 else [np.zeros_like(array) for array in arrays])
-
-
-def on_chief(work: Callable[[], object]) -> None:
-    """Let rank 0 do a piece of work that writes, and the others wait for its end."""
-    if rank() == 0:
-        work()
-    all_reduce_sum(tf.zeros([]))

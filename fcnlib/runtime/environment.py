@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 from pathlib import Path
 
-TF_CONFIG, SLURM_TASKS = "TF_CONFIG", "SLURM_STEP_NUM_TASKS"
+TF_CONFIG = "TF_CONFIG"
 LAUNCHED = "FCNLIB_LAUNCHED"  # in a process's environment: a pipe that ends with its launcher
 
 
 def scheduled() -> bool:
     """Return whether whoever started this process says that it is one of several."""
-    return TF_CONFIG in os.environ or os.environ.get(SLURM_TASKS, "1") != "1"
+    return TF_CONFIG in os.environ
 
 
-def nvidia_driver() -> bool:
-    """Return whether the machine has a working NVIDIA driver."""
-    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+def nvidia_driver() -> str:
+    """Return the version of the machine's NVIDIA driver, "" where there is none."""
+    with contextlib.suppress(OSError):
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+        return next(iter(re.findall(r"\b\d{3,}\.\d[\d.]*", text)), "unknown")
+    return "unknown" if shutil.which("nvidia-smi") else ""

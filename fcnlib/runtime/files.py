@@ -56,9 +56,8 @@ def locked(folder: Path, wanted: bool = True) -> Iterator[None]:
 
     The lock of a run's folder covers the networks in it, for this process and its kernels.
 
-    Args:
-        folder: made where it is missing, and removed again where nothing was written.
-        wanted: False holds nothing, for a process that works beside the holder.
+    The folder is made where it is missing, and removed again where nothing was written. Unless it
+    is `wanted` nothing is held, for a process that works beside the holder.
 
     Raises:
         InputError: another process holds it, its run or a network in it; or it cannot be written.
@@ -94,11 +93,8 @@ def locked(folder: Path, wanted: bool = True) -> Iterator[None]:
 def scratch(target: Path) -> Iterator[Path]:
     """Give a path to make a file or folder at, and remove what is still there at the end.
 
-    Args:
-        target: where the caller moves it; its folder is made where it is missing.
-
-    Yields:
-        A path of the same name on the same disk, for this call alone; nothing is there yet.
+    It has the name of the target, to which the caller moves it, is on its disk and for this call
+    alone; nothing is there yet. The folder of the target is made.
     """
     folder = target.absolute().parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +127,6 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: it cannot be written, or the disk is full; an older file is kept.
     """
-    path = Path(path)
     with _explained(path), scratch(path) as part:
         yield part
         os.replace(part, path)
@@ -156,22 +151,15 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: NumPy values as numbers, NaN and infinity as null."""
-    text = json.dumps(value, default=_plain)
+    plain = lambda part: part.tolist() if hasattr(part, "tolist") else os.fspath(part)  # noqa: E731
+    text = json.dumps(value, default=plain)
     value = json.loads(text, parse_constant=lambda name: None)  # JSON has no NaN
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "tolist"):  # NumPy arrays and scalars, without importing NumPy
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def read_json(path: Path) -> Any:
     """Read JSON, or return None where the file is missing, unreadable or no JSON."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import html
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,10 +33,14 @@ def bar(total: int, label: str, unit: str, initial: int = 0) -> Any:
     """
     settings = {"total": total, "desc": label, "unit": unit, "initial": initial}
     if total < 1 or _muted:
-        return _Live(disable=True)
+        return _Bar(disable=True)
     if sys.stderr.isatty():
-        return _Live(leave=None, **settings)
-    return _Lines(_in_notebook(), **settings)
+        return _Bar(leave=None, **settings)
+    in_kernel = "ipykernel" in type(sys.stdout).__module__
+    if in_kernel and not os.environ.get("FCNLIB_HEADLESS"):  # which our runner and tests set
+        # Standard error is red there.
+        return _Bar(leave=None, file=sys.stdout, ncols=100, **settings)
+    return _Lines(**settings)
 
 
 def mute() -> None:
@@ -55,17 +57,14 @@ def defer_interrupt() -> Iterator[list[bool]]:
     """
     interrupted: list[bool] = []
     before = signal.getsignal(signal.SIGINT)
-    main = threading.current_thread() is threading.main_thread()
-    if not main or before is not signal.default_int_handler:
-        yield interrupted
-        return
 
     def handle(*_: object) -> None:
         interrupted.append(True)
         print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
         signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, handle)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, handle)
     try:
         yield interrupted
     finally:
@@ -79,52 +78,28 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _in_notebook() -> bool:
-    """Return whether a person watches a notebook; papermill and tests set FCNLIB_HEADLESS."""
-    ipython = sys.modules.get("IPython")  # a kernel has loaded it; that alone makes no kernel
-    in_kernel = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
-    return in_kernel and not os.environ.get("FCNLIB_HEADLESS")
-
-
-class _Live(tqdm):
-    """A bar on a terminal."""
+class _Bar(tqdm):
+    """A bar on a terminal, or below the cell of a notebook."""
 
     def update(self, count: int = 1, **values: float) -> None:
-        if values:
-            texts = (
-                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()
-            )
-            self.set_postfix_str(", ".join(texts), refresh=False)
+        self.set_postfix(values, refresh=False)
         super().update(count)
 
     def say(self, line: str) -> None:
         tqdm.write(line, file=sys.stderr)
 
 
-class _Lines(_Live):
-    """Lines in a log; below a notebook's cell one bar that changes and stays in the file."""
+class _Lines(_Bar):
+    """Lines in a log, one at most every QUIET_SECONDS and a last one."""
 
-    def __init__(self, in_cell: bool, **settings: Any):
-        self._in_cell, self._handle = in_cell, None
-        settings |= {"mininterval": 0.25 if in_cell else QUIET_SECONDS, "miniters": 1}
+    def __init__(self, **settings: Any):
         # With `gui` tqdm itself prints nothing; without smoothing its rate is the mean.
-        super().__init__(gui=True, smoothing=0, bar_format=_FORMAT, **settings)
-        if in_cell:
-            self.display()
+        pace = {"mininterval": QUIET_SECONDS, "miniters": 1, "smoothing": 0}
+        super().__init__(gui=True, bar_format=_FORMAT, **pace, **settings)
 
     def display(self, *_: object) -> None:
-        """Show the state; tqdm calls this when `mininterval` is over."""
-        if not self._in_cell:
-            self.say(str(self))
-            return
-        from IPython.display import display
-
-        bar = f'<progress value="{self.n}" max="{self.total}"></progress> {html.escape(str(self))}'
-        bundle = {"text/plain": str(self), "text/html": bar}
-        if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)
-        else:
-            self._handle.update(bundle, raw=True)
+        """Print the state; tqdm calls this when `mininterval` is over."""
+        self.say(str(self))
 
     def close(self) -> None:
         if not self.disable:

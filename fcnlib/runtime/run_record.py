@@ -6,6 +6,8 @@ committed and shared.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import platform
 import shlex
@@ -13,37 +15,34 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fcnlib.config import ROOT, Config, is_path
 
 COMMAND_VARIABLE = "FCNLIB_COMMAND"
-DEVICE = ("device", "computed_in", "driver", "cuda", "cudnn")  # of `describe_device`
 # TensorFlow's own; where they are set they decide the speed and the last bits.
 INTRA, INTER = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 _PACKAGES = (
-    "tensorflow tf-slim keras numpy pillow pandas matplotlib ipywidgets papermill jupyterlab"
+    "tensorflow tf-slim keras numpy pillow pandas matplotlib ipywidgets papermill jupyterlab "
+    "nvidia-cuda-runtime-cu12 nvidia-cudnn-cu12"
 )
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 # What decides the numbers: an edited README or a new result does not make a run "dirty".
 _SOURCES = ("fcnlib", "fcntools", "notebooks", "data/pretrained", "requirements.lock")
 
 
-@dataclass(frozen=True)
-class Start:
-    """The beginning of a run: wall clock, monotonic clock, `git_state`."""
+class Start(NamedTuple):
+    """The beginning of a run: the time, and `git_state` of the code that runs."""
 
     clock: float
-    monotonic: float
     code: tuple[str | None, bool | None]
 
 
 def start() -> Start:
     """Return the present moment, from which `capture` counts, and the code that will run."""
-    return Start(time.time(), time.monotonic(), git_state(ROOT))
+    return Start(time.time(), git_state(ROOT))
 
 
 def capture(
@@ -51,7 +50,6 @@ def capture(
     *,
     started: Start,
     device: Mapping[str, str | None],
-    seed: int | None = None,
     extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Describe a run that is ending now.
@@ -60,25 +58,20 @@ def capture(
         config: its settings.
         started: from `start`, taken when the run began.
         device: what it computed on, from `builders.describe_device`.
-        seed: the seed that made the numbers; the configuration's where None.
         extra: further keys, which win over the ones below.
 
     Returns:
         A dictionary ready for JSON: command, config {key: value}, seed, the entries of `device`,
-        commit (40 hex digits or None) and dirty (sources differed from it; None outside a checkout)
-        as they were when it began, versions {package: version}, machine (from `machine`), threads
-        (the environment's settings, {} for TensorFlow's own choice), started (UTC, ISO 8601),
-        wall_seconds.
+        commit and dirty (`git_state` when it began), versions {package: version}, machine (from
+        `machine`), threads (the environment's settings, {} for TensorFlow's own choice), started
+        (UTC, ISO 8601), wall_seconds.
     """
-    settings = config.to_dict()
-    for key in settings:
-        if is_path(key) and settings[key]:
-            settings[key] = relative(config.path(key))
-    commit, dirty = started.code
+    (commit, dirty), settings = started.code, config.to_dict()
+    settings |= {k: relative(config.path(k)) for k, v in settings.items() if v and is_path(k)}
     return {
         "command": command(),
         "config": settings,
-        "seed": config.train.seed if seed is None else seed,
+        "seed": config.train.seed,
         **device,
         "commit": commit,
         "dirty": dirty,
@@ -86,7 +79,7 @@ def capture(
         "machine": machine(),
         "threads": {name: os.environ[name] for name in (INTRA, INTER) if name in os.environ},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started.clock)),
-        "wall_seconds": round(time.monotonic() - started.monotonic, 1),
+        "wall_seconds": round(time.time() - started.clock, 1),
         **(extra or {}),
     }
 
@@ -117,10 +110,8 @@ def versions() -> dict[str, str]:
     """Return {"python": ..., package: version} of the packages that decide a result."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES.split():
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
@@ -129,52 +120,30 @@ def machine() -> dict[str, Any]:
 
     cpu is the processor's model, cpu_flags are its vector extensions, cores the usable ones.
     """
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    pairs = (line.partition(":") for line in reversed(lines))  # so that the first core counts
+    first_core = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
+    pairs = (line.partition(":") for line in first_core.splitlines())
     facts = {key.strip(): value.strip() for key, _, value in pairs}
     flags = facts.get("flags", "").split()
-    memory = 0
-    if hasattr(os, "sysconf"):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": facts.get("model name", platform.machine()),
         "cpu_flags": [flag for flag in _CPU_FLAGS if flag in flags],
-        "cores": cores,
+        "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(memory / 2**30, 1),
     }
 
 
 def git_state(root: Path) -> tuple[str | None, bool | None]:
-    """Return the commit of a checkout and whether its sources differ from it.
+    """Return the commit of a checkout, 40 hex digits, and whether its sources differ from it.
 
-    Args:
-        root: the top folder of the checkout.
-
-    Returns:
-        (40 hex digits, dirty), or (None, None) where `root` is not the top of a checkout with a
-        commit.
+    Return (None, None) where `root` is not the top folder of a checkout with a commit.
     """
-    top = _git(root, "rev-parse", "--show-toplevel")
-    if top is None or Path(top).resolve() != root.resolve():  # installed inside another checkout
-        return None, None
-    commit = _git(root, "rev-parse", "--verify", "HEAD")
-    return (
-        (commit, bool(_git(root, "status", "--porcelain", "--", *_SOURCES)))
-        if commit
-        else (None, None)
-    )
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(root), *arguments]
+    git = functools.partial(subprocess.run, cwd=root, capture_output=True, text=True, check=True)
     try:
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=20, check=True
-        ).stdout.strip()
+        inside, commit = git(["git", "rev-parse", "--show-prefix", "HEAD"]).stdout.splitlines()
+        if inside:  # installed in a folder of another checkout
+            return None, None
+        return commit, bool(git(["git", "status", "--porcelain", "--", *_SOURCES]).stdout)
     except (OSError, subprocess.SubprocessError):
-        return None
+        return None, None

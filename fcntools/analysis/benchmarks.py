@@ -154,7 +154,7 @@ class TestTimeAugmentation:
         segmenter = Segmenter(*networks, flip=self.flip, scales=self.scales)
 
         def predict(images: tf.Tensor) -> tf.Tensor:
-            pixels = unpreprocess(images).numpy()
+            pixels = unpreprocess(images)
             return tf.constant(np.stack([segmenter.label(image) for image in pixels]))
 
         return predict

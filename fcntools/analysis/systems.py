@@ -297,7 +297,7 @@ def scene_jobs(config: Config, models: Path) -> dict[str, tuple[Config, Job]]:
     start = Job(8, folder / "start", initial, stages, "FCN-8s, start")
     last = Stage("all", max(steps // 2, 1), train.skip_lr)
     more = Job(8, folder / "equal", start.folder / CHECKPOINT, (last,), "equal weights")
-    balanced = replace(more, folder=folder / "balanced", title="median-frequency weights")
+    balanced = replace(more, folder=folder / "balanced", name="median-frequency weights")
     weighted = config.replace(class_weights="median_frequency")
     return {"start": (config, start), "equal": (config, more), "balanced": (weighted, balanced)}
 

@@ -182,7 +182,6 @@ def build_variant(config: Config, num_classes: int, stride: int, **settings) -> 
         raise InputError("coarse_loss needs score maps: set fusion=score, or coarse_loss=0")
     settings |= {"void_class": given.void == "class", "raw_inputs": given.inputs == "raw"}
     if given.fusion == "2017":
-        settings.pop("shard", None)
         return Decoder2017(num_classes, stride, **settings)
     settings |= {"fusion": given.fusion, **builders.head_settings(config)}
     return VariantFCN(num_classes, stride, **settings)

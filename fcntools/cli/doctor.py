@@ -20,12 +20,21 @@ from fcnlib.runtime.environment import nvidia_driver
 
 NEEDED_GIB = 2.0  # the generated data, checkpoints and pages of a run, with room to spare
 _REINSTALL = "run `make workbook`, or: python -m pip install -r requirements.txt -e ."
+# All that a training needs, once: a network's variables, gradients, an optimizer's state.
 _TENSORFLOW = """
-import json
+import json, pathlib, tempfile
 from fcnlib.runtime.compat import tf
+from fcnlib import losses
+from fcnlib.builders import build_fcn, describe_device
+from fcnlib.config import Config
+from fcnlib.training import Stage, Trainer
+config, tiny = Config().replace(depth_multiplier=0.125, min_depth=4, warmup_steps=0), [2, 65, 65]
+batch = {"image": tf.zeros([*tiny, 3]), "label": tf.zeros(tiny, tf.uint8), "index": tf.range(2)}
+with tempfile.TemporaryDirectory() as folder:
+    start = build_fcn(config, 3, 32), [Stage("all", 1, 1e-3)], lambda first, steps: [batch]
+    loss = losses.objective(config.train, None)
+    Trainer(*start, loss, config.train, pathlib.Path(folder), meta={}).run("step")
 gpus = len(tf.config.list_physical_devices("GPU"))
-tf.nn.conv2d(tf.ones([1, 9, 9, 3]), tf.ones([3, 3, 3, 3]), 1, "SAME")
-from fcnlib.builders import describe_device
 print(json.dumps({"gpus": gpus, **describe_device("auto")}))
 """
 
@@ -53,7 +62,8 @@ def checks() -> list[Check]:
     """Make every check, in the order in which a reader would repair them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     known, detail = (3, 11) <= sys.version_info < (3, 14), f"{sys.version.split()[0]}, {sys.prefix}"
-    found = [Check("Python", known, detail, f"use one of {project['requires-python']}")]
+    hint = f"use one of {project['requires-python']}, without -O, which leaves out asserts"
+    found = [Check("Python", known and __debug__, detail, hint)]
     found += [check_version(pin) for pin in project["dependencies"]]
     found += [check_version(pin, False) for pin in project["optional-dependencies"]["export"]]
     gib = shutil.disk_usage(ROOT).free / 2**30
@@ -80,19 +90,19 @@ def check_version(pin: str, needed: bool = True) -> Check:
     return Check(name, version == wanted or not (version or needed), detail, _REINSTALL)
 
 
-def check_tensorflow(answer: dict | None, complaint: str, nvidia: bool) -> list[Check]:
-    """Return the checks that TensorFlow computes, and sees the GPU that is there.
+def check_tensorflow(answer: dict | None, complaint: str, nvidia: str) -> list[Check]:
+    """Return the checks that a training step can be taken, and that the GPU that is there is seen.
 
     Args:
-        answer: "gpus", their number, and what `describe_device` says; None where it failed.
+        answer: "gpus", their number, and what `describe_device` says; None where no step was taken.
         complaint: what the attempt wrote to standard error.
-        nvidia: whether the machine has a working NVIDIA driver.
+        nvidia: the version of the machine's driver, empty where there is none.
     """
     if answer is None:
         hint = f"{_REINSTALL}; CUDA_VISIBLE_DEVICES=-1 leaves a GPU that fails out"
         return [Check("TensorFlow", False, complaint.strip().rpartition("\n")[2], hint)]
-    seen = f"{answer['gpus']} seen by TensorFlow, " + ("a" if nvidia else "no") + " NVIDIA driver"
+    seen = f"{answer['gpus']} seen by TensorFlow, NVIDIA driver: {nvidia or 'none'}"
     hint = 'python -m pip install "tensorflow[and-cuda]", or use environment-gpu.yml'
     facts = ", ".join(f"{key} {answer[key]}" for key in answer if key != "gpus" and answer[key])
     gpu = Check("GPU", answer["gpus"] > 0 or not nvidia, seen, hint)
-    return [Check("TensorFlow", True, facts, ""), gpu]
+    return [Check("TensorFlow", True, f"took a training step; {facts}", ""), gpu]

@@ -48,13 +48,15 @@ def train(
         words += ["--resume"] * resume + ["--control"] * control
         sys.exit(launcher.launch(words, workers))
     from fcnlib import experiment
-    from fcnlib.runtime.distributed import joined, on_chief, rank
+    from fcnlib.runtime.distributed import broadcast, joined, rank
     from fcntools import synthetic
     from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
     with joined(workers, config.train.batch_size), locked(folder, rank() == 0):
-        on_chief(lambda: synthetic.prepare(config))
+        if rank() == 0:
+            synthetic.prepare(config)
+        broadcast([0])  # the others wait for it
         dataset = synthetic.prepare(config)
         found = experiment.train_chain(config, dataset, folder, resume, control)
     for name, evaluation in found.items() if rank() == 0 else ():

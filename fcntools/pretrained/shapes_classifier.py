@@ -23,7 +23,7 @@ from fcnlib.labels import SHAPES
 from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.runtime.files import locked
-from fcnlib.slim import SlimModule, initialized_from
+from fcnlib.slim import SlimModule
 from fcnlib.training import Stage, Trainer
 from fcntools.synthetic import shapes
 
@@ -99,10 +99,8 @@ def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict
         classifier = Classifier(len(meta["classes"]), padding=padding, **settings)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: does not say what network it is ({error})") from None
-    with initialized_from(arrays, str(path)):
-        classifier(tf.zeros([1, 224, 224, 3]))  # VALID needs a whole classifier's image
-    shapes = {name: variable.shape for name, variable in classifier.named_variables().items()}
-    checkpoints.account(arrays, shapes, source=str(path))
+    classifier(tf.zeros([1, 224, 224, 3]))  # VALID needs a whole classifier's image
+    checkpoints.transplant(arrays, classifier.named_variables(), source=str(path))
     return classifier, meta
 
 

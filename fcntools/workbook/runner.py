@@ -347,7 +347,7 @@ def _write_record(plan: RunPlan, started: run_record.Start, outcome: dict[str, A
     models = map(files.read_json, sorted(plan.out.glob("models/*/record.json")))
     trained = [record for record in models if "device" in (record or {})]
     last = trained[-1] if trained else {"device": "not recorded"}
-    device = {key: last[key] for key in run_record.DEVICE if key in last}
+    device = {key: last[key] for key in ("device", "computed_in", "driver") if key in last}
     entries = {n.name: run_cache.read(plan.out, n.name) for n in plan.every}
     done = {n: {"seconds": e["seconds"]} for n, e in entries.items() if e and e["finished"]}
     outcome |= {"profile": Path(plan.profile).stem, "at_once": plan.at_once, "notebooks": done}

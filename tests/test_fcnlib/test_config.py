@@ -121,7 +121,7 @@ def test_a_value_of_another_type_or_range_is_refused(values):
     [
         ("[train\n", ["not a TOML"]),
         ("[training]\nbase_lr=1\n", ["[training]", "train"]),
-        ("[data]\nbase_lr=1.0\n", ["base_lr", "[data]", "crop_size"]),
+        ("[train]\nbase_rl=1.0\n", ["mine.toml", "base_rl", "base_lr"]),
         ("base_lr=1.0\n", ["base_lr"]),
         ("[train]\nseed='a'\n", ["seed", "'a'", "int"]),
     ],

@@ -131,7 +131,7 @@ def test_a_bad_mask_of_any_split_in_use_stops_the_work_before_it_begins(
     config = config.replace(eval_split=split)
     seen = []
     monkeypatch.setattr(experiment, "predictor", lambda _: lambda images: seen.append(images))
-    monkeypatch.setattr(experiment.Trainer, "_check", lambda *_: seen.append("a step"))
+    monkeypatch.setattr(experiment.Trainer, "_require_number", lambda *_: seen.append("a step"))
     with pytest.raises(InputError, match=rf"{last}\.png: value 77 at \(x=0, y=0\)"):
         if when == "training":
             job = dataclasses.replace(jobs[0], folder=tmp_path / "run")
@@ -271,7 +271,6 @@ def test_a_picture_under_two_names_cannot_be_trained_on_and_scored(copy, tmp_pat
     [
         ("train", 255, "train: no pixel of its 12 masks is labelled"),
         ("val", 255, "val: no pixel of its 5 masks is labelled"),
-        ("train", 4, "train: every labelled pixel is of class {}"),
     ],
 )
 def test_nothing_to_learn_or_to_score_is_refused_before_the_first_step(
@@ -280,7 +279,7 @@ def test_nothing_to_learn_or_to_score_is_refused_before_the_first_step(
     config, dataset, job = copy
     repaint(dataset, split, value)
     job = dataclasses.replace(job, folder=tmp_path / "new")
-    with pytest.raises(InputError, match=said.format(SHAPES.classes[4])):
+    with pytest.raises(InputError, match=said):
         experiment.train_fcn(config, dataset, job)
     assert not (job.folder / "checkpoint.npz").exists()
 

@@ -96,14 +96,3 @@ def test_the_average_is_that_of_the_weights_as_they_were():
     optimizer.swap()
     np.testing.assert_array_equal(first, raw)
     assert not np.allclose(raw, by_hand[0]) and len(optimizer.state) == 1 + 2 + 1
-
-
-def test_an_average_that_was_saved_a_variable_at_a_time_is_read():
-    config, trained = TrainConfig(weight_average=0.3), variables()
-    optimizer = Optimizer(config, Stage("all", 9, 1e-1), trained, averaged=trained)
-    count, *moments, _ = (v.numpy() for v in optimizer.state)
-    saved = [count, *moments, *(np.full([2, 3], i, np.float32) for i in (7, 8))]
-    optimizer.restore({f"optimizer/{i}": v for i, v in enumerate(saved)})
-    np.testing.assert_array_equal(optimizer.state[-1], np.repeat([7, 8], 6))
-    optimizer.restore({f"optimizer/{i}": v.numpy() for i, v in enumerate(optimizer.state)})
-    np.testing.assert_array_equal(optimizer.state[-1], np.repeat([7, 8], 6))

@@ -56,17 +56,12 @@ def test_a_notebook_begins_without_red_lines():
 
 
 def test_errors_and_the_last_words_of_a_crash_come_through(spoken):
-    status, said = load(path=spoken, CUDA_VISIBLE_DEVICES="-1")
+    status, said = load(path=spoken)
     assert status == -6
-    assert said.splitlines() == [SPOKEN.splitlines()[-1], CRASH]
-    seen = load(path=spoken, CUDA_VISIBLE_DEVICES="0")[1]
-    assert ("cuInit" in seen) is nvidia_driver()
+    assert said.splitlines()[-2:] == [SPOKEN.splitlines()[-1], CRASH]
+    assert len(said.splitlines()) == 2 + nvidia_driver()
 
 
 def test_who_asks_for_all_gets_all(spoken):
     status, said = load(path=spoken, TF_CPP_MIN_LOG_LEVEL="0")
     assert (status, said) == (-6, SPOKEN + CRASH)
-
-
-def test_no_standard_error_is_no_obstacle():
-    assert load("import os; os.close(2); " + LOAD) == (0, "")

@@ -32,13 +32,6 @@ def test_a_record_tells_how_a_result_was_made():
     assert found["started"].endswith("Z")
 
 
-def test_another_seed_than_the_configurations_can_be_named():
-    start = run_record.start()
-    assert (
-        run_record.capture(Config(), started=start, device={"device": "CPU"}, seed=0)["seed"] == 0
-    )
-
-
 def test_a_record_names_no_host_and_no_place(monkeypatch):
     words = [
         "/x/bin/fcnlib",

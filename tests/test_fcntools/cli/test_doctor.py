@@ -57,7 +57,7 @@ def test_a_missing_package_is_named_and_a_fault_where_a_run_needs_it(needed):
 
 
 def test_tensorflow_that_does_not_load_or_compute_is_quoted():
-    (check,) = doctor.check_tensorflow(None, "Traceback\nImportError: libfoo.so\n", nvidia=False)
+    (check,) = doctor.check_tensorflow(None, "Traceback\nImportError: libfoo.so\n", nvidia="")
     assert (check.ok, check.detail) == (False, "ImportError: libfoo.so")
 
 
@@ -66,6 +66,6 @@ def test_a_gpu_is_named_and_a_fault_where_tensorflow_does_not_see_it():
     computes, gpu = doctor.check_tensorflow(answer | {"cudnn": None}, "", True)
     assert computes.ok and gpu.ok
     assert computes.detail == "device GPU: H100, computed_in bfloat16, driver 580.1"
-    computes, gpu = doctor.check_tensorflow(answer | {"gpus": 0}, "other\n", nvidia=True)
+    computes, gpu = doctor.check_tensorflow(answer | {"gpus": 0}, "other\n", nvidia="1.2.3")
     assert computes.ok and not gpu.ok
     assert '"tensorflow[and-cuda]"' in gpu.hint
