@@ -16,7 +16,6 @@ from collections.abc import Callable
 import numpy as np
 
 from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
-from fcnlib.runtime import distributed
 from fcnlib.runtime.compat import slim, tf
 
 BATCH_NORM_EPSILON = 1e-3
@@ -65,7 +64,7 @@ def features(
         batch_norm_decay: of the moving averages.
         dtype: what to compute in; variables and end points are float32 all the same.
         dropout: share dropped while training, after the layers that have dropout.
-        dropout_seed: two integers.
+        dropout_seed: as `seed` of `stateless_dropout`.
 
     Returns:
         {end point: float32 [N, H / stride, W / stride, channels]} in order of depth.
@@ -87,8 +86,8 @@ def features(
         for layer in spec.table:
             net = _apply(net, layer, depth, padding)  # Mixed_6e: [N, H/16, W/16, 768]
             if training and dropout and isinstance(layer, Conv) and layer.dropout:
-                seed = tf.cast(dropout_seed, tf.int32) + 1  # not the head's draw again
-                net = stateless_dropout(net, dropout, seed)
+                seed, step, *shard = tf.unstack(dropout_seed)  # + 1: not the head's draw again
+                net = stateless_dropout(net, dropout, (seed + 1, step + 1, *shard))
             end_points[layer.name] = tf.cast(net, tf.float32)
     return end_points
 
@@ -160,13 +159,14 @@ def stateless_dropout(net: tf.Tensor, rate: float, seed, per_image: bool = False
     Args:
         net: float32 [N, h, w, C].
         rate: share dropped, in [0, 1); the rest is scaled up by 1 / (1 - rate).
-        seed: two integers, such as (run seed, step), so that a resumed run draws the same.
+        seed: two integers, such as (run seed, step), so that a resumed run draws the same; behind
+            them (rank, size) where processes share a batch.
         per_image: one mask for all places of an image.
 
     Returns:
         float32 [N, h, w, C].
     """
-    rank, size = distributed.rank(), distributed.size()
+    *seed, rank, size = [*tf.unstack(seed), 0, 1][:4]
     images, *rest = tf.unstack(tf.shape(net))
     rest = [1, 1, rest[-1]] if per_image else rest
     # Drawn for the batch of all processes: an image loses the same, whichever computes it.

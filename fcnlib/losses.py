@@ -127,7 +127,7 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
         if net.outputs > net.num_classes:
             labels = tf.cast(labels, tf.int32)
             labels = tf.where(labels == VOID, net.num_classes, labels)
-        dropout_seed = tf.stack([config.seed, step])
+        dropout_seed = (config.seed, step, distributed.rank(), distributed.size())
         mode = {"training": True, "frozen": stage.frozen, "dropout_seed": dropout_seed}
         if config.coarse_loss:
             coarse = net.sums(batch["image"], **mode)

@@ -147,7 +147,7 @@ class FCN(SlimModule):
             images: float32 [N, H, W, 3] in [-1, 1], any size; padded to the grid here.
             training: normalize by the batch, drop features.
             frozen: while training, keep the backbone's batch norm on its moving averages.
-            dropout_seed: two integers.
+            dropout_seed: as `seed` of `backbone.stateless_dropout`.
 
         Returns:
             ({stride: float32 [N, h, w, C]}, {stride: upsampling kernel}), what `fuse` takes.

@@ -244,7 +244,7 @@ def test_light_modules_do_without_tensorflow():
 def test_the_network_needs_the_core_alone():
     names = "blocks geometry errors slim backbone upsampling network runtime"
     core = {f"fcnlib.{name}" for name in names.split()}
-    parts = "compat environment distributed progress"
+    parts = "compat environment"
     core |= {"fcnlib", *(f"fcnlib.runtime.{name}" for name in parts.split())}
     lines = "import fcnlib.network, sys; print(*(m for m in sys.modules if m[:3] == 'fcn'))"
     assert set(python(lines).split()) <= core | {"fcntl"}

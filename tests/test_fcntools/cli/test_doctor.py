@@ -63,9 +63,12 @@ def test_tensorflow_that_does_not_load_or_compute_is_quoted():
 
 def test_a_gpu_is_named_and_a_fault_where_tensorflow_does_not_see_it():
     answer = {"gpus": 1, "device": "GPU: H100", "computed_in": "bfloat16", "driver": "580.1"}
-    computes, gpu = doctor.check_tensorflow(answer | {"cudnn": None}, "", True)
+    computes, gpu = doctor.check_tensorflow(answer, "", "580.1")
     assert computes.ok and gpu.ok
-    assert computes.detail == "device GPU: H100, computed_in bfloat16, driver 580.1"
+    assert (
+        computes.detail
+        == "took a training step; device GPU: H100, computed_in bfloat16, driver 580.1"
+    )
     computes, gpu = doctor.check_tensorflow(answer | {"gpus": 0}, "other\n", nvidia="1.2.3")
     assert computes.ok and not gpu.ok
     assert '"tensorflow[and-cuda]"' in gpu.hint
