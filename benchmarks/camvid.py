@@ -24,11 +24,11 @@ from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
 from fcnlib.evaluation import Evaluation, evaluate
-from fcnlib.experiment import Job, end_to_end
+from fcnlib.experiment import TrainingJob, end_to_end
 from fcnlib.input_pipeline import ImageStore, eval_batches
 from fcnlib.runtime import files
 from fcntools import synthetic
-from fcntools.analysis.benchmarks import TestTimeAugmentation
+from fcntools.analysis.protocols import TestTimeAugmentation
 
 STEPS, SPLITS = 1000, ("val", "street")
 READINGS = {
@@ -45,7 +45,7 @@ AVERAGES = (
 COLUMNS = ("question", "core minutes", *(split + kind for kind in READINGS for split in SPLITS))
 BASE = {  # all that a line may change, whatever the profile becomes
     "train_split": "train-street",
-    "initial": "",
+    "init_checkpoint": "",
     "depth_multiplier": 0.5,
     "fusion": "score",
     "crop_size": 225,
@@ -57,38 +57,38 @@ BASE = {  # all that a line may change, whatever the profile becomes
     "min_scale": 0.5,
     "max_scale": 1.5,
     "colour_jitter": 0.2,
-    "tint_jitter": 0.0,
-    "class_mix": 0.0,
-    "coarse_loss": 0.0,
-    "lovasz_loss": 0.0,
-    "weight_average": 0.99,
+    "channel_jitter": 0.0,
+    "classmix_prob": 0.0,
+    "aux_loss_weight": 0.0,
+    "lovasz_weight": 0.0,
+    "ema_decay": 0.99,
     "warmup_steps": 50,
     "val_every": 0,
     "val_limit": 1,
 }
 HALF = {"class_weights": "root_median_frequency"}
 LONG = {"steps": 3000} | HALF
-LARGE, MIXED = {"crop_size": 321, "batch_size": 4}, {"class_mix": 0.5}
+LARGE, MIXED = {"crop_size": 321, "batch_size": 4}, {"classmix_prob": 0.5}
 DECAYED = {"weight_decay": 0.2}
 QUARTER = {"depth_multiplier": 0.25}
 THIN = LONG | MIXED | QUARTER
-SHAPES = {"initial": "data/pretrained/shapes-classifier.npz"}
+SHAPES = {"init_checkpoint": "data/pretrained/shapes-classifier.npz"}
 # Made by `fcnlib train --profile streets --set depth_multiplier=0.25 --set
-# initial=data/pretrained/shapes-classifier.npz` and `fcnlib weights shrink`.
-STREETS = {"initial": "data/pretrained/streets-thin.npz"}
-BEST = THIN | SHAPES | {"lovasz_loss": 1.0}
-COLOURS = {"colour_jitter": 0.4, "tint_jitter": 0.08}
-LAST = LONG | MIXED | {"lovasz_loss": 1.0, "batch_size": 4, "steps": 6000}
-LAST |= {"initial": "data/pretrained/streets-half.npz"}
+# init_checkpoint=data/pretrained/shapes-classifier.npz` and `fcnlib weights shrink`.
+STREETS = {"init_checkpoint": "data/pretrained/streets-thin.npz"}
+BEST = THIN | SHAPES | {"lovasz_weight": 1.0}
+COLOURS = {"colour_jitter": 0.4, "channel_jitter": 0.08}
+LAST = LONG | MIXED | {"lovasz_weight": 1.0, "batch_size": 4, "steps": 6000}
+LAST |= {"init_checkpoint": "data/pretrained/streets-half.npz"}
 QUESTIONS = {
     "base": ("the middle that the others are held against", {}),
     "base, seed 2": ("how much is chance?", {"seed": 2}),
     "base, seed 3": ("how much is chance?", {"seed": 3}),
-    "no average": ("is the average of the weights worth its memory?", {"weight_average": 0.0}),
-    "coarse losses": ("do losses at strides 32, 16 and 8 help?", {"coarse_loss": 0.4}),
+    "no average": ("is the average of the weights worth its memory?", {"ema_decay": 0.0}),
+    "coarse losses": ("do losses at strides 32, 16 and 8 help?", {"aux_loss_weight": 0.4}),
     "larger scales": ("do objects twice as large help?", {"max_scale": 2.0}),
     "colour": ("does stronger colour help on another street?", {"colour_jitter": 0.4}),
-    "tint": ("does a tint a channel help there?", {"colour_jitter": 0.3, "tint_jitter": 0.08}),
+    "tint": ("does a tint a channel help there?", {"colour_jitter": 0.3, "channel_jitter": 0.08}),
     "balanced": ("do weights help rare classes?", {"class_weights": "median_frequency"}),
     "half balanced": ("or their square roots?", HALF),
     "long": ("what do three times the steps bring, half balanced?", LONG),
@@ -99,12 +99,12 @@ QUESTIONS = {
     ),
     "long, colours": ("and colours of another day?", LONG | LARGE | COLOURS),
     "long, mixed": ("half of the classes of another crop pasted in?", LONG | MIXED),
-    "long, always mixed": ("into every crop?", LONG | MIXED | {"class_mix": 1.0}),
+    "long, always mixed": ("into every crop?", LONG | MIXED | {"classmix_prob": 1.0}),
     "long, mixed, colours": ("with colours of another day?", LONG | MIXED | COLOURS),
     "long, mixed, decayed": ("with a weight decay that is felt?", LONG | MIXED | DECAYED),
     "long, mixed, wide": ("at one and a half times?", LONG | MIXED | {"depth_multiplier": 0.75}),
     "long, mixed, thin": ("a quarter of the width in place of half?", THIN),
-    "thin, mixed, lovasz": ("the mean IoU itself in the loss?", THIN | {"lovasz_loss": 1.0}),
+    "thin, mixed, lovasz": ("the mean IoU itself in the loss?", THIN | {"lovasz_weight": 1.0}),
     "thin, mixed, decayed": ("a weight decay that is felt?", THIN | DECAYED),
     "thin, mixed, faster": ("a rate twice as high?", THIN | {"base_lr": 4e-3}),
     "thin, mixed, from shapes": ("a start from shapes?", THIN | SHAPES),
@@ -129,11 +129,11 @@ QUESTIONS = {
     "long, best, from streets, small batches, seed 2": ("how much is chance?", LAST | {"seed": 2}),
     "long, best, from streets, small batches, more mixed": (
         "three quarters of the crops mixed, in place of half?",
-        LAST | {"class_mix": 0.75},
+        LAST | {"classmix_prob": 0.75},
     ),
     "long, best, from streets, small batches, longer average": (
         "weights averaged over ten times as many steps?",
-        LAST | {"weight_average": 0.999},
+        LAST | {"ema_decay": 0.999},
     ),
     "thin": ("is a quarter of the width enough?", QUARTER),
     "thin, from shapes": (
@@ -168,10 +168,10 @@ def train(
     it is None where an earlier start did a part of the work.
     """
     folder = ROOT / "results" / "runs" / "camvid-ablations" / name.replace(" ", "-")
-    first = config.path("initial") if config.network.initial else None
+    first = config.path("init_checkpoint") if config.network.init_checkpoint else None
     stage = end_to_end(config, steps, config.train.base_lr)
     whole, started = not folder.exists(), time.process_time()
-    experiment.train_fcn(config, dataset, Job(stride, folder, first, (stage,), name))
+    experiment.train_fcn(config, dataset, TrainingJob(stride, folder, first, (stage,), name))
     return folder, (time.process_time() - started) / 60 if whole else None
 
 

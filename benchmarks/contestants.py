@@ -79,7 +79,7 @@ def train_slim(bfloat16: bool):
 def train_2017():
     """The network of 2017: no batch norm, its decoder of features, Keras' Adam."""
     from fcnlib.runtime.compat import tf
-    from fcntools.analysis.variants import Decoder2017
+    from fcntools.analysis.networks_2017 import Decoder2017
 
     network = Decoder2017(CLASSES, batch_norm=False, raw_inputs=True)
     x = tf.constant(images(EVEN_SIDE))
@@ -185,7 +185,7 @@ def forward_slim_openvino():
 
 def forward_2017():
     from fcnlib.runtime.compat import tf
-    from fcntools.analysis.variants import Decoder2017
+    from fcntools.analysis.networks_2017 import Decoder2017
 
     network = Decoder2017(CLASSES, batch_norm=False, raw_inputs=True)
     x = tf.constant(images(EVEN_SIDE))
@@ -230,7 +230,7 @@ def operations() -> dict[str, float]:
     the published classifier does not and computes on smaller maps.
     """
     from fcntools.analysis import systems
-    from fcntools.analysis.variants import Decoder2017
+    from fcntools.analysis.networks_2017 import Decoder2017
 
     _, slim, _ = slim_network(False)
     decoder = Decoder2017(CLASSES, batch_norm=False, raw_inputs=True)

@@ -22,14 +22,14 @@ import pandas as pd
 from benchmarks.bench import into_readme
 from benchmarks.camvid import AVERAGES
 from fcnlib.builders import load_fcn
-from fcnlib.config import ROOT, Config
+from fcnlib.config import ROOT, Config, current_names
 from fcnlib.datasets.identity import split_digest
 from fcnlib.errors import InputError
 from fcnlib.runtime import files, run_record
 from fcnlib.training import CHECKPOINT
-from fcntools.analysis import benchmarks as scoring
 from fcntools.analysis import experiments
-from fcntools.analysis.benchmarks import TestTimeAugmentation
+from fcntools.analysis import protocols as scoring
+from fcntools.analysis.protocols import TestTimeAugmentation
 from fcntools.synthetic import prepare
 
 NETWORK, README, FOLDER = "fcn-4s", ROOT / "README.md", ROOT / "results" / "camvid"
@@ -99,10 +99,11 @@ def records(runs: list[Path]) -> list[dict]:
         if not (record.is_file() and checkpoint.is_file()) or _newer(checkpoint, record):
             raise InputError(f"{run}: holds no finished {NETWORK} of `fcnlib train`")
         found.append(files.read_json(record))
-        config = found[-1]["config"]
+        config = found[-1]["config"] = current_names(found[-1]["config"])
         if (config["dataset"], config["train_split"], config["train_limit"]) != TRAINED_ON:
             raise InputError(f"{run}: was not trained on all of CamVid's training images")
-        found[-1]["initial"] = _initial(config["initial"]) if config.get("initial") else {}
+        start = config.get("init_checkpoint")
+        found[-1]["initial"] = _initial(start) if start else {}
     if any(settings(r["config"]) != settings(found[0]["config"]) for r in found):
         raise InputError("these runs differ in more than the seed; give those of one profile")
     if len({record["seed"] for record in found}) < len(found):
@@ -119,10 +120,9 @@ def _initial(path: str, *later: Path) -> dict:
     if record in later:
         raise InputError(f"{record}: says that it started from itself; make it anew")
     # A pretraining starts from random numbers, whatever its settings say of networks.
-    random = found["command"].startswith("fcnlib pretrain") or not found["config"].get("initial")
-    return found | {
-        "initial": {} if random else _initial(found["config"]["initial"], record, *later)
-    }
+    start = current_names(found["config"]).get("init_checkpoint")
+    random = found["command"].startswith("fcnlib pretrain") or not start
+    return found | {"initial": {} if random else _initial(start, record, *later)}
 
 
 def settings(config: dict) -> dict:
@@ -131,7 +131,7 @@ def settings(config: dict) -> dict:
     Args:
         config: of a run's record.
     """
-    known = Config().to_dict() | config
+    known = Config().to_dict() | current_names(config)
     return {key: value for key, value in known.items() if key not in ("seed", "data_dir")}
 
 

@@ -25,7 +25,7 @@ def augment(image, mask, seed: int, position, data: DataConfig) -> tuple[tf.Tens
         mask: uint8 [H, W].
         seed: of the run.
         position: int64 scalar, the sample's place in the run.
-        data: gives crop_size S, min_scale, max_scale, flip, colour_jitter, tint_jitter.
+        data: gives crop_size S, min_scale, max_scale, flip, colour_jitter, channel_jitter.
 
     Returns:
         (image float32 [S, S, 3] in [-1, 1], 0 where padded; label uint8 [S, S], 255 where padded).
@@ -38,7 +38,7 @@ def augment(image, mask, seed: int, position, data: DataConfig) -> tuple[tf.Tens
     label = tf.gather(tf.gather(mask, nearest[0]), nearest[1], axis=1)
     label = tf.where(inside, label, tf.constant(VOID, tf.uint8))
     pixels = _cut(image, *window, crop)  # [S, S, 3]
-    pixels = _recolour(pixels, inside, draws[4:10], data.colour_jitter, data.tint_jitter)
+    pixels = _recolour(pixels, inside, draws[4:10], data.colour_jitter, data.channel_jitter)
     pixels = tf.raw_ops.Reverse(tensor=pixels, dims=tf.stack([False, flip, False]))
     label = tf.raw_ops.Reverse(tensor=label, dims=tf.stack([False, flip]))
     return tf.ensure_shape(pixels, [crop, crop, 3]), tf.ensure_shape(label, [crop, crop])
@@ -63,7 +63,7 @@ def mix_classes(
         images: how many there are to draw the other from.
         seed: of the run.
         position: int64 scalar, the sample's place in the run.
-        data: as for `augment`; also class_mix, the share of crops that are mixed.
+        data: as for `augment`; also classmix_prob, the share of crops that are mixed.
 
     Returns:
         (image, label) like `crop`.
@@ -81,7 +81,7 @@ def mix_classes(
         pasted = tf.gather(chosen, tf.cast(label, tf.int32))
         return tf.where(pasted[..., None], image, crop[0]), tf.where(pasted, label, crop[1])
 
-    return tf.cond(draws[0] < data.class_mix, mixed, lambda: crop)
+    return tf.cond(draws[0] < data.classmix_prob, mixed, lambda: crop)
 
 
 def augment_object(image, seed: int, position, crop: int) -> tf.Tensor:
@@ -147,11 +147,11 @@ def _nearest(shape, size, offset, crop: int) -> tuple[list[tf.Tensor], tf.Tensor
 
 def _cut(image, size, offset, crop: int) -> tf.Tensor:
     """Resize an image to `size` and cut the crop at `offset`: float32, -127.5..127.5, 0 outside."""
-    centred = tf.cast(image, tf.float32) - _GREY
+    half_pixel_centers = tf.cast(image, tf.float32) - _GREY
     scale = tf.cast(size, tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
     place = {"size": [crop, crop], "scale": scale, "translation": -tf.cast(offset, tf.float32)}
     smooth = {"kernel_type": "triangle", "antialias": True}
-    return tf.raw_ops.ScaleAndTranslate(images=centred[None], **place, **smooth)[0]
+    return tf.raw_ops.ScaleAndTranslate(images=half_pixel_centers[None], **place, **smooth)[0]
 
 
 def _recolour(pixels, inside, draws, jitter: float, tint: float = 0.0) -> tf.Tensor:

@@ -13,26 +13,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-import numpy as np
-
-from fcnlib.blocks import BACKBONES, Backbone, Conv, Fork, Layer, Mixed, Pool
+from fcnlib.blocks import BACKBONES, Backbone, Conv, Layer, Mixed, Parallel, Pool
+from fcnlib.preprocessing import BYTES_TO_UNIT
 from fcnlib.runtime.compat import slim, tf
 
 BATCH_NORM_EPSILON = 1e-3
-BYTES_TO_UNIT = 127.5  # pixels 0..255 are images in [-1, 1], times this, plus this
-
-
-def preprocess(images):
-    """Scale pixels to what a network takes: uint8 0..255 -> float32 in [-1, 1], array or tensor."""
-    if tf.is_tensor(images):
-        return tf.cast(images, tf.float32) / BYTES_TO_UNIT - 1.0
-    return np.asarray(images, np.float32) / np.float32(BYTES_TO_UNIT) - 1
-
-
-def unpreprocess(pixels):
-    """Undo `preprocess`: float in [-1, 1] -> uint8 0..255, rounded; values outside are clipped."""
-    scaled = np.round((np.asarray(pixels) + 1) * BYTES_TO_UNIT)
-    return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
 def features(
@@ -139,7 +124,7 @@ def _apply(net: tf.Tensor, layer: Layer, depth: Callable[[int], int], padding: s
             pool = slim.avg_pool2d if layer.average else slim.max_pool2d
             place = layer.kernel, layer.stride, padding if layer.valid else "SAME"
             return pool(net, *place, scope=layer.name)  # [N, h/stride, w/stride, channels]
-        case Fork():
+        case Parallel():
             return tf.concat([_apply(net, part, depth, padding) for part in layer.layers], axis=3)
         case Mixed():
             outputs = []

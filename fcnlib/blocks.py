@@ -44,7 +44,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Fork:
+class Parallel:
     """Layers side by side on one input, their outputs concatenated by channel."""
 
     layers: tuple[Conv, ...]
@@ -55,10 +55,10 @@ class Mixed:
     """An Inception block: branches side by side, their outputs concatenated by channel."""
 
     name: str
-    branches: tuple[tuple[Conv | Pool | Fork, ...], ...]
+    branches: tuple[tuple[Conv | Pool | Parallel, ...], ...]
 
 
-Layer = Conv | Pool | Fork | Mixed
+Layer = Conv | Pool | Parallel | Mixed
 Table = tuple[Layer, ...]
 
 
@@ -95,8 +95,8 @@ def _mixed_6(name: str, depth: int) -> Mixed:
 
 
 def _mixed_7(name: str, second: str) -> Mixed:
-    wide = (_conv("0a_1x1", 384), Fork((_conv("0b_1x3", 384), _conv(second, 384))))
-    ends = Fork((_conv("0c_1x3", 384), _conv("0d_3x1", 384)))
+    wide = (_conv("0a_1x1", 384), Parallel((_conv("0b_1x3", 384), _conv(second, 384))))
+    ends = Parallel((_conv("0c_1x3", 384), _conv("0d_3x1", 384)))
     deep = (_conv("0a_1x1", 448), _conv("0b_3x3", 384), ends)
     return Mixed(name, ((_conv("0a_1x1", 320),), wide, deep, _average(192)))
 
@@ -159,7 +159,7 @@ VGG_16: Table = (
 class Backbone:
     """A table and what a network built on it must know.
 
-    With `centred` the units of stride s look at the middles of cells of s pixels, at
+    With `half_pixel_centers` the units of stride s look at the middles of cells of s pixels, at
     (s - 1) / 2 + i s, as even windows make them; else they look at the pixels i s themselves.
     """
 
@@ -168,7 +168,7 @@ class Backbone:
     logits: str  # the classifier's last layer
     skips: Mapping[int, str]  # {stride: its last end point, the most computed at that resolution}
     batch_norm: bool = True  # off where the published network has biases instead
-    centred: bool = False
+    half_pixel_centers: bool = False
     mean: tuple[float, float, float] | None = None  # RGB to subtract; None scales to [-1, 1]
 
 
@@ -185,7 +185,7 @@ BACKBONES = {
         "vgg_16/fc8",
         {32: "fc7", 16: "pool4", 8: "pool3", 4: "pool2"},
         batch_norm=False,
-        centred=True,
+        half_pixel_centers=True,
         mean=(123.68, 116.779, 103.939),  # of ImageNet, in tf_slim's vgg_preprocessing
     ),
 }

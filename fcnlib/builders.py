@@ -20,8 +20,8 @@ from fcnlib.runtime.run_record import machine
 from fcnlib.slim import SlimModule, classifier_scopes, compute_dtype
 from fcnlib.training import CHECKPOINT
 
-# {"variant": builder of the other networks}, where `fcntools.analysis.variants` is imported; it
-# takes (config, number of classes, stride, **arguments of `FCN`).
+# {"variant": builder of other networks, which takes (config, number of classes, stride, **arguments
+# of `FCN`)}, where `fcntools.analysis.networks_2017` is imported.
 BUILDERS: dict[str, Callable[..., SlimModule]] = {}
 
 
@@ -40,12 +40,14 @@ def build_fcn(config: Config, num_classes: int, stride: int) -> FCN:
         InputError: there is no network of this stride, or no builder of this variant.
     """
     given, settings = config.network, backbone_settings(config)
-    if given.fusion == "score" and given.inputs != "raw" and given.void != "class":
+    if given.fusion == "score" and given.input_scaling != "raw" and given.void != "class":
         network = FCN(num_classes, stride, **head_settings(config), **settings)
     elif BUILDERS:
         network = BUILDERS["variant"](config, num_classes, stride, **settings)
     else:
-        raise InputError("fusion, inputs, void: such networks need `fcntools.analysis.variants`")
+        raise InputError(
+            "fusion, input_scaling, void: such networks need `fcntools.analysis.networks_2017`"
+        )
     seed(config)
     network(tf.zeros([1, 33, 33, 3]))
     return network

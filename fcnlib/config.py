@@ -21,8 +21,22 @@ ROOT = Path(__file__).resolve().parent.parent
 PROFILES = Path(__file__).resolve().parent / "profiles"
 # {old name: new name} of settings, {"setting=old option": new option}. Old ones are accepted in
 # --set, profiles, notebooks' parameters, checkpoints and run records.
-ALIASES: dict[str, str] = {}
-VALUE_ALIASES: dict[str, str] = {"precision=float16": "float32"}
+ALIASES = {
+    "chain": "strides",
+    "class_mix": "classmix_prob",
+    "coarse_loss": "aux_loss_weight",
+    "initial": "init_checkpoint",
+    "inputs": "input_scaling",
+    "lovasz_loss": "lovasz_weight",
+    "prove": "check_claims",
+    "tint_jitter": "channel_jitter",
+    "weight_average": "ema_decay",
+}
+VALUE_ALIASES = {
+    "precision=float16": "float32",
+    "normalization=own": "published",
+    "input_scaling=own": "published",
+}
 # Limits of batches, of images in pixels, of a share that changes a colour.
 _COUNT, _SIDE, _JITTER = (1, 1 << 16), (1, 1 << 14), (0, 0.99)
 _GENERATED = "shapes", "scenes", "streets"
@@ -58,8 +72,10 @@ class DataConfig:
     flip: bool = True
     # Brightness, contrast, saturation: +- this share.
     colour_jitter: float = _field(0.2, limits=_JITTER)
-    tint_jitter: float = _field(0.0, limits=_JITTER)  # each channel by itself: +- this share
-    class_mix: float = _field(0.0, limits=(0, 1))  # share that gets half of another crop's classes
+    channel_jitter: float = _field(0.0, limits=_JITTER)  # each channel by itself: +- this share
+    classmix_prob: float = _field(
+        0.0, limits=(0, 1)
+    )  # share that gets half of another crop's classes
 
 
 @dataclass(frozen=True)
@@ -69,15 +85,17 @@ class NetworkConfig:
     backbone: str = _field("inception_v3", "inception_v3", "vgg_16")
     depth_multiplier: float = _field(0.25, limits=(1e-3, 1))  # channels of every layer, times this
     min_depth: int = _field(8, limits=(1, 256))  # but never fewer
-    chain: tuple[int, ...] = _free((32, 16, 8))  # strides; each network starts from the one before
+    strides: tuple[int, ...] = _free(
+        (32, 16, 8)
+    )  # strides; each network starts from the one before
     upsampling: str = _field("learned", "learned", "fixed")  # between skips; the last is fixed
     fusion: str = _field("score", "score", "feature", "2017")  # what the skips add up
     skip_scales: tuple[float, ...] = ()  # factors on features from stride 16 on; 0.01,0.0001
-    normalization: str = _field("own", "own", "batch_norm", "none")  # own: as published
-    inputs: str = _field("own", "own", "raw")  # raw: pixels 0..255, as in 2017
+    normalization: str = _field("published", "published", "batch_norm", "none")
+    input_scaling: str = _field("published", "published", "raw")  # raw: pixels 0..255, as in 2017
     void: str = _field("masked", "masked", "class")  # class: trained as one more, as in 2017
     dropout: float = 0.1  # share dropped before the stride-32 score layer
-    initial: str = _free("data/pretrained/shapes-classifier.npz", path=True)
+    init_checkpoint: str = _free("data/pretrained/shapes-classifier.npz", path=True)
 
 
 @dataclass(frozen=True)
@@ -99,18 +117,20 @@ class TrainConfig:
     schedule: str = _field("cosine", "cosine", "poly", "constant")
     warmup_steps: int = 20
     weight_decay: float = 1e-4  # L2 on convolution kernels
-    weight_average: float = 0.0  # decay per step of the EMA of all weights; 0 = none
+    ema_decay: float = 0.0  # decay per step of the EMA of all weights; 0 = none
     batch_norm: str = _field("running", "running", "frozen")
     batch_norm_decay: float = 0.95  # of the moving averages; slim's 0.9997 needs 10,000s of steps
     loss: str = _field("mean", "mean", "sum")  # over labelled pixels; sum divides the rates
     class_weights: str = _field("none", "none", "median_frequency", "root_median_frequency")
-    lovasz_loss: float = 0.0  # weight of the Lovász-Softmax loss, which stands for the mean IoU
-    coarse_loss: float = 0.0  # weight of the auxiliary loss of each coarser sum of score maps
+    lovasz_weight: float = 0.0  # weight of the Lovász-Softmax loss, which stands for the mean IoU
+    aux_loss_weight: float = 0.0  # weight of the auxiliary loss of each coarser sum of score maps
     # What convolutions compute in; auto: bfloat16 where the device is faster with it.
     precision: str = _field("auto", "auto", "float32", "bfloat16")
     checkpoint_seconds: int = _free(120)
     deterministic: bool = _free(False)  # TensorFlow's own mode: the same bits on a GPU as well
-    prove: bool = _free(True)  # claims about trained networks must hold; a smoke run proves nothing
+    check_claims: bool = _free(
+        True
+    )  # claims about trained networks must hold; a smoke run proves nothing
     eval_batch_size: int = _free(16, limits=_COUNT)
 
 
@@ -246,7 +266,7 @@ def _checked(key: str, value: Any) -> Any:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Return (setting, value) of a text such as "chain=32,16"; paths count from the user's folder.
+    """Return (setting, value) of a text such as "strides=32,16"; paths count from where one is.
 
     Raises:
         InputError: no "=", an unknown setting, or a value that does not read as its type.

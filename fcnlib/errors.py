@@ -18,7 +18,7 @@ class InputError(ValueError):
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
 
 
-def extra(name: str) -> ModuleType:
+def require_package(name: str) -> ModuleType:
     """Import and return a package that only exports and other engines need.
 
     Raises:

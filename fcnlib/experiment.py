@@ -29,7 +29,7 @@ METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One network to train."""
 
     stride: int
@@ -58,28 +58,28 @@ def end_to_end(config: Config, steps: int, rate: float) -> Stage:
     return Stage("all", steps, rate, frozen=train.batch_norm == "frozen", summed_over=pixels)
 
 
-def chain(config: Config, models: Path) -> list[Job]:
+def chain(config: Config, models: Path) -> list[TrainingJob]:
     """List the networks of a configuration, coarse to fine, each starting from the one before.
 
     The new layers of the first learn alone before everything does (Long et al. 2015, section 4.3).
     """
     train, jobs = config.train, []
-    start = config.path("initial") if config.network.initial else None
+    start = config.path("init_checkpoint") if config.network.init_checkpoint else None
     new_layers = head_only(config, train.head_steps)
     stages = (new_layers, end_to_end(config, train.coarse_steps, train.base_lr))
-    for stride in config.network.chain:
-        jobs.append(Job(stride, models / f"fcn-{stride}s", start, stages, f"FCN-{stride}s"))
+    for stride in config.network.strides:
+        jobs.append(TrainingJob(stride, models / f"fcn-{stride}s", start, stages, f"FCN-{stride}s"))
         start = jobs[-1].folder / CHECKPOINT
         stages = (end_to_end(config, train.skip_steps, train.skip_lr),)
     return jobs
 
 
-def longer_job(config: Config, models: Path) -> Job:
+def longer_job(config: Config, models: Path) -> TrainingJob:
     """Return the control of `chain`: its first network, trained as long as the last one."""
     first, *finer = chain(config, models)
     stage = end_to_end(config, config.train.skip_steps * len(finer), config.train.skip_lr)
     folder, start = models / f"{first.folder.name}-longer", first.folder / CHECKPOINT
-    return Job(first.stride, folder, start, (stage,), f"{first.name}, same steps")
+    return TrainingJob(first.stride, folder, start, (stage,), f"{first.name}, same steps")
 
 
 def open_stores(config: Config, dataset: Dataset) -> list[ImageStore]:
@@ -115,7 +115,7 @@ def _shared_images(dataset: Dataset, one, other) -> list[tuple[Record, Record]]:
 def train_fcn(
     config: Config,
     dataset: Dataset,
-    job: Job,
+    job: TrainingJob,
     resume: bool = True,
     stores: Sequence[ImageStore] = (),
 ) -> Path:
@@ -140,7 +140,7 @@ def train_fcn(
 
 
 def _train(
-    config: Config, dataset: Dataset, job: Job, resume: bool, stores: Sequence[ImageStore]
+    config: Config, dataset: Dataset, job: TrainingJob, resume: bool, stores: Sequence[ImageStore]
 ) -> Path:
     started, digests = run_record.start(), run_digests(config, dataset)
     train, network = config.train, build_fcn(config, dataset.labels.num_classes, job.stride)
@@ -178,7 +178,9 @@ def _train(
     return job.folder
 
 
-def _meta(config: Config, dataset: Dataset, job: Job, digests: dict[str, str]) -> dict[str, Any]:
+def _meta(
+    config: Config, dataset: Dataset, job: TrainingJob, digests: dict[str, str]
+) -> dict[str, Any]:
     """Describe what a checkpoint was made with; only a run that agrees with it may continue it."""
     data, generated = config.data, datasets.GENERATED.get(config.data.dataset, "")
     splits = [(data.train_split, data.train_limit), (data.val_split, data.val_limit)]

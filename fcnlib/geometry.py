@@ -12,7 +12,7 @@ import functools
 import math
 from dataclasses import dataclass
 
-from fcnlib.blocks import Conv, Fork, Layer, Mixed, Pool, Table
+from fcnlib.blocks import Conv, Layer, Mixed, Parallel, Pool, Table
 
 GRID = 32  # pixels: the stride of the coarsest end point
 
@@ -67,7 +67,7 @@ def _through(field: Field, layer: Layer, padding: str, axis: int) -> Field:
     match layer:
         case Conv() | Pool():
             return _window(field, layer, padding if layer.valid else "SAME", axis)
-        case Fork():
+        case Parallel():
             return _join([_through(field, part, padding, axis) for part in layer.layers])
         case Mixed():
             step = functools.partial(_through, padding=padding, axis=axis)
@@ -99,7 +99,7 @@ def _join(ends: list[Field], name: str = "fork") -> Field:
     return max(ends, key=lambda e: e.reach)
 
 
-def grid_size(size: int, centred: bool = False) -> int:
+def grid_size(size: int, half_pixel_centers: bool = False) -> int:
     """Return the least size on the grid of a backbone that holds `size` pixels.
 
     On sizes 32 k + 1 every stride-2 stage of odd windows with SAME padding pads one pixel on either
@@ -108,7 +108,7 @@ def grid_size(size: int, centred: bool = False) -> int:
     of s pixels.
 
     Returns:
-        The padded size in pixels, at least 33, or 32 if centred (`blocks.Backbone.centred`).
+        The padded size in pixels, at least 33, or 32 with `half_pixel_centers`.
     """
-    odd = 0 if centred else 1
+    odd = 0 if half_pixel_centers else 1
     return max(math.ceil((size - odd) / GRID), 1) * GRID + odd

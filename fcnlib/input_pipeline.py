@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fcnlib.augmentation import augment, mix_classes
-from fcnlib.backbone import preprocess
 from fcnlib.config import DataConfig
 from fcnlib.datasets.image_io import Palette, read_pair
 from fcnlib.datasets.records import Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
+from fcnlib.preprocessing import preprocess
 from fcnlib.runtime import distributed, progress
 from fcnlib.runtime.compat import tf
 
@@ -172,7 +172,7 @@ def train_batches(
 
     def sample(position, index):
         crop = augment(*read(index), seed, position, data)
-        if data.class_mix:
+        if data.classmix_prob:
             crop = mix_classes(crop, read, len(store), seed, position, data)
         return {"image": crop[0], "label": crop[1], "index": index}
 

@@ -104,8 +104,8 @@ def lovasz_softmax(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
     """Return what a training minimizes: the cross-entropy and, where they have weight, two more.
 
-    `coarse_loss` weighs the cross-entropy of the sum of score maps down to each coarser stride, at
-    the sample points of the finest map; `lovasz_loss` that of the mean IoU of one pixel in 16.
+    `aux_loss_weight` is of the cross-entropy of the sum of score maps down to each coarser stride,
+    at the sample points of the finest map; `lovasz_weight` of the mean IoU of one pixel in 16.
     Class weights are float32 [C], or None for equal ones; void, where it is a class, gets 1.
 
     Returns:
@@ -115,8 +115,8 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
         InputError: the loss of the mean IoU would be added to a sum over pixels.
     """
     summed = config.loss == "sum"
-    if summed and config.lovasz_loss:
-        raise InputError("lovasz_loss is at most 1, a sum has no bound: set loss=mean")
+    if summed and config.lovasz_weight:
+        raise InputError("lovasz_weight is at most 1, a sum has no bound: set loss=mean")
     weights = None if class_weights is None else np.append(class_weights, 1.0)
 
     def entropy(logits, labels):
@@ -129,20 +129,20 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
             labels = tf.where(labels == VOID, net.num_classes, labels)
         dropout_seed = (config.seed, step, distributed.rank(), distributed.size())
         mode = {"training": True, "frozen": stage.frozen, "dropout_seed": dropout_seed}
-        if config.coarse_loss:
+        if config.aux_loss_weight:
             coarse = net.sums(batch["image"], **mode)
             logits = net.to_pixels(coarse.pop(net.stride), *labels.shape[1:])
         else:
             coarse, logits = {}, net(batch["image"], **mode)
         total = entropy(logits, labels)
-        if config.lovasz_loss:
+        if config.lovasz_weight:
             few = np.s_[:, ::_EVERY, ::_EVERY]
             share = lovasz_softmax(logits[few], labels[few]) / distributed.size()
-            total += config.lovasz_loss * share
+            total += config.lovasz_weight * share
         alike = net.stride**2 if summed else 1  # pixels that a sample point stands for
         for stride, scores in coarse.items():
             auxiliary = entropy(*_at_points(net, stride, scores, labels))
-            total += config.coarse_loss * alike * auxiliary
+            total += config.aux_loss_weight * alike * auxiliary
         return total
 
     return loss
@@ -150,9 +150,9 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
 
 def _at_points(net, stride: int, scores: tf.Tensor, labels: tf.Tensor):
     """Return a coarser sum and the labels at the sample points of the network's finest map."""
-    first = net.stride // 2 if net.centred else 0
+    first = net.stride // 2 if net.half_pixel_centers else 0
     points = labels[:, first :: net.stride, first :: net.stride]  # [N, h, w]
-    logits = upsample(scores, stride // net.stride, net.centred)
+    logits = upsample(scores, stride // net.stride, net.half_pixel_centers)
     return logits[:, : points.shape[1], : points.shape[2]], points
 
 

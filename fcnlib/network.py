@@ -31,7 +31,7 @@ def strides_down_to(stride: int) -> tuple[int, ...]:
     """
     if stride not in SKIPS:
         there = ", ".join(map(str, SKIPS))
-        raise InputError(f"chain: no network of stride {stride}; there are {there}")
+        raise InputError(f"strides: no network of stride {stride}; there are {there}")
     return tuple(s for s in SKIPS if s >= stride)
 
 
@@ -39,7 +39,7 @@ def fuse(
     scores: Mapping[int, tf.Tensor],
     kernels: Mapping[int, tf.Tensor],
     weights: Mapping[int, float] | None = None,
-    centred: bool = False,
+    half_pixel_centers: bool = False,
 ) -> tf.Tensor:
     """Add up score maps, coarse to fine, upsampling by two on the way.
 
@@ -47,7 +47,7 @@ def fuse(
         scores: {stride: float32 [N, h, w, C]}, strides halving, sizes on the backbone's grid.
         kernels: {stride reached: kernel of `transposed` [k, k, C, C]}; absent means fixed bilinear.
         weights: {stride: factor on its score map}; 1 where absent.
-        centred: which grid it is, where a kernel is absent.
+        half_pixel_centers: which grid it is, where a kernel is absent.
 
     Returns:
         float32 [N, h, w, C] at the finest of the strides.
@@ -59,7 +59,11 @@ def fuse(
             score = score * weights[stride]
         if fused is not None:
             kernel = kernels.get(stride)
-            finer = upsample(fused, 2, centred) if kernel is None else transposed(fused, kernel, 2)
+            finer = (
+                upsample(fused, 2, half_pixel_centers)
+                if kernel is None
+                else transposed(fused, kernel, 2)
+            )
             score = finer + score
         fused = score
     return fused
@@ -94,7 +98,7 @@ class FCN(SlimModule):
             **settings: of `features`: depth_multiplier, min_depth, batch_norm, dtype and so on.
         """
         self.backbone, self.spec = backbone, BACKBONES[backbone]
-        self.centred, self.skips = self.spec.centred, self.spec.skips
+        self.half_pixel_centers, self.skips = self.spec.half_pixel_centers, self.spec.skips
         self.strides, self.stride = strides_down_to(stride), stride
         self.num_classes = self.outputs = num_classes  # scores a pixel
         self.learned, self.dtype = learned, settings.get("dtype", tf.float32)
@@ -126,7 +130,10 @@ class FCN(SlimModule):
             s: slim.conv2d(net, self.outputs, 1, scope=f"score_{s}", **plain)  # [N, H/s, W/s, C]
             for s, net in maps.items()
         }
-        bilinear, kernels = diagonal_kernel(self.outputs, 2, self.centred), {}  # [k, k, C, C]
+        bilinear, kernels = (
+            diagonal_kernel(self.outputs, 2, self.half_pixel_centers),
+            {},
+        )  # [k, k, C, C]
         for stride in self.strides[1:] if self.learned else ():
             with tf.compat.v1.variable_scope(f"upscore_{stride}"):
                 start = tf.compat.v1.constant_initializer(bilinear)
@@ -152,15 +159,19 @@ class FCN(SlimModule):
         Returns:
             ({stride: float32 [N, h, w, C]}, {stride: upsampling kernel}), what `fuse` takes.
         """
-        return self._template(pad_to_grid(images, self.centred), training, frozen, dropout_seed)
+        return self._template(
+            pad_to_grid(images, self.half_pixel_centers), training, frozen, dropout_seed
+        )
 
     def feature_maps(self, images: tf.Tensor) -> dict[int, tf.Tensor]:
         """Return what a built network scores: {stride: [N, h, w, channels]} of images as above."""
-        return self._template(pad_to_grid(images, self.centred), False, False, (0, 0), False)
+        return self._template(
+            pad_to_grid(images, self.half_pixel_centers), False, False, (0, 0), False
+        )
 
     def fuse(self, scores: Mapping[int, tf.Tensor], *rest) -> tf.Tensor:
         """Fuse what `score_maps` gives; arguments as of the function `fuse`."""
-        return fuse(scores, *rest, centred=self.centred)
+        return fuse(scores, *rest, half_pixel_centers=self.half_pixel_centers)
 
     def fused(self, images: tf.Tensor, **mode) -> tf.Tensor:
         """Return the fused scores of images; keyword arguments as in `score_maps`."""
@@ -191,4 +202,4 @@ class FCN(SlimModule):
         Returns:
             Logits, float32 [N, height, width, C].
         """
-        return upsample(fused, self.stride, self.centred)[:, :height, :width]
+        return upsample(fused, self.stride, self.half_pixel_centers)[:, :height, :width]

@@ -78,8 +78,8 @@ class Optimizer(tf.Module):
             [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(1 + self._adam)]
             for v in trained
         ]
-        self._ema_decay = config.weight_average
-        self._averaged = tuple(averaged) if config.weight_average else ()
+        self._ema_decay = config.ema_decay
+        self._averaged = tuple(averaged) if config.ema_decay else ()
         self._ema = [tf.Variable(self._flat(), trainable=False)] if self._averaged else []
 
     @property

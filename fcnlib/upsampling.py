@@ -4,9 +4,9 @@ With n coarse values at pixels 0, f, 2f, ... a transposed convolution with the o
 of 2f - 1 taps gives (n - 1) f + 1 values: the coarse ones come back at their own pixels, the ones
 between are interpolated, a constant stays a constant. There is no offset to guess.
 
-Where coarse values belong to the middles of cells of f pixels (`centred`, as after VGG's pools) the
-kernel has 2f taps, as in the paper, and n values give n f. The outermost half cell has no second
-neighbour and repeats the last value.
+Where coarse values belong to the middles of cells of f pixels (`half_pixel_centers`, as after VGG's
+pools) the kernel has 2f taps, as in the paper, and n values give n f. The outermost half cell has
+no second neighbour and repeats the last value.
 
 Source: Long et al. 2015, section 3.3; the kernel as in shelhamer/fcn.berkeleyvision.org surgery.py.
 """
@@ -30,22 +30,22 @@ def bilinear_kernel(size: int) -> np.ndarray:
     return np.outer(ramp, ramp).astype(np.float32)
 
 
-def diagonal_kernel(channels: int, factor: int, centred: bool = False) -> np.ndarray:
+def diagonal_kernel(channels: int, factor: int, half_pixel_centers: bool = False) -> np.ndarray:
     """Return a bilinear kernel that keeps classes apart, for `transposed`.
 
     Args:
         channels: classes C.
         factor: upsampling factor f.
-        centred: for values in the middles of cells.
+        half_pixel_centers: for values in the middles of cells.
 
     Returns:
         float32 [k, k, C, C], k = 2f - 1 or 2f; 0 where the classes differ.
     """
-    kernel = bilinear_kernel(2 * factor - (not centred))
+    kernel = bilinear_kernel(2 * factor - (not half_pixel_centers))
     return kernel[:, :, None, None] * np.eye(channels, dtype=np.float32)
 
 
-def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor:
+def upsample(scores: tf.Tensor, factor: int, half_pixel_centers: bool = False) -> tf.Tensor:
     """Interpolate score maps bilinearly so that coarse values keep their place.
 
     The numbers of `transposed` with the fixed kernel, at a cost linear in the classes.
@@ -53,14 +53,14 @@ def upsample(scores: tf.Tensor, factor: int, centred: bool = False) -> tf.Tensor
     Args:
         scores: float [N, h, w, C].
         factor: pixels between coarse values.
-        centred: coarse values belong to the middles of cells.
+        half_pixel_centers: coarse values belong to the middles of cells.
 
     Returns:
         float32 [N, (h - 1) * factor + 1, (w - 1) * factor + 1, C], or [N, h * factor, w * factor,
-        C] if centred.
+        C] if half_pixel_centers.
     """
-    grid = {"align_corners": not centred, "half_pixel_centers": centred}
-    size = _fine_size(scores, factor, centred)
+    grid = {"align_corners": not half_pixel_centers, "half_pixel_centers": half_pixel_centers}
+    size = _fine_size(scores, factor, half_pixel_centers)
     return tf.raw_ops.ResizeBilinear(images=scores, size=size, **grid)
 
 
@@ -69,34 +69,36 @@ def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
 
     Args:
         scores: float32 [N, h, w, C in].
-        kernel: float32 [k, k, C out, C in]; k = 2 * factor - 1, or 2 * factor for centred values.
+        kernel: float32 [k, k, C out, C in]; k = 2 * factor - 1, or 2 * factor.
         factor: stride of the transposed convolution.
 
     Returns:
         float32 [N, h', w', C out].
     """
-    centred = kernel.shape[0] % 2 == 0
-    height, width = tf.unstack(_fine_size(scores, factor, centred))
-    if centred:  # repeat the border, so that its values have neighbours to weigh: [N, h+2, w+2, C]
+    half_pixel_centers = kernel.shape[0] % 2 == 0
+    height, width = tf.unstack(_fine_size(scores, factor, half_pixel_centers))
+    if (
+        half_pixel_centers
+    ):  # repeat the border, so that its values have neighbours to weigh: [N, h+2, w+2, C]
         scores = tf.pad(scores, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    cut = 3 * factor // 2 if centred else 0
+    cut = 3 * factor // 2 if half_pixel_centers else 0
     shape = [tf.shape(scores)[0], height + 2 * cut, width + 2 * cut, kernel.shape[2]]
-    padding = "VALID" if centred else "SAME"
+    padding = "VALID" if half_pixel_centers else "SAME"
     fine = tf.nn.conv2d_transpose(scores, kernel, shape, strides=factor, padding=padding)
-    return fine[:, cut : cut + height, cut : cut + width] if centred else fine
+    return fine[:, cut : cut + height, cut : cut + width] if half_pixel_centers else fine
 
 
-def _fine_size(scores: tf.Tensor, factor: int, centred: bool) -> tf.Tensor:
+def _fine_size(scores: tf.Tensor, factor: int, half_pixel_centers: bool) -> tf.Tensor:
     size = tf.shape(scores)[1:3]
-    return size * factor if centred else (size - 1) * factor + 1
+    return size * factor if half_pixel_centers else (size - 1) * factor + 1
 
 
-def pad_to_grid(images: tf.Tensor, centred: bool = False) -> tf.Tensor:
+def pad_to_grid(images: tf.Tensor, half_pixel_centers: bool = False) -> tf.Tensor:
     """Pad images [N, H, W, C] right and bottom with mid-grey (0) to the grid of the backbone.
 
     The sides become those of `geometry.grid_size`, float32 [N, H', W', C].
     """
-    odd = 0 if centred else 1
+    odd = 0 if half_pixel_centers else 1
     height, width = images.shape[1:3]
     known = height is not None and width is not None
     if known and height % GRID == width % GRID == odd and min(height, width) >= GRID + odd:

@@ -18,7 +18,7 @@ LEVELS = """
     fcnlib.runtime
     fcnlib.datasets
     fcnlib.blocks fcnlib.geometry fcnlib.checkpoints fcnlib.slim
-    fcnlib.backbone fcnlib.upsampling fcnlib.network
+    fcnlib.preprocessing fcnlib.backbone fcnlib.upsampling fcnlib.network
     fcnlib.augmentation fcnlib.input_pipeline
     fcnlib.losses fcnlib.optimizer fcnlib.training fcnlib.builders
     fcnlib.metrics fcnlib.evaluation fcnlib.experiment
@@ -242,7 +242,7 @@ def test_light_modules_do_without_tensorflow():
 
 
 def test_the_network_needs_the_core_alone():
-    names = "blocks geometry errors slim backbone upsampling network runtime"
+    names = "blocks geometry errors slim preprocessing backbone upsampling network runtime"
     core = {f"fcnlib.{name}" for name in names.split()}
     parts = "compat environment"
     core |= {"fcnlib", *(f"fcnlib.runtime.{name}" for name in parts.split())}

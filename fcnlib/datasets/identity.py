@@ -76,8 +76,8 @@ def run_digests(config: Config, dataset: Dataset) -> dict[str, str]:
     used = [(data.train_split, data.train_limit), (data.val_split, data.val_limit)]
     used.append((data.eval_split, data.eval_limit))
     found = {split_name(*part): split_digest(dataset, dataset.records(*part)) for part in used}
-    start = config.path("initial")
-    if config.network.initial and start.is_file():
+    start = config.path("init_checkpoint")
+    if config.network.init_checkpoint and start.is_file():
         found["initial"] = file_digests([start], start.parent)[0][:16]
     return found
 

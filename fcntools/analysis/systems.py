@@ -18,12 +18,19 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_ind_from_stats
 
-import fcntools.analysis.variants  # noqa: F401  (builds networks of 2017)
+import fcntools.analysis.networks_2017  # noqa: F401  (builds networks of 2017)
 from fcnlib import checkpoints
 from fcnlib.config import ROOT, Config
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
-from fcnlib.experiment import Job, end_to_end, evaluate_fcn, head_only, open_stores, train_fcn
+from fcnlib.experiment import (
+    TrainingJob,
+    end_to_end,
+    evaluate_fcn,
+    head_only,
+    open_stores,
+    train_fcn,
+)
 from fcnlib.runtime import files
 from fcnlib.runtime.compat import tf
 from fcnlib.slim import is_backbone
@@ -33,13 +40,13 @@ from fcntools.analysis.experiments import void_matrices
 from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
 BATCH_2017 = 10  # images its evaluation looked at
-SETTINGS_2017 = {"inputs": "raw", "normalization": "none", "void": "class", "fusion": "2017"}
+SETTINGS_2017 = {"input_scaling": "raw", "normalization": "none", "void": "class", "fusion": "2017"}
 SETTINGS_2017 |= {"dropout": 0.0, "weight_decay": 0.0, "flip": False, "colour_jitter": 0.0}
 SETTINGS_2017 |= {"min_scale": 1.0, "max_scale": 1.0, "optimizer": "adam", "schedule": "constant"}
 SETTINGS_2017 |= {"warmup_steps": 0, "head_lr": 3.2e-4, "base_lr": 3.2e-4}
 # What each repair takes from the profile again; "aligned" puts "feature" in the place of "2017".
 REPAIRS = (
-    ("scaled", "+ pixels in [-1, 1]", "inputs"),
+    ("scaled", "+ pixels in [-1, 1]", "input_scaling"),
     ("normalized", "+ batch norm", "normalization"),
     ("masked", "+ void masked", "void"),
     ("aligned", "+ decoder on the grid", "fusion"),
@@ -73,7 +80,12 @@ def _history() -> list[Row]:
     return rows
 
 
-_NARROW_VGG = {"backbone": "vgg_16", "depth_multiplier": 0.125, "min_depth": 8, "initial": ""}
+_NARROW_VGG = {
+    "backbone": "vgg_16",
+    "depth_multiplier": 0.125,
+    "min_depth": 8,
+    "init_checkpoint": "",
+}
 _NORMALIZED_VGG = {**_NARROW_VGG, "normalization": "batch_norm"}
 _SGD = {"optimizer": "sgd", "head_lr": 0.05, "base_lr": 0.05}
 GROUPS: dict[str, list[Row]] = {
@@ -81,7 +93,7 @@ GROUPS: dict[str, list[Row]] = {
     "systems": [
         Row("repaired", "Inception-v3, scores added"),
         Row("features", "Inception-v3, features added", {"fusion": "feature"}),
-        Row("scratch", "Inception-v3, from scratch", {"initial": ""}),
+        Row("scratch", "Inception-v3, from scratch", {"init_checkpoint": ""}),
         Row("vgg16", "VGG16, from scratch", _NARROW_VGG),
         Row("vgg16-norm", "VGG16 + batch norm, from scratch", _NORMALIZED_VGG),
     ],
@@ -91,7 +103,7 @@ GROUPS: dict[str, list[Row]] = {
         Row("head", "head only", plan="head only"),
         Row("fixed", "fixed upsampling", {"upsampling": "fixed"}),
         Row("frozen", "batch norm frozen", {"batch_norm": "frozen"}),
-        Row("scratch", "from scratch", {"initial": ""}),
+        Row("scratch", "from scratch", {"init_checkpoint": ""}),
         Row("scaled-skips", "skips × 0.01, 0.0001", {"skip_scales": [0.01, 0.0001]}),
         Row("sgd-mean", "SGD, mean loss", _SGD),
         Row("sgd-sum", "SGD, summed loss", {**_SGD, "loss": "sum"}),
@@ -99,7 +111,7 @@ GROUPS: dict[str, list[Row]] = {
 }
 
 
-def jobs(config: Config, row: Row, models: Path) -> tuple[Config, list[Job]]:
+def jobs(config: Config, row: Row, models: Path) -> tuple[Config, list[TrainingJob]]:
     """Return (its configuration, its jobs) of a row; the last job is the system itself.
 
     Args:
@@ -107,20 +119,20 @@ def jobs(config: Config, row: Row, models: Path) -> tuple[Config, list[Job]]:
         row: from `GROUPS`.
         models: folder of the networks; the row gets one in its `comparison`.
     """
-    config = config.replace(val_every=0, chain=(32, 16, 8), **row.settings)
+    config = config.replace(val_every=0, strides=(32, 16, 8), **row.settings)
     steps, folder = config.train.comparison_steps, models / "comparison" / row.name
-    start = config.path("initial") if config.network.initial else None
+    start = config.path("init_checkpoint") if config.network.init_checkpoint else None
 
-    def job(stride: int, folder: Path, steps: int, head: int) -> Job:
+    def job(stride: int, folder: Path, steps: int, head: int) -> TrainingJob:
         rest = end_to_end(config, steps - head, config.train.base_lr)
         stages = tuple(stage for stage in (head_only(config, head), rest) if stage.steps)
-        return Job(stride, folder, start, stages, row.meaning)
+        return TrainingJob(stride, folder, start, stages, row.meaning)
 
     if row.plan != "staged":
         heads = {"head only": steps, "two stages": steps // 4 if start is not None else 0}
         return config, [job(8, folder, steps, heads[row.plan])]
     share, todo = steps // 3, []
-    for stride in config.network.chain:
+    for stride in config.network.strides:
         head = share // 4 if start is not None and not todo else 0
         place = folder if stride == 8 else folder / f"fcn-{stride}s"
         todo.append(job(stride, place, share, head))
@@ -235,7 +247,7 @@ class Variant(NamedTuple):
     name: str
     meaning: str
     config: Config
-    job: Job
+    job: TrainingJob
 
 
 def variants(config: Config, models: Path) -> list[Variant]:
@@ -245,9 +257,9 @@ def variants(config: Config, models: Path) -> list[Variant]:
     third of the steps, without and with batch norm on the averages of the start; "scratch" trains
     everything from random numbers. Each gets a folder in `ablation` of that of the networks.
     """
-    train, stride = config.train, config.network.chain[0]
+    train, stride = config.train, config.network.strides[0]
     steps = train.ablation_steps
-    initial = config.path("initial") if config.network.initial else None
+    initial = config.path("init_checkpoint") if config.network.init_checkpoint else None
     # Averages over 1 / (1 - decay) steps must have forgotten where they began when the run ends.
     decay = min(train.batch_norm_decay, max(0.5, 1 - 5 / max(steps, 1)))
     # Looks at the validation images on the way would count as training time.
@@ -264,7 +276,7 @@ def variants(config: Config, models: Path) -> list[Variant]:
     found = []
     for name, (meaning, stages) in plans.items():
         start, folder = initial if name != "scratch" else None, models / "ablation" / name
-        job = Job(stride, folder, start, stages, f"FCN-{stride}s, {meaning}")
+        job = TrainingJob(stride, folder, start, stages, f"FCN-{stride}s, {meaning}")
         found.append(Variant(name, meaning, settings, job))
     return found
 
@@ -284,25 +296,25 @@ def scene_settings(config: Config) -> dict[str, Any]:
     return data | size | {"upsampling": "fixed", "class_weights": "none"}
 
 
-def scene_jobs(config: Config, models: Path) -> dict[str, tuple[Config, Job]]:
+def scene_jobs(config: Config, models: Path) -> dict[str, tuple[Config, TrainingJob]]:
     """Return {name: (its settings, its job)} of "start", "equal" and "balanced" class weights.
 
     The two start from the first. Each gets a folder in `scenes` of that of the networks.
     """
     steps, train = config.scenes.scenes_steps, config.train
-    initial = config.path("initial") if config.network.initial else None
+    initial = config.path("init_checkpoint") if config.network.init_checkpoint else None
     folder = models / "scenes"
     head = Stage("head", max(steps // 8, 1), train.head_lr, backbone=False, frozen=True)
     stages = head, Stage("all", steps, train.base_lr)
-    start = Job(8, folder / "start", initial, stages, "FCN-8s, start")
+    start = TrainingJob(8, folder / "start", initial, stages, "FCN-8s, start")
     last = Stage("all", max(steps // 2, 1), train.skip_lr)
-    more = Job(8, folder / "equal", start.folder / CHECKPOINT, (last,), "equal weights")
+    more = TrainingJob(8, folder / "equal", start.folder / CHECKPOINT, (last,), "equal weights")
     balanced = replace(more, folder=folder / "balanced", name="median-frequency weights")
     weighted = config.replace(class_weights="median_frequency")
     return {"start": (config, start), "equal": (config, more), "balanced": (weighted, balanced)}
 
 
-def trained_values(job: Job) -> int:
+def trained_values(job: TrainingJob) -> int:
     """Count the numbers that a finished job trained, moving averages not among them."""
     arrays, _ = checkpoints.load(job.folder / CHECKPOINT)
     backbone = any(stage.backbone for stage in job.stages)
@@ -311,7 +323,7 @@ def trained_values(job: Job) -> int:
     return sum(arrays[name].size for name in trained if not name.endswith(averages))
 
 
-def relative_change(job: Job) -> dict[str, float]:
+def relative_change(job: TrainingJob) -> dict[str, float]:
     """Return how far training took each block of the backbone from where it started, by depth.
 
     It is the norm of the change of a block's convolution kernels over the norm they had.
@@ -326,7 +338,7 @@ def relative_change(job: Job) -> dict[str, float]:
     return {block: float(np.sqrt(change[block] / norm[block])) for block in change}
 
 
-def count_changed(job: Job, *endings: str) -> int:
+def count_changed(job: TrainingJob, *endings: str) -> int:
     """Return how many of the backbone's variables training changed in at least one bit.
 
     Those whose names have one of these endings, such as "/moving_mean", or all without any.
@@ -336,7 +348,7 @@ def count_changed(job: Job, *endings: str) -> int:
     return sum(not np.array_equal(after[name], before[name]) for name in names)
 
 
-def _before_and_after(job: Job) -> list[dict[str, np.ndarray]]:
+def _before_and_after(job: TrainingJob) -> list[dict[str, np.ndarray]]:
     """Return the backbone's variables in the checkpoint of the start and in that of the result."""
     both = (checkpoints.load(path)[0] for path in (job.start, job.folder / CHECKPOINT))
     return [{name: a for name, a in arrays.items() if is_backbone(name)} for arrays in both]

@@ -38,7 +38,7 @@ def predict(
     images = outputs.find_images(places)
     names = outputs.choose_names(images, out)
     checkpoint, *others = map(options.network, (checkpoint, *others))
-    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+    from fcntools.analysis import networks_2017  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference.segmenter import Segmenter, load_alike, tiles
 
     networks, meta = load_alike(checkpoint, *others)

@@ -18,14 +18,16 @@ from fcntools.cli.options import Paths, Texts
 @click.command()
 @click.option("--profile", default="pretrain", show_default=True, metavar="NAME")
 @options.settings_option
-@options.path_option("--out", makes="checkpoint", help="By default the profile's `initial`.")
+@options.path_option(
+    "--out", makes="checkpoint", help="By default the profile's `init_checkpoint`."
+)
 @options.resume_option
 def pretrain(profile: str, settings: Texts, out: Path | None, resume: bool) -> None:
     """Train the classifier that the default profile starts from."""
     config = options.read_config(profile, settings)
     from fcntools.pretrained import shapes_classifier
 
-    target = out or options.to_make(config.path("initial"), "checkpoint")
+    target = out or options.to_make(config.path("init_checkpoint"), "checkpoint")
     accuracy = shapes_classifier.pretrain(config, target, resume)["accuracy"]
     click.echo(f"{options.short(target)}: accuracy {100 * accuracy:.1f} % on held-out objects")
 
@@ -50,7 +52,7 @@ def train(
     from fcnlib import experiment
     from fcnlib.runtime.distributed import broadcast, joined, rank
     from fcntools import synthetic
-    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+    from fcntools.analysis import networks_2017  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
     with joined(workers, config.train.batch_size), locked(folder, rank() == 0):
@@ -93,7 +95,7 @@ def evaluate(places: Paths, settings: Texts) -> None:
     networks = options.trained_with(places, settings)
     from fcnlib import experiment
     from fcntools import synthetic
-    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+    from fcntools.analysis import networks_2017  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
     for folder, config in networks:
@@ -129,12 +131,12 @@ def benchmark(
     """
     networks = options.trained_with(places, settings)
     others = tuple(options.network(other.resolve()) for other in others)
-    from fcntools.analysis import benchmarks
+    from fcntools.analysis import protocols
 
-    augmentation = benchmarks.TestTimeAugmentation(others=others, **average)
+    augmentation = protocols.TestTimeAugmentation(others=others, **average)
     for folder, config in networks:
         click.echo(f"{options.short(folder)} on {config.data.eval_split}:")
-        for key, value in benchmarks.benchmark(config, folder, competition, augmentation).items():
+        for key, value in protocols.benchmark(config, folder, competition, augmentation).items():
             click.echo(f"  {key:34} {100 * value:6.2f}")
         if (folder / "results").is_dir():
             click.echo(f"  for the server: {options.short(folder / 'results')}")

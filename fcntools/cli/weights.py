@@ -82,7 +82,7 @@ def export(checkpoint: Path, kind: str, out: Path | None) -> None:
     import numpy as np
 
     from fcnlib.builders import load_fcn
-    from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+    from fcntools.analysis import networks_2017  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference import folding
     from fcntools.synthetic.shapes import draw_scene
 

@@ -20,10 +20,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fcnlib import evaluation
-from fcnlib.backbone import BATCH_NORM_EPSILON, BYTES_TO_UNIT, preprocess
-from fcnlib.blocks import Conv, Fork, Layer, Mixed, Pool
-from fcnlib.errors import InputError, extra
+from fcnlib.backbone import BATCH_NORM_EPSILON
+from fcnlib.blocks import Conv, Layer, Mixed, Parallel, Pool
+from fcnlib.errors import InputError, require_package
 from fcnlib.network import FCN
+from fcnlib.preprocessing import BYTES_TO_UNIT, preprocess
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import scratch
 from fcnlib.upsampling import pad_to_grid
@@ -70,7 +71,7 @@ class Folded:
 
         The images are float32 [N, H, W, 3] in [-1, 1], of any size.
         """
-        images = pad_to_grid(images, self.network.centred)
+        images = pad_to_grid(images, self.network.half_pixel_centers)
         if self._session is None:
             return self.run(images, self.network.dtype)
 
@@ -82,7 +83,9 @@ class Folded:
 
     def score_maps(self, images: tf.Tensor) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
         """Return what `FCN.score_maps` does; by TensorFlow, whichever the engine is."""
-        return self._score_maps(pad_to_grid(images, self.network.centred), self.network.dtype)
+        return self._score_maps(
+            pad_to_grid(images, self.network.half_pixel_centers), self.network.dtype
+        )
 
     def run(self, images: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
         """Return the fused scores by TensorFlow, whichever the engine is, of images on the grid.
@@ -116,7 +119,7 @@ class Folded:
             case Pool():
                 pool = tf.nn.avg_pool2d if layer.average else tf.nn.max_pool2d
                 return pool(net, layer.kernel, layer.stride, "SAME")
-            case Fork():
+            case Parallel():
                 return tf.concat([self._layer(net, p, scope) for p in layer.layers], axis=3)
             case Mixed():
                 return self._mixed(net, f"{scope}/{layer.name}", layer)
@@ -175,11 +178,11 @@ evaluation.PREPARED["fold"] = fold
 def _session(network: Folded, engine: str) -> Callable[[np.ndarray], np.ndarray]:
     function = function_of(network, labels=False)
     if engine == "onnxruntime":
-        session = extra("onnxruntime").InferenceSession(onnx_model(function))
+        session = require_package("onnxruntime").InferenceSession(onnx_model(function))
         return lambda pixels: session.run([SCORES], {PIXELS: pixels})[0]
     with TemporaryDirectory() as folder:
         model = openvino_model(function, Path(folder) / "saved_model")
-        compiled = extra("openvino").Core().compile_model(model, "CPU")
+        compiled = require_package("openvino").Core().compile_model(model, "CPU")
     return lambda pixels: compiled({PIXELS: pixels})[SCORES]
 
 
@@ -187,7 +190,7 @@ def function_of(network: Folded, labels: bool = True):
     """Return a TensorFlow function of PIXELS that gives SCORES and, if wanted, LABELS."""
 
     def segment(pixels):
-        images = pad_to_grid(preprocess(pixels), network.network.centred)
+        images = pad_to_grid(preprocess(pixels), network.network.half_pixel_centers)
         # The padding hides from TensorFlow Lite that the channels are three.
         fused = network.run(tf.reshape(images, [*tf.unstack(tf.shape(images)[:3]), 3]))
         if not labels:
@@ -202,7 +205,7 @@ def function_of(network: Folded, labels: bool = True):
 
 def onnx_model(function) -> bytes:
     """Convert what `function_of` returns to ONNX, by tf2onnx."""
-    convert = extra("tf2onnx").convert
+    convert = require_package("tf2onnx").convert
     _quiet("tensorflow", "tf2onnx")
     model, _ = convert.from_function(function, function.input_signature, opset=_OPSET)
     return model.SerializeToString()
@@ -210,7 +213,7 @@ def onnx_model(function) -> bytes:
 
 def openvino_model(function, folder: Path):
     """Convert what `function_of` returns by OpenVINO, by way of a SavedModel in a new folder."""
-    convert = extra("openvino").convert_model
+    convert = require_package("openvino").convert_model
     save_model(function, folder)
     return convert(folder)
 
@@ -315,7 +318,7 @@ def _read_saved_model(path: Path) -> Answer:
 
 
 def _read_onnx(path: Path) -> Answer:
-    session = extra("onnxruntime").InferenceSession(str(path))
+    session = require_package("onnxruntime").InferenceSession(str(path))
     names = [SCORES, LABELS]
     return lambda pixels: dict(zip(names, session.run(names, {PIXELS: pixels}), strict=True))
 
@@ -323,14 +326,14 @@ def _read_onnx(path: Path) -> Answer:
 def _write_openvino(function, path: Path) -> None:
     path.mkdir()
     model = openvino_model(function, path / "saved_model")
-    extra("openvino").save_model(model, path / "model.xml", compress_to_fp16=False)
+    require_package("openvino").save_model(model, path / "model.xml", compress_to_fp16=False)
     shutil.rmtree(path / "saved_model")
 
 
 def _read_openvino(path: Path) -> Answer:
     # Its own choice on this processor may be bfloat16; the file is what is compared here.
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = extra("openvino").Core().compile_model(path / "model.xml", "CPU", exact)
+    compiled = require_package("openvino").Core().compile_model(path / "model.xml", "CPU", exact)
     return lambda pixels: {n.any_name: found for n, found in compiled({PIXELS: pixels}).items()}
 
 

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fcnlib import geometry
-from fcnlib.backbone import preprocess
 from fcnlib.builders import load_fcn
 from fcnlib.errors import InputError
 from fcnlib.geometry import GRID
 from fcnlib.network import FCN
+from fcnlib.preprocessing import preprocess
 from fcnlib.runtime.compat import tf
 from fcnlib.upsampling import pad_to_grid, upsample
 from fcntools.inference.crf import refine
@@ -74,7 +74,7 @@ def tiles(height: int, width: int, side: int) -> Iterator[Box]:
 
 def reach(network: FCN) -> int:
     """Return how far from a pixel a network can look, in pixels."""
-    grid = geometry.grid_size(GRID, network.centred)
+    grid = geometry.grid_size(GRID, network.half_pixel_centers)
     field = geometry.fields(network.spec.table, grid, "SAME")[network.skips[32]]
     # The answer between two sample points is made of both; each step of upsampling adds its own.
     return math.ceil(field.reach) + 2 * GRID + network.stride
@@ -178,7 +178,7 @@ class Segmenter:
     def _probabilities(self, pixels: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
         total = 0.0
         for folded in self._networks:
-            images = pad_to_grid(pixels[None], folded.network.centred)
+            images = pad_to_grid(pixels[None], folded.network.half_pixel_centers)
             found = _part(folded.network, folded.fused(images), corners)
             if self._flip:
                 # The grid's sample points lie as far from its right end as from its left.
@@ -191,8 +191,8 @@ class Segmenter:
 def _part(network: FCN, fused: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
     """Upsample the scores of one part, and turn them into probabilities."""
     top, left, bottom, right = tf.unstack(corners)
-    if network.centred:
-        logits = upsample(fused, network.stride, centred=True)[0, top:bottom, left:right]
+    if network.half_pixel_centers:
+        logits = upsample(fused, network.stride, half_pixel_centers=True)[0, top:bottom, left:right]
     else:
         stride = network.stride
         rows = slice(top // stride, (bottom - 1) // stride + 2)

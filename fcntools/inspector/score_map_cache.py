@@ -16,7 +16,7 @@ from fcnlib.datasets.image_io import read_image, read_pair
 from fcnlib.errors import InputError
 from fcnlib.network import FCN
 from fcnlib.training import CHECKPOINT
-from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+from fcntools.analysis import networks_2017  # noqa: F401  (builds and loads networks of 2017)
 from fcntools.inspector.what_if import ScoreMaps, read
 
 _LONGEST_SIDE = 512  # pixels of a picture of the user's own; a larger one is made smaller

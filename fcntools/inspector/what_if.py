@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fcnlib import geometry
-from fcnlib.backbone import preprocess
 from fcnlib.blocks import BACKBONES
 from fcnlib.labels import VOID, LabelSet
 from fcnlib.network import FCN, fuse
+from fcnlib.preprocessing import preprocess
 from fcnlib.runtime.compat import tf
 from fcnlib.upsampling import upsample
 
@@ -50,7 +50,7 @@ class ScoreMaps:
     @property
     def first(self) -> float:
         """The pixel of the first sample point of `parts`, both axes."""
-        return (min(self.scores) - 1) / 2 if BACKBONES[self.backbone].centred else 0.0
+        return (min(self.scores) - 1) / 2 if BACKBONES[self.backbone].half_pixel_centers else 0.0
 
     @functools.cached_property
     def own(self) -> np.ndarray:
@@ -102,9 +102,9 @@ def fused(
     elif down_to:  # features are scored at the finest stride only: mute what is finer
         weights = {s: (weights or {}).get(s, 1.0) * (s >= down_to) for s in scores}
     height, width = maps.image.shape[:2]
-    centred = BACKBONES[maps.backbone].centred
-    coarse = fuse(scores, maps.kernels, weights, centred)
-    return upsample(coarse, min(scores), centred)[0, :height, :width].numpy()
+    half_pixel_centers = BACKBONES[maps.backbone].half_pixel_centers
+    coarse = fuse(scores, maps.kernels, weights, half_pixel_centers)
+    return upsample(coarse, min(scores), half_pixel_centers)[0, :height, :width].numpy()
 
 
 def answer(
@@ -173,7 +173,7 @@ def receptive_fields(
     for stride in maps.strides:
         ends = []
         for axis, (place, side) in enumerate(zip((row, column), maps.image.shape, strict=False)):
-            size = geometry.grid_size(side, made.centred)
+            size = geometry.grid_size(side, made.half_pixel_centers)
             field = geometry.fields(made.table, size, "SAME", axis)[made.skips[stride]]
             centre = field.start + round((place - field.start) / stride) * stride
             ends.append((round(centre - field.reach), round(centre + field.reach)))

@@ -84,7 +84,9 @@ def read(path: Path) -> Imported:
             return _from_keras(path, path)
         with zipfile.ZipFile(path) as archive:  # a .keras file
             if checkpoints.META in archive.namelist():
-                raise InputError(f"{path}: is fcnlib's own; start from it with --set initial=FILE")
+                raise InputError(
+                    f"{path}: is fcnlib's own; start from it with --set init_checkpoint=FILE"
+                )
             checkpoints.refuse_bomb(archive, path.stat().st_size)
             return _from_keras(path, io.BytesIO(archive.read("model.weights.h5")))
     except InputError:

@@ -30,7 +30,7 @@ from fcntools.synthetic import shapes
 # What a classifier's checkpoint says of its backbone, so that it can be built again.
 _WIDTH = ("backbone", "depth_multiplier", "min_depth")
 # What else decides its training, besides all of `PretrainConfig` and `ShapesConfig`.
-_LEARNING = ("seed", "optimizer", "schedule", "warmup_steps", "weight_decay", "weight_average")
+_LEARNING = ("seed", "optimizer", "schedule", "warmup_steps", "weight_decay", "ema_decay")
 _LEARNING += ("batch_norm_decay", "precision")
 
 

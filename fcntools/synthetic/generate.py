@@ -18,7 +18,7 @@ from fcnlib.runtime.files import read_json, scratch
 Progress = Callable[[int, int], None]  # called with (pictures done, pictures in all)
 
 
-class Recipe(NamedTuple):
+class GeneratorSpec(NamedTuple):
     """What to generate."""
 
     name: str  # of the data set; the stamp is the file NAME.json in its folder
@@ -41,22 +41,22 @@ def settings_of(config, least: Mapping[str, int]) -> dict[str, int]:
     return settings
 
 
-def ensure(root: Path, recipe: Recipe, progress: Progress | None = None) -> None:
+def ensure(root: Path, spec: GeneratorSpec, progress: Progress | None = None) -> None:
     """Generate a data set where its folder is missing or empty.
 
     Args:
         root: its folder.
-        recipe: what to make.
+        spec: what to make.
         progress: told of the pictures.
 
     Raises:
         InputError: the folder holds something else, or a set of other settings or of another
             version of the generator. Nothing is deleted.
     """
-    name, stamp = recipe.name, f"{recipe.name}.json"
+    name, stamp = spec.name, f"{spec.name}.json"
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         try:
-            _generate(root, stamp, recipe, progress or (lambda done, total: None))
+            _generate(root, stamp, spec, progress or (lambda done, total: None))
         except OSError as error:
             raise InputError(f"{root}: cannot generate {name} here: {error}") from error
     found = read_json(root / stamp)
@@ -64,7 +64,7 @@ def ensure(root: Path, recipe: Recipe, progress: Progress | None = None) -> None
         raise InputError(
             f"{root}: is not a folder of {name} (no readable {stamp}); choose another data_dir"
         )
-    for key, value in recipe.settings.items():
+    for key, value in spec.settings.items():
         if found.get(key) != value:
             raise InputError(
                 f"{root}: holds {name} of other settings ({key} is {found.get(key)!r}, asked "
@@ -72,15 +72,15 @@ def ensure(root: Path, recipe: Recipe, progress: Progress | None = None) -> None
             )
 
 
-def _generate(root: Path, stamp: str, recipe: Recipe, progress: Progress) -> None:
+def _generate(root: Path, stamp: str, spec: GeneratorSpec, progress: Progress) -> None:
     """Generate a data set in a folder beside `root` and move it there when it is whole."""
     with scratch(root) as half:
         half.mkdir()
-        for done, image in enumerate(recipe.images, start=1):
-            recipe.draw(half, image)
-            progress(done, len(recipe.images))
-        recipe.finish(half)
-        text = json.dumps(recipe.settings, indent=2)
+        for done, image in enumerate(spec.images, start=1):
+            spec.draw(half, image)
+            progress(done, len(spec.images))
+        spec.finish(half)
+        text = json.dumps(spec.settings, indent=2)
         (half / stamp).write_text(text + "\n", encoding="utf-8")
         try:
             half.rename(root)

@@ -62,7 +62,7 @@ def ensure(
     else:
         version, draw, finish = VERSION, partial(_draw_scene, config), partial(_describe, config)
     settings = {"generator": version, **settings}
-    generate.ensure(root, generate.Recipe(name, settings, images, draw, finish), progress)
+    generate.ensure(root, generate.GeneratorSpec(name, settings, images, draw, finish), progress)
     return open_dataset(name, root)
 
 

@@ -53,8 +53,8 @@ def ensure(root: Path, config: ShapesConfig, progress: generate.Progress | None 
     settings = generate.settings_of(config, _LEAST)
     settings = {"generator": VERSION, "classes": list(SHAPES.classes), **settings}
     draw, finish = partial(_draw, config), partial(_write_lists, config)
-    recipe = generate.Recipe("shapes", settings, list(_images(config)), draw, finish)
-    generate.ensure(root, recipe, progress)
+    spec = generate.GeneratorSpec("shapes", settings, list(_images(config)), draw, finish)
+    generate.ensure(root, spec, progress)
     return open_dataset("shapes", root)
 
 

@@ -20,7 +20,7 @@ from fcnlib.builders import describe_device
 from fcnlib.datasets import Dataset
 from fcnlib.errors import InputError
 from fcnlib.runtime import files, run_record
-from fcntools.analysis import variants  # noqa: F401  (builds and loads networks of 2017)
+from fcntools.analysis import networks_2017  # noqa: F401  (builds and loads networks of 2017)
 from fcntools.figures.style import save_figure
 from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 from fcntools.synthetic import prepare
@@ -117,7 +117,7 @@ class Lesson:
 
     def claim(self, text: str, holds: bool) -> None:
         """Print a claim with its numbers; a `fact` where the profile trains long enough."""
-        self.fact(text, holds or not self.config.train.prove)
+        self.fact(text, holds or not self.config.train.check_claims)
         print(("holds: " if holds else "not borne out (this profile trains too little): ") + text)
 
     def close(self, **results: Any) -> None:

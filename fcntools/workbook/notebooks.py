@@ -44,8 +44,8 @@ class Notebook:
         return [n for n in earlier if self.needs is None or n.name in self.needs]
 
     def made(self, out: Path, config: Config) -> list[Path]:
-        """Return what there is in a run folder of what it makes; {chain[0]} stands for a stride."""
-        patterns = (pattern.format(chain=config.network.chain) for pattern in self.makes)
+        """Return what there is in a run folder of what it makes; {strides[0]} is the first."""
+        patterns = (pattern.format(strides=config.network.strides) for pattern in self.makes)
         return [path for pattern in patterns for path in out.glob(pattern)]
 
 

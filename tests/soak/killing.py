@@ -35,8 +35,8 @@ from fcntools.cli import main
 from fcntools.data import download
 
 _TINY = (
-    "--profile smoke --set backbone=vgg_16 --set chain=32 --set depth_multiplier=0.01 "
-    "--set min_depth=2 --set initial= --set image_size=65 --set crop_size=64 "
+    "--profile smoke --set backbone=vgg_16 --set strides=32 --set depth_multiplier=0.01 "
+    "--set min_depth=2 --set init_checkpoint= --set image_size=65 --set crop_size=64 "
     "--set checkpoint_seconds=0"
 )
 # What a clock, a command line or a checkpoint with the time in it decides.

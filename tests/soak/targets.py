@@ -329,7 +329,7 @@ _INDEX = {
         | {"image": ["image/i.jpg", "0" * 64, [0, 9]], "mask": ["mask/m.png", "0" * 64, [0, 9]]}
     ],
 }
-_RECORD = {"command": "fcnlib train --out x", "config": {"seed": 1, "chain": [32]}}
+_RECORD = {"command": "fcnlib train --out x", "config": {"seed": 1, "strides": [32]}}
 _RECORD |= {"versions": {"numpy": "1"}, "machine": {"cpu": "x"}, "notebooks": {"00_a": {}}}
 _STAMP = {"digest": "0", "id": "1", "seconds": 1.0}
 _BY_COLOUR = make_labels(

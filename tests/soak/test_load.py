@@ -20,7 +20,7 @@ SMALLEST = Config().replace(
     backbone="vgg_16",
     depth_multiplier=0.01,
     min_depth=2,
-    initial="",
+    init_checkpoint="",
     crop_size=32,
     batch_size=1,
     head_steps=0,
@@ -57,7 +57,7 @@ def test_steps_take_no_more_memory_and_no_more_files(tiny_shapes, tmp_path, monk
     steps, samples = share(20_000, 150), []
     config = SMALLEST.replace(coarse_steps=steps)
     monkeypatch.setattr(experiment, "train_batches", sampling(experiment.train_batches, samples))
-    config = config.replace(chain=[32], initial="")
+    config = config.replace(strides=[32], init_checkpoint="")
     (job,) = experiment.chain(config, tmp_path)
     experiment.train_fcn(config, open_dataset("shapes", tiny_shapes), job)
     assert len(samples) == steps

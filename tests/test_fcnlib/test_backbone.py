@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fcnlib.backbone import features, preprocess, unpreprocess
+from fcnlib.backbone import features
 from fcnlib.blocks import INCEPTION_V3
+from fcnlib.preprocessing import preprocess, unpreprocess
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import SlimModule, is_backbone
 from fcntools.pretrained.shapes_classifier import Classifier

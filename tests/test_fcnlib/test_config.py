@@ -26,7 +26,14 @@ def test_settings_are_unique_over_all_sections():
 def test_what_changes_no_network_is_not_compared_with_its_checkpoint():
     kept = Config().training_settings("data", "network", "train", "scenes")
     assert {"crop_size", "dropout", "seed", "weight_decay", "scenes_seed"} <= set(kept)
-    assert not {"data_dir", "chain", "initial", "base_lr", "coarse_steps", "scenes_dir"} & set(kept)
+    assert not {
+        "data_dir",
+        "strides",
+        "init_checkpoint",
+        "base_lr",
+        "coarse_steps",
+        "scenes_dir",
+    } & set(kept)
     assert "train_images" not in kept, "a setting of another section"
 
 
@@ -52,7 +59,7 @@ def test_overrides_win_over_the_profile():
     [
         ("base_lr=0.01", "base_lr", 0.01),
         ("base_lr=1", "base_lr", 1.0),
-        ("chain=32,16", "chain", (32, 16)),
+        ("strides=32,16", "strides", (32, 16)),
         ("flip=false", "flip", False),
         ("train_split=a=b", "train_split", "a=b"),
     ],
@@ -92,7 +99,7 @@ def test_a_tilde_is_the_home_wherever_a_path_is_read(tmp_path, monkeypatch):
         ("head_steps=1.5", ["head_steps", "1.5", "int"]),
         ("flip=maybe", ["flip", "maybe", "bool"]),
         ("optimizer=lion", ["optimizer", "lion", "adam, sgd"]),
-        ("chain=", ["chain"]),
+        ("strides=", ["strides"]),
     ],
 )
 def test_a_bad_setting_is_refused_by_name_and_value(text, words):
@@ -106,9 +113,9 @@ def test_a_bad_setting_is_refused_by_name_and_value(text, words):
 @pytest.mark.parametrize(
     "values",
     [
-        *({"head_steps": True}, {"flip": 1}, {"chain": []}),
+        *({"head_steps": True}, {"flip": 1}, {"strides": []}),
         {"nonsense": 1},
-        *({"crop_size": 0}, {"min_scale": 0.0}, {"colour_jitter": 1.0}, {"class_mix": 1.5}),
+        *({"crop_size": 0}, {"min_scale": 0.0}, {"colour_jitter": 1.0}, {"classmix_prob": 1.5}),
     ],
 )
 def test_a_value_of_another_type_or_range_is_refused(values):

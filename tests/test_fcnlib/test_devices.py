@@ -9,7 +9,7 @@ from fcnlib.optimizer import Optimizer, Stage
 from fcnlib.runtime import compat, run_record
 from fcnlib.runtime.compat import slim, tf
 from fcnlib.slim import compute_dtype
-from fcntools.analysis import variants  # noqa: F401  (builds networks of 2017)
+from fcntools.analysis import networks_2017  # noqa: F401  (builds networks of 2017)
 from fcntools.pretrained.shapes_classifier import Classifier
 
 TINY = {"depth_multiplier": 0.125, "min_depth": 4}
@@ -56,7 +56,7 @@ def test_tensorflow_chooses_where_a_classifiers_variables_lie():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"optimizer": "adam", "weight_average": 0.9}, {"optimizer": "sgd"}],
+    [{"optimizer": "adam", "ema_decay": 0.9}, {"optimizer": "sgd"}],
 )
 def test_tensorflow_chooses_where_an_optimizers_state_lies(settings):
     network = build({})

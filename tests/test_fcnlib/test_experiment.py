@@ -22,7 +22,7 @@ from fcntools import synthetic
 
 # VGG has a seventh of Inception's layers to trace.
 FAST = {"backbone": "vgg_16", "normalization": "batch_norm", "depth_multiplier": 0.02}
-FAST |= {"chain": [32, 16], "min_depth": 4, "initial": "", "crop_size": 65}
+FAST |= {"strides": [32, 16], "min_depth": 4, "init_checkpoint": "", "crop_size": 65}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_first_network_learns_in_two_stages_and_the_next_starts_from_it(sett
 
 def test_a_missing_start_is_named_with_where_to_read_how_to_make_it(setting, tmp_path):
     config, dataset, _ = setting
-    config = config.replace(initial=str(tmp_path / "shapes-half.npz"))
+    config = config.replace(init_checkpoint=str(tmp_path / "shapes-half.npz"))
     with pytest.raises(InputError, match=r"shapes-half\.npz: no such .* data/README\.md"):
         experiment.train_fcn(config, dataset, experiment.chain(config, tmp_path)[0])
 

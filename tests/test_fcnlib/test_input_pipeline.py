@@ -87,7 +87,7 @@ def test_training_batches_have_the_promised_shapes_types_and_ranges(store):
 
 @pytest.mark.parametrize("start", [1, 2, 5])
 def test_a_resumed_run_sees_the_very_same_batches(store, start):
-    data = replace(DATA, colour_jitter=0.3, class_mix=0.5)
+    data = replace(DATA, colour_jitter=0.3, classmix_prob=0.5)
     whole = batches(store, data, steps=6)
     assert_same(whole[start:], batches(store, data, start=start, steps=6 - start))
 
@@ -301,7 +301,7 @@ def test_colour_jitter_is_bounded_and_keeps_grey_grey():
 
 def test_a_tint_brightens_each_channel_of_an_image_by_its_own_share():
     grey, mask = np.full([33, 33, 3], 100, np.uint8), np.zeros([33, 33], np.uint8)
-    data = replace(DATA, tint_jitter=0.2, min_scale=1.0, max_scale=1.0)
+    data = replace(DATA, channel_jitter=0.2, min_scale=1.0, max_scale=1.0)
     factors = []
     for position in range(40):
         pixels = (augmentation.augment(grey, mask, 1, position, data)[0].numpy() + 1) * 127.5
@@ -320,7 +320,7 @@ def test_mixing_pastes_all_of_some_classes_of_another_crop_at_their_place():
     left[:, 16:] = 1
     bands = np.repeat(np.uint8([2, 3, VOID]), 11)[:, None] * np.ones(33, np.uint8)
     masks = [left, bands]
-    data = replace(DATA, min_scale=1.0, max_scale=1.0, flip=False, class_mix=1.0)
+    data = replace(DATA, min_scale=1.0, max_scale=1.0, flip=False, classmix_prob=1.0)
 
     def read(index):
         mask = tf.gather(np.stack(masks), index)
@@ -343,7 +343,7 @@ def test_mixing_pastes_all_of_some_classes_of_another_crop_at_their_place():
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.25, 0.15, 0.35), (1.0, 0.5, 1)])
 def test_so_many_crops_are_mixed(store, share, low, high):
     """A mixed crop may show nothing of it, where no class there is drawn."""
-    plain, mixed = (batches(store, replace(DATA, class_mix=s), steps=30) for s in (0.0, share))
+    plain, mixed = (batches(store, replace(DATA, classmix_prob=s), steps=30) for s in (0.0, share))
     changed = [
         not np.array_equal(x, y)
         for a, b in zip(plain, mixed, strict=True)
@@ -361,7 +361,7 @@ def test_the_other_crop_is_any_and_varied_by_itself(store):
         return tf.zeros([33, 33, 3], tf.uint8), tf.zeros([33, 33], tf.uint8)
 
     crop = augmentation.augment(*read(0), 1, 0, DATA)
-    data = replace(DATA, class_mix=1.0, min_scale=0.5, max_scale=1.0)
+    data = replace(DATA, classmix_prob=1.0, min_scale=0.5, max_scale=1.0)
     filled = []
     for position in range(200):
         label = augmentation.mix_classes(

@@ -21,7 +21,7 @@ from fcnlib.optimizer import Stage
 from fcnlib.runtime import distributed
 from fcnlib.runtime.compat import tf
 from fcnlib.upsampling import upsample
-from fcntools.analysis.variants import VariantFCN
+from fcntools.analysis.networks_2017 import VariantFCN
 
 LOGITS = np.log(np.array([[[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]]], np.float32))  # [1, 1, 2, 3]
 
@@ -126,7 +126,7 @@ def test_the_extension_is_added_at_one_pixel_in_16():
         "label": tf.constant(noise.integers(0, 3, [2, 65, 65]), tf.uint8),
     }
     plain, both = (
-        float(objective(TrainConfig(lovasz_loss=weight))(network, batch, stage, 0))
+        float(objective(TrainConfig(lovasz_weight=weight))(network, batch, stage, 0))
         for weight in (0.0, 0.5)
     )
     logits = network(batch["image"], training=True, frozen=True)
@@ -145,7 +145,7 @@ def test_the_losses_of_two_processes_add_up_to_that_of_the_batch(monkeypatch):
 
     def value(part, weight):
         batch = {"image": image[part], "label": tf.constant(label[part])}
-        return float(objective(TrainConfig(lovasz_loss=weight))(network, batch, stage, 0))
+        return float(objective(TrainConfig(lovasz_weight=weight))(network, batch, stage, 0))
 
     parts, whole = (slice(0, 1), slice(1, 2)), value(slice(None), 0.0)
     extension = np.mean([value(part, 1.0) - value(part, 0.0) for part in parts])
@@ -157,8 +157,8 @@ def test_the_losses_of_two_processes_add_up_to_that_of_the_batch(monkeypatch):
 
 
 def test_the_extension_is_not_added_to_a_sum():
-    with pytest.raises(InputError, match="lovasz_loss"):
-        objective(TrainConfig(lovasz_loss=1.0, loss="sum"))
+    with pytest.raises(InputError, match="lovasz_weight"):
+        objective(TrainConfig(lovasz_weight=1.0, loss="sum"))
 
 
 def test_void_pixels_give_no_gradient():
@@ -204,7 +204,7 @@ def test_coarse_sums_are_held_to_the_truth_as_coarser_networks_would_be(weights)
             variable.assign(fine.named_variables()[name])
         logits, labels = coarse(batch["image"])[:, ::8, ::8], batch["label"][:, ::8, ::8]
         expected += 0.4 * float(pixel_cross_entropy(logits, labels, weights))
-    found = float(objective(TrainConfig(coarse_loss=0.4), weights)(fine, batch, stage, 0))
+    found = float(objective(TrainConfig(aux_loss_weight=0.4), weights)(fine, batch, stage, 0))
     assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -215,7 +215,7 @@ def test_centred_coarse_sums_are_held_to_the_truth_in_the_middle_of_cells():
     truth = np.random.default_rng(6).integers(0, 3, [1, 64, 64]).astype(np.uint8)
     batch = {"image": image, "label": tf.constant(truth)}
     fine, both = (
-        float(objective(TrainConfig(coarse_loss=weight))(network, batch, stage, 0))
+        float(objective(TrainConfig(aux_loss_weight=weight))(network, batch, stage, 0))
         for weight in (0.0, 1.0)
     )
     sums = network.sums(image, training=True, frozen=True)
@@ -238,7 +238,7 @@ def test_coarse_sums_weigh_as_much_in_a_summed_loss(backbone, side):
     points = math.ceil(side / 8) ** 2 * 64
 
     def coarse_part(**given):
-        weighed = objective(TrainConfig(coarse_loss=1.0, **given))(network, batch, stage, 0)
+        weighed = objective(TrainConfig(aux_loss_weight=1.0, **given))(network, batch, stage, 0)
         return float(weighed - objective(TrainConfig(**given))(network, batch, stage, 0))
 
     assert coarse_part() > 0.1
@@ -247,5 +247,5 @@ def test_coarse_sums_weigh_as_much_in_a_summed_loss(backbone, side):
 
 @pytest.mark.parametrize("fusion", ["feature", "2017"])
 def test_features_have_no_coarse_sums(fusion):
-    with pytest.raises(InputError, match="coarse_loss"):
-        build_fcn(Config().replace(fusion=fusion, coarse_loss=0.4), 9, 8)
+    with pytest.raises(InputError, match="aux_loss_weight"):
+        build_fcn(Config().replace(fusion=fusion, aux_loss_weight=0.4), 9, 8)

@@ -79,7 +79,7 @@ def test_adam_keeps_its_rate_whatever_the_loss_adds_up():
 
 def test_the_average_is_that_of_the_weights_as_they_were():
     """By the definition: a' = a + (1 - d)(w - a), d the lesser of the decay and (1+t)/(10+t)."""
-    config, (first, second) = TrainConfig(weight_average=0.3), variables()
+    config, (first, second) = TrainConfig(ema_decay=0.3), variables()
     optimizer = Optimizer(config, Stage("all", 9, 1e-1), [first], averaged=[first, second])
     by_hand = [first.numpy(), second.numpy()]
     for step in range(1, 7):

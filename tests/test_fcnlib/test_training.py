@@ -109,7 +109,7 @@ def test_the_first_stage_leaves_the_backbone_alone(tmp_path):
 
 @pytest.mark.parametrize(
     ("stop", "more"),
-    [(2, {}), (3, {}), (5, {}), (5, {"weight_average": 0.5})],
+    [(2, {}), (3, {}), (5, {}), (5, {"ema_decay": 0.5})],
 )
 def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, stop, more):
     whole = network()
@@ -142,7 +142,7 @@ def test_averages_are_what_is_scored_and_kept(tmp_path):
         Trainer(net, STAGES[1:], batches, loss, config, folder, **options).run("test")
         return seen, checkpoints.load(folder / CHECKPOINT)[0]
 
-    (plain, _), (averaged, kept) = run(tmp_path / "a"), run(tmp_path / "b", weight_average=0.5)
+    (plain, _), (averaged, kept) = run(tmp_path / "a"), run(tmp_path / "b", ema_decay=0.5)
     name = "FCN/score_32/weights"
     expected = np.zeros_like(plain[0][name])  # score layers start at zero
     for step, (raw, found) in enumerate(zip(plain, averaged, strict=True), 1):

@@ -86,15 +86,15 @@ def test_to_freeze_batch_norm_leaves_dropout_alone():
 
 @pytest.mark.parametrize(("size", "padded"), [(1, 32), (32, 32), (33, 64), (224, 224)])
 def test_the_centred_grid(size, padded):
-    assert grid_size(size, centred=True) == padded
+    assert grid_size(size, half_pixel_centers=True) == padded
 
 
 @pytest.mark.parametrize("factor", [2, 4, 32])
 def test_centred_upsampling_by_hand_and_by_transposed_convolution(factor):
     scores = tf.random.stateless_normal([2, 3, 4, 3], [factor, 1])
-    fine = upsample(scores, factor, centred=True)
+    fine = upsample(scores, factor, half_pixel_centers=True)
     assert fine.shape == (2, 3 * factor, 4 * factor, 3)
-    kernel = tf.constant(diagonal_kernel(3, factor, centred=True))
+    kernel = tf.constant(diagonal_kernel(3, factor, half_pixel_centers=True))
     np.testing.assert_allclose(transposed(scores, kernel, factor), fine, atol=1e-5)
     np.testing.assert_allclose(upsample(tf.fill([1, 2, 2, 1], 0.7), factor, True), 0.7, rtol=1e-6)
     # a linear function of the place, sampled at the middles of cells, comes back between them

@@ -194,9 +194,9 @@ def test_keys_move_the_ring_and_choose_the_image(page):
 def test_a_page_of_a_network_with_values_in_the_middles_of_cells(page, tmp_path):
     """Its first sample point is no pixel: the grid of VGG, not of Inception."""
     browser, readings = page
-    centred = make_network(9, 8, backbone="vgg_16")
-    maps = what_if.read(centred, readings[0].image)
-    path = write_inspector(tmp_path / "centred.html", {"x": maps}, SHAPES, "FCN-8s")
+    half_pixel_centers = make_network(9, 8, backbone="vgg_16")
+    maps = what_if.read(half_pixel_centers, readings[0].image)
+    path = write_inspector(tmp_path / "half_pixel_centers.html", {"x": maps}, SHAPES, "FCN-8s")
     browser.open(path.as_uri())
     drawn(browser, 1)
     assert maps.first == 3.5

@@ -235,7 +235,9 @@ def republish(tmp_path, monkeypatch):
 def test_seeds_published_before_stay_while_the_settings_do(republish, tmp_path, capsys):
     """One seed takes up to 150 minutes, so three need not be scored, or lie on a disk, at once."""
     assert list(republish([1, 2], coarse_steps=10, data_dir="here").seed.unique()) == ["1", "2"]
-    frame = republish([3], coarse_steps=10, data_dir="there", tint_jitter=0.0)  # what it is anyway
+    frame = republish(
+        [3], coarse_steps=10, data_dir="there", channel_jitter=0.0
+    )  # what it is anyway
     assert list(frame.seed.unique()) == ["1", "2", "3"]
     anew = scored(2).assign(**{"mean IoU": 0.7})
     frame = republish([2], anew, coarse_steps=10)
@@ -313,17 +315,23 @@ def test_an_average_is_scored_with_the_others_checkpoints(make_run, monkeypatch)
 
 def test_what_a_run_started_from_must_be_on_record(make_run, tmp_path):
     initial = tmp_path / "shapes.npz"
-    run = make_run(1, initial=str(initial)).parents[1]
+    run = make_run(1, init_checkpoint=str(initial)).parents[1]
     with pytest.raises(InputError, match=r"shapes\.json: no record of how .* was made"):
         front_page.records([run])
     record = RECORD | {"command": "fcnlib pretrain", "config": {}, "training_seconds": 600.0}
     initial.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
     assert front_page.records([run])[0]["initial"] == record | {"initial": {}}
-    later = {"command": "fcnlib train", "config": {"initial": str(initial)}, "training_seconds": 9}
+    later = {
+        "command": "fcnlib train",
+        "config": {"init_checkpoint": str(initial)},
+        "training_seconds": 9,
+    }
     (tmp_path / "streets.json").write_text(json.dumps(later), encoding="utf-8")
-    found = front_page.records([make_run(2, initial=str(tmp_path / "streets.npz")).parents[1]])
+    found = front_page.records(
+        [make_run(2, init_checkpoint=str(tmp_path / "streets.npz")).parents[1]]
+    )
     assert found[0]["initial"]["initial"] == record | {"initial": {}}
-    itself = later | {"config": {"initial": str(tmp_path / "streets.npz")}}
+    itself = later | {"config": {"init_checkpoint": str(tmp_path / "streets.npz")}}
     (tmp_path / "streets.json").write_text(json.dumps(itself), encoding="utf-8")
     with pytest.raises(InputError, match=r"streets\.json: says that it started from itself"):
         front_page.records([run.parent / "run-2"])

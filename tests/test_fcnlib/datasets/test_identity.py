@@ -101,7 +101,7 @@ def test_a_file_that_is_gone_is_named(data):
 def test_a_run_names_each_split_it_reads_and_its_start(data, tmp_path):
     start = tmp_path / "start.npz"
     start.write_bytes(b"1")
-    config = Config().replace(val_limit=3, initial=str(start))
+    config = Config().replace(val_limit=3, init_checkpoint=str(start))
     found = identity.run_digests(config, data)
     assert set(found) == {"train", "val, first 3", "val", "initial"}
     assert found["val"] == digest(data, "val")

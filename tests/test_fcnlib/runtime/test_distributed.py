@@ -32,8 +32,8 @@ SETTINGS = {
     "normalization": "batch_norm",
     "depth_multiplier": 0.01,
     "min_depth": 4,
-    "initial": "",
-    "chain": [32],
+    "init_checkpoint": "",
+    "strides": [32],
     "image_size": 65,
     "crop_size": 64,
     "head_steps": 2,
@@ -49,7 +49,7 @@ CHECKPOINT = "models/fcn-32s/checkpoint.npz"
 
 
 def words(root, name, *more):
-    texts = {k: ",".join(map(str, v)) if k == "chain" else v for k, v in SETTINGS.items()}
+    texts = {k: ",".join(map(str, v)) if k == "strides" else v for k, v in SETTINGS.items()}
     settings = [f"{k}={v}" for k, v in (texts | {"data_dir": root / "shapes"}).items()]
     settings = [word for text in settings for word in ("--set", text)]
     return ["train", "--profile", "smoke", *settings, "--out", str(root / name), *more]

@@ -22,7 +22,7 @@ def record(**changes):
 def test_a_record_tells_how_a_result_was_made():
     found = record(base_lr=0.25)
     assert found["config"]["base_lr"] == 0.25
-    assert found["config"]["chain"] == [32, 16, 8]
+    assert found["config"]["strides"] == [32, 16, 8]
     assert (found["seed"], found["device"], found["note"]) == (7, "CPU", "hi")
     assert found["versions"]["numpy"] == np.__version__
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))

@@ -19,14 +19,14 @@ from fcnlib.labels import make_labels, voc_palette
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked, write_json
 from fcnlib.upsampling import upsample
-from fcntools.analysis import benchmarks
-from fcntools.analysis.benchmarks import TestTimeAugmentation as Augmentation
+from fcntools.analysis import protocols
 from fcntools.analysis.diagnosis import boundary_f1
+from fcntools.analysis.protocols import TestTimeAugmentation as Augmentation
 from fcntools.inference.segmenter import Segmenter
 
 
 def scores_of(name, pairs, results=None):
-    scorer = benchmarks.BenchmarkScorer(name, results)
+    scorer = protocols.BenchmarkScorer(name, results)
     for number, (truth, answer) in enumerate(pairs):
         scorer.add(f"image{number}", np.array(truth, np.uint8), np.array(answer, np.uint8))
     return scorer.scores()
@@ -87,10 +87,10 @@ def test_voc_results_are_what_the_server_takes(tmp_path):
 
 def test_without_a_truth_an_answer_is_written_where_there_is_a_server(tmp_path):
     answer = np.zeros((2, 3), np.uint8)
-    benchmarks.BenchmarkScorer("voc2012", tmp_path / "test").add("a", None, answer)
+    protocols.BenchmarkScorer("voc2012", tmp_path / "test").add("a", None, answer)
     assert [p.name for p in (tmp_path / "test").iterdir()] == ["a.png"]
     with pytest.raises(InputError, match="b: has no mask to score against"):
-        benchmarks.BenchmarkScorer("camvid", tmp_path).add("b", None, answer)
+        protocols.BenchmarkScorer("camvid", tmp_path).add("b", None, answer)
 
 
 # MIT Scene Parsing
@@ -228,7 +228,7 @@ def test_what_is_no_benchmark_is_refused():
     with pytest.raises(
         InputError, match=r"no rules for 'shapes', only for voc2012.* use fcnlib evaluate"
     ):
-        benchmarks.BenchmarkScorer("shapes")
+        protocols.BenchmarkScorer("shapes")
 
 
 # Test-time augmentation
@@ -249,7 +249,7 @@ def folder(tmp_path_factory):
 def test_a_network_cut_off_is_its_own_sum_on_the_way(folder, stride):
     whole, _ = load_fcn(folder)
     cut, _ = load_fcn(folder, stride=stride)
-    sums = upsample(whole.sums(UNIT)[stride], stride, whole.centred)[:, :40, :50]
+    sums = upsample(whole.sums(UNIT)[stride], stride, whole.half_pixel_centers)[:, :40, :50]
     assert cut.stride == stride
     np.testing.assert_allclose(cut(UNIT), sums, atol=1e-4)
     expected = sums.numpy().argmax(axis=-1)
@@ -314,7 +314,7 @@ def test_scores_of_other_ways_and_splits_lie_beside_the_plain_ones(tmp_path, cap
     config = Config().replace(dataset="voc2012", data_dir=root, eval_batch_size=1)
     write_json(place / "record.json", {"config": config.to_dict()})
     ways = {"benchmark.json": Augmentation(), "benchmark-32s-flip.json": Augmentation(32, True)}
-    found = {n: benchmarks.benchmark(config, place, augmentation=a) for n, a in ways.items()}
+    found = {n: protocols.benchmark(config, place, augmentation=a) for n, a in ways.items()}
     kept = {name: json.loads((place / name).read_text()) for name in ways}
     for name, scores in found.items():
         assert kept[name]["pixel accuracy"] == scores["pixel accuracy"]
@@ -324,7 +324,7 @@ def test_scores_of_other_ways_and_splits_lie_beside_the_plain_ones(tmp_path, cap
     assert found["benchmark.json"] != found["benchmark-32s-flip.json"]
     assert kept["benchmark-32s-flip.json"]["stride"] == 32
     assert kept["benchmark.json"]["trained_on"] == 0 and "no score" not in capsys.readouterr().err
-    benchmarks.benchmark(config.replace(eval_split="train"), place)
+    protocols.benchmark(config.replace(eval_split="train"), place)
     assert json.loads((place / "benchmark.json").read_text()) == kept["benchmark.json"]
     beside = json.loads((place / "benchmark-train.json").read_text())
     assert (beside["split"], beside["trained_on"]) == ("train", 2)
@@ -334,4 +334,4 @@ def test_scores_of_other_ways_and_splits_lie_beside_the_plain_ones(tmp_path, cap
 def test_a_folder_that_another_writes_into_is_not_scored(folder, monkeypatch):
     monkeypatch.setattr("fcnlib.runtime.files._PATIENCE", 0)
     with locked(folder), pytest.raises(InputError, match="fcn-8s: another run is writing into it"):
-        benchmarks.benchmark(Config(), folder)
+        protocols.benchmark(Config(), folder)

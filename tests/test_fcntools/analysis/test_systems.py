@@ -13,7 +13,7 @@ from fcnlib import checkpoints, experiment
 from fcnlib.builders import build_fcn
 from fcnlib.config import Config, keys, load_profile
 from fcnlib.errors import InputError
-from fcnlib.experiment import Job
+from fcnlib.experiment import TrainingJob
 from fcnlib.runtime.compat import tf
 from fcnlib.training import Stage
 from fcntools import synthetic
@@ -109,9 +109,9 @@ def test_chance_by_hand_and_by_seeds_of_no_effect():
 
 def test_a_row_is_what_an_exercise_makes(tmp_path):
     config, todo = jobs(
-        CONFIG, Row("raw", "raw pixels only", {"inputs": "raw"}), CONFIG.path("data_dir")
+        CONFIG, Row("raw", "raw pixels only", {"input_scaling": "raw"}), CONFIG.path("data_dir")
     )
-    assert config.network.inputs == "raw" and todo[0].name == "raw pixels only"
+    assert config.network.input_scaling == "raw" and todo[0].name == "raw pixels only"
 
 
 def test_the_profile_of_2017_has_every_fault():
@@ -126,7 +126,7 @@ def test_the_profile_of_2017_has_every_fault():
 )
 def test_other_fusions_train_as_chains(settings, tmp_path):
     """As `fcnlib train` and the notebooks do: each network starts from the coarser one."""
-    small = {"chain": [32, 8], "depth_multiplier": 0.1, "min_depth": 4, "initial": ""}
+    small = {"strides": [32, 8], "depth_multiplier": 0.1, "min_depth": 4, "init_checkpoint": ""}
     config = load_profile("smoke", {"eval_limit": 3, "val_limit": 2, **small, **settings})
     dataset = synthetic.prepare(config)
     found = experiment.train_chain(config, dataset, tmp_path)
@@ -139,7 +139,7 @@ def test_other_fusions_train_as_chains(settings, tmp_path):
 # The trainings of notebooks 04 and 07
 
 SMALL = {"depth_multiplier": 0.1, "min_depth": 4, "ablation_steps": 7}
-UNTRAINED = Config().replace(**SMALL, initial="weights.npz")
+UNTRAINED = Config().replace(**SMALL, init_checkpoint="weights.npz")
 
 
 def test_the_variants_differ_in_one_thing_each(tmp_path):
@@ -153,14 +153,14 @@ def test_the_variants_differ_in_one_thing_each(tmp_path):
     assert jobs["frozen"].stages == (head, replace(rest, frozen=True))
     assert jobs["scratch"].stages == (replace(rest, steps=7),)
     assert jobs["scratch"].start is None
-    assert {jobs[n].start for n in ("head", "all", "frozen")} == {UNTRAINED.path("initial")}
+    assert {jobs[n].start for n in ("head", "all", "frozen")} == {UNTRAINED.path("init_checkpoint")}
     assert len({job.folder for job in jobs.values()}) == 4
     # A report lists the networks of models/*; these are no rungs of the chain.
     assert all(job.folder.parent.parent == tmp_path for job in jobs.values())
 
 
 def test_without_a_classifier_nothing_starts_from_it(tmp_path):
-    found = systems.variants(UNTRAINED.replace(initial=""), tmp_path)
+    found = systems.variants(UNTRAINED.replace(init_checkpoint=""), tmp_path)
     assert [(v.name, v.job.start) for v in found] == [("head", None), ("scratch", None)]
 
 
@@ -179,7 +179,7 @@ def test_what_was_trained_is_counted(tmp_path):
     for stages in ((head,), (everything,), (head, everything)):
         trained = network.trainable(backbone=everything in stages, head=True)
         expected = sum(int(tf.size(v)) for v in trained.values())
-        assert systems.trained_values(Job(16, tmp_path, None, stages)) == expected
+        assert systems.trained_values(TrainingJob(16, tmp_path, None, stages)) == expected
 
 
 def test_what_moved_is_measured(tmp_path):
@@ -194,7 +194,7 @@ def test_what_moved_is_measured(tmp_path):
     after["FCN/score_32/weights"] = np.ones(2, np.float32)
     checkpoints.save(tmp_path / "start.npz", before, {})
     checkpoints.save(tmp_path / "net" / "checkpoint.npz", after, {})
-    job = Job(32, tmp_path / "net", tmp_path / "start.npz", ())
+    job = TrainingJob(32, tmp_path / "net", tmp_path / "start.npz", ())
     assert systems.relative_change(job) == {
         "Conv2d_1a_3x3": pytest.approx(0.1),
         "Mixed_7c": 0.0,

@@ -144,7 +144,7 @@ def test_profiles_and_settings_are_listed(tmp_path, monkeypatch):
     assert {line.split()[0] for line in lines if line.startswith("  ")} == set(config.keys())
     values = {line.split()[0]: line.split()[1:] for line in lines}
     assert values["head_steps"] == ["3", "int"]
-    assert values["chain"] == ["32,16,8", "int,int,..."]
+    assert values["strides"] == ["32,16,8", "int,int,..."]
     assert values["optimizer"] == ["adam", "adam|sgd"]
 
 
@@ -184,7 +184,7 @@ def test_pretrain_writes_where_the_profile_starts(stages):
     found = call("pretrain", "--profile", "quick")
     assert found.exit_code == 0 and "93.1 %" in found.output
     ((settings, target, resume),) = stages
-    assert (target, resume) == (settings.path("initial"), False)
+    assert (target, resume) == (settings.path("init_checkpoint"), False)
 
 
 def test_evaluate_takes_a_run_and_reads_its_settings(stages, tmp_path):

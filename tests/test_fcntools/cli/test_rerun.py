@@ -22,7 +22,7 @@ def test_settings_written_for_the_command_line_read_the_same(name):
     config = load_profile(name)
     words = (word.removeprefix("--set=") for word in rerun.as_words(config))
     read = dict(map(parse_setting, words))
-    paths = ("data_dir", "initial", "scenes_dir")
+    paths = ("data_dir", "init_checkpoint", "scenes_dir")
     paths = {k: str(config.path(k)) if config.to_dict()[k] else "" for k in paths}
     assert Config().replace(**read) == config.replace(**paths)
 
@@ -40,7 +40,7 @@ def test_code_versions_and_data_that_changed_are_named(tmp_path, tiny_shapes):
         tmp_path, commit="0" * 40, versions=versions, data={"train": "f" * 16, "initial": "0" * 16}
     )
     record, _, config = rerun.read(path)
-    config = config.replace(data_dir=str(tiny_shapes), initial="", **vars(TINY_SHAPES))
+    config = config.replace(data_dir=str(tiny_shapes), init_checkpoint="", **vars(TINY_SHAPES))
     found = {line.split(":")[0] for line in rerun.changes(record, config)} - {"code"}
     assert found == {"commit", "numpy", "data of train", "data of initial"}
 

@@ -159,8 +159,8 @@ def test_weights_kept_as_objects_and_half_a_checkpoint_are_told_apart(forms):
 
 @pytest.mark.parametrize("name", ["v2.ckpt", "x.keras"])
 def test_a_start_of_others_is_refused_by_name(forms, tiny_shapes, tmp_path, name):
-    small = {"depth_multiplier": 0.1, "min_depth": 4, "crop_size": 65, "chain": 32}
-    small |= {"initial": forms / name, "data_dir": tiny_shapes} | vars(TINY_SHAPES)
+    small = {"depth_multiplier": 0.1, "min_depth": 4, "crop_size": 65, "strides": 32}
+    small |= {"init_checkpoint": forms / name, "data_dir": tiny_shapes} | vars(TINY_SHAPES)
     words = [word for pair in small.items() for word in ("--set", "{}={}".format(*pair))]
     words += ["--out", str(tmp_path / "out")]
     found = CliRunner().invoke(main.main, ["train", *words], prog_name="fcnlib")
@@ -171,7 +171,7 @@ def test_a_start_of_others_is_refused_by_name(forms, tiny_shapes, tmp_path, name
 def test_a_checkpoint_of_ours_needs_no_import(tmp_path):
     checkpoints.save(tmp_path / "c.npz", {"a": np.zeros(2)}, {"kind": "fcn"})
     said = call("import", tmp_path / "c.npz").stderr
-    assert "c.npz: is fcnlib's own; start from it with --set initial=" in said
+    assert "c.npz: is fcnlib's own; start from it with --set init_checkpoint=" in said
 
 
 def test_every_release_has_mirrors_and_something_to_check_it_by():
@@ -193,7 +193,7 @@ def test_the_checksums_of_keras_are_those_in_its_source():
 
 def test_the_profile_for_voc_starts_from_what_is_written():
     voc = config.load_profile("voc2012")
-    assert voc.path("initial") == config.ROOT / "data/pretrained/inception_v3.npz"
+    assert voc.path("init_checkpoint") == config.ROOT / "data/pretrained/inception_v3.npz"
     assert (voc.network.depth_multiplier, voc.network.min_depth) == (1.0, 16)
 
 

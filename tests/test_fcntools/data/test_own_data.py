@@ -54,7 +54,13 @@ def test_a_strangers_folder_needs_one_yaml_and_no_code(tmp_path):
     report = call("data", "check", root)
     assert "garden" in report and "fruit" in report and report.rstrip().endswith("0 faults")
 
-    settings = {"dataset": "folder", "data_dir": root, "chain": 32, "crop_size": 65, "initial": ""}
+    settings = {
+        "dataset": "folder",
+        "data_dir": root,
+        "strides": 32,
+        "crop_size": 65,
+        "init_checkpoint": "",
+    }
     settings |= {"depth_multiplier": 0.1, "min_depth": 4, "batch_size": 2}
     settings |= {"head_steps": 1, "coarse_steps": 1}
     words = [w for key, value in settings.items() for w in ("--set", f"{key}={value}")]

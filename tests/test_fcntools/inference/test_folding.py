@@ -7,7 +7,7 @@ import pytest
 
 from fcnlib.errors import InputError
 from fcnlib.runtime.compat import tf
-from fcntools.analysis.variants import Decoder2017, VariantFCN
+from fcntools.analysis.networks_2017 import Decoder2017, VariantFCN
 from fcntools.inference.folding import FORMATS, Folded, export, folded
 from fcntools.inference.segmenter import Segmenter
 

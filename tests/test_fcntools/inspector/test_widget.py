@@ -48,7 +48,7 @@ def added_up(sent, weights):
     parts = [np.frombuffer(part, np.float32) for part in sent["parts"]]
     total = sum(w * part for w, part in zip(weights, parts, strict=True))
     total = total.reshape(1, sent["rows"], sent["columns"], -1)
-    fine = upsample(total, sent["strides"][-1], centred=sent["first"] > 0)[0].numpy()
+    fine = upsample(total, sent["strides"][-1], half_pixel_centers=sent["first"] > 0)[0].numpy()
     return fine[: sent["height"], : sent["width"]].argmax(axis=-1)
 
 

@@ -104,7 +104,7 @@ def test_it_goes_on_with_the_same_settings_alone(loaded, made):
     for key, value in other.items():
         with pytest.raises(InputError, match=rf"other settings or data \(settings\.{key}\)"):
             pretrain(loaded.replace(**{key: value}), path, resume=True)
-    free = loaded.replace(checkpoint_seconds=7, chain=(32,))
+    free = loaded.replace(checkpoint_seconds=7, strides=(32,))
     assert pretrain(free, path, resume=True)["training_seconds"] > 0
     assert path.read_bytes() == before
 

@@ -29,9 +29,9 @@ def test_a_claim_may_fail_where_a_profile_trains_too_little_a_fact_never(capsys)
 
 
 def test_a_lesson_writes_beside_the_trained_networks(tiny_shapes, tmp_path):
-    overrides = {"data_dir": str(tiny_shapes), "chain": [32]} | vars(TINY_SHAPES)
+    overrides = {"data_dir": str(tiny_shapes), "strides": [32]} | vars(TINY_SHAPES)
     lesson = Lesson("00_data", "smoke", overrides, str(tmp_path))
-    assert lesson.config.network.chain == (32,) and lesson.models == tmp_path / "models"
+    assert lesson.config.network.strides == (32,) and lesson.models == tmp_path / "models"
     with pytest.raises(InputError, match=r"missing: run 01_convolutionalize\.ipynb first"):
         lesson.need(lesson.models / "fcn-32s", "01_convolutionalize")
 

@@ -198,11 +198,11 @@ print(fcnlib.__file__, overrides, seen, os.getcwd())
 """
     cell = f"{PARAMETERS}\nseen = 1.5"
     write_notebook(place / "nb" / "00_a.ipynb", code, parameters=cell)
-    run(place, settings=["seen=1e-05", "base_lr=1e-05", "chain=32,16"])
+    run(place, settings=["seen=1e-05", "base_lr=1e-05", "strides=32,16"])
     page = nbformat.read(place / "out {0} é" / "notebooks" / "00_a.ipynb", as_version=4)
     first, second = page.cells[-1].outputs[0].text.splitlines()
     assert first == f"['0100007F'] {sys.executable}"
-    own = "{'base_lr': 1e-05, 'chain': [32, 16]} 1e-05"
+    own = "{'base_lr': 1e-05, 'strides': [32, 16]} 1e-05"
     assert second == f"{ROOT / 'fcnlib' / '__init__.py'} {own} {place / 'nb'}"
 
 
@@ -229,7 +229,7 @@ def test_what_a_notebook_needs_stays_when_it_is_made_again(place):
         "from pathlib import Path\nfor n in {}:\n    Path(out, 'models', f'fcn-{{n}}s').mkdir({})"
     )
     first = code.format("[32]", "parents=True")
-    write_notebook(nb / "00_a.ipynb", first, makes=["models/fcn-{chain[0]}s"])
+    write_notebook(nb / "00_a.ipynb", first, makes=["models/fcn-{strides[0]}s"])
     write_notebook(nb / "01_b.ipynb", code.format("(16, 8)", ""), makes=["models/fcn-*"])
     run(place)
     write_notebook(nb / "01_b.ipynb", code.format("[4]", ""), makes=["models/fcn-*"])
@@ -367,11 +367,11 @@ def test_a_parameter_of_a_notebook_that_is_not_chosen_is_refused(place):
 def test_parameters_take_the_type_of_their_default():
     typed = {"f": 1.0, "b": False, "s": "x", "l": [1], "i": 2}
     book = notebooks.Notebook(Path("00_a.ipynb"), nbformat.v4.new_notebook(), typed)
-    words = ["f=3", "b=true", "s=1", "l=[4, 5]", "i=-7", "chain=32,16", "flip=false"]
+    words = ["f=3", "b=true", "s=1", "l=[4, 5]", "i=-7", "strides=32,16", "flip=false"]
     overrides, values = notebooks.split_settings(words, [book])
     assert values == {"f": 3.0, "b": True, "s": "1", "l": [4, 5], "i": -7}
     assert type(values["f"]) is float
-    assert overrides == {"chain": [32, 16], "flip": False}  # a list, as JSON keeps it
+    assert overrides == {"strides": [32, 16], "flip": False}  # a list, as JSON keeps it
 
 
 BAD_CELLS = [
@@ -406,7 +406,7 @@ def test_ids_and_outputs_do_not_count_but_the_bytes_of_a_checkpoint_do(place):
     two(place)
     start = place / "start.npz"
     start.write_bytes(b"one")
-    settings = [f"initial={start}"]
+    settings = [f"init_checkpoint={start}"]
     run(place, settings=settings)
     book = notebooks.read_notebook(place / "nb" / "00_a.ipynb")
     for cell in book.node.cells:

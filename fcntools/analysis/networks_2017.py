@@ -3,7 +3,7 @@
 Its Inception-v3 had biases in place of batch norm; pixels went in as 0..255; void was trained as
 one more class; the decoder upsampled features with transposed convolutions whose sample points do
 not meet those of the maps they are added to. Importing this module lets `builders.build_fcn` build
-what the settings `fusion`, `inputs` and `void` ask for.
+what the settings `fusion`, `input_scaling` and `void` ask for.
 
 Source: https://github.com/DeepSegment/FCN-GoogLeNet, inception_v3_fcn.py lines 631 to 653,
 inception_FCN.py line 142, BatchDatsetReader.py line 47.
@@ -71,7 +71,9 @@ class VariantFCN(FCN):
             return super().head(maps)
         finest, channels, kernels = self.stride, [m.shape[-1] for m in maps.values()], {}
         for stride, coarse, fine in zip(self.strides[1:], channels, channels[1:], strict=False):
-            kernels[stride] = _projection(coarse, fine, f"upfeature_{stride}", self.centred)
+            kernels[stride] = _projection(
+                coarse, fine, f"upfeature_{stride}", self.half_pixel_centers
+            )
         with tf.compat.v1.variable_scope(f"score_{finest}"):
             zeros, shape = tf.zeros_initializer(), [1, 1, channels[-1], self.outputs]
             score = slim.model_variable("weights", shape, initializer=zeros)
@@ -81,12 +83,12 @@ class VariantFCN(FCN):
         return {**maps, finest: tf.nn.conv2d(maps[finest], score, 1, "VALID") + bias}, kernels
 
 
-def _projection(coarse: int, fine: int, scope: str, centred: bool) -> tf.Variable:
+def _projection(coarse: int, fine: int, scope: str, half_pixel_centers: bool) -> tf.Variable:
     """Create a kernel [k, k, fine, coarse] that upsamples by two and changes the channels.
 
     It starts as a random 1 x 1 convolution that keeps the variance, upsampled bilinearly.
     """
-    ramp = bilinear_kernel(4 if centred else 3)
+    ramp = bilinear_kernel(4 if half_pixel_centers else 3)
 
     def initialize(shape, dtype=None, partition_info=None):
         return ramp[:, :, None, None] * tf.random.normal([1, 1, *shape[2:]], stddev=coarse**-0.5)
@@ -124,7 +126,7 @@ class Decoder2017(SlimModule):
             InputError: it had no skip of this stride.
         """
         if stride not in (32, *SKIPS_2017):
-            raise InputError(f"chain: the network of 2017 had strides 32, 16 and 8, not {stride}")
+            raise InputError(f"strides: the network of 2017 had strides 32, 16 and 8, not {stride}")
         self.strides, self.stride = strides_down_to(stride), stride
         self.num_classes, self.outputs = num_classes, num_classes + void_class
         settings["backbone"] = _spec(backbone, raw_inputs)
@@ -166,7 +168,7 @@ def _up(net: tf.Tensor, channels: int, kernel: int, stride: int, scope: str) -> 
 
 
 def build_variant(config: Config, num_classes: int, stride: int, **settings) -> SlimModule:
-    """Return the network, without variables, that `fusion`, `inputs` and `void` ask for.
+    """Return the network, without variables, that `fusion`, `input_scaling` and `void` ask for.
 
     Args:
         config: gives these settings.
@@ -175,12 +177,12 @@ def build_variant(config: Config, num_classes: int, stride: int, **settings) -> 
         **settings: of `features`.
 
     Raises:
-        InputError: coarse_loss asks for score maps that it does not have.
+        InputError: aux_loss_weight asks for score maps that it does not have.
     """
     given = config.network
-    if given.fusion != "score" and config.train.coarse_loss:
-        raise InputError("coarse_loss needs score maps: set fusion=score, or coarse_loss=0")
-    settings |= {"void_class": given.void == "class", "raw_inputs": given.inputs == "raw"}
+    if given.fusion != "score" and config.train.aux_loss_weight:
+        raise InputError("aux_loss_weight needs score maps: set fusion=score, or aux_loss_weight=0")
+    settings |= {"void_class": given.void == "class", "raw_inputs": given.input_scaling == "raw"}
     if given.fusion == "2017":
         return Decoder2017(num_classes, stride, **settings)
     settings |= {"fusion": given.fusion, **builders.head_settings(config)}

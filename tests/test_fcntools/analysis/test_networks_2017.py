@@ -6,7 +6,7 @@ import pytest
 from fcnlib import metrics
 from fcnlib.runtime.compat import tf
 from fcntools.analysis.diagnosis import mean_iou_2017
-from fcntools.analysis.variants import Decoder2017
+from fcntools.analysis.networks_2017 import Decoder2017
 
 THIN = {"depth_multiplier": 0.1, "min_depth": 4}
 

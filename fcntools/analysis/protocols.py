@@ -24,7 +24,6 @@ import numpy as np
 from PIL import Image
 
 from fcnlib import metrics
-from fcnlib.backbone import preprocess, unpreprocess
 from fcnlib.builders import require_classes
 from fcnlib.config import Config
 from fcnlib.datasets import read_image
@@ -34,10 +33,11 @@ from fcnlib.evaluation import predictor
 from fcnlib.experiment import scored_as
 from fcnlib.input_pipeline import ImageStore, eval_batches
 from fcnlib.labels import LabelSet
+from fcnlib.preprocessing import preprocess, unpreprocess
 from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
 from fcnlib.runtime.files import locked
-from fcntools.analysis import diagnosis, variants  # noqa: F401  (loads networks of 2017)
+from fcntools.analysis import diagnosis, networks_2017  # noqa: F401  (loads networks of 2017)
 from fcntools.analysis.diagnosis import boundary_f1
 from fcntools.analysis.experiments import predictions
 from fcntools.inference.folding import fold
