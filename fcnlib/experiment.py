@@ -150,6 +150,10 @@ def _train(
     def batches(first: int, steps: int):
         for store in stores:
             store.verify()  # every file is read before the first step
+        present = np.flatnonzero(stores[0].class_pixels()[0])
+        if len(present) < 2:
+            only = f"every labelled pixel is of class {dataset.labels.classes[present[0]]}"
+            raise InputError(f"{stores[0].split}: {only}; a network needs two classes at least")
         return train_batches(stores[0], config.data, train.batch_size, train.seed, first, steps)
 
     predict, weights = predictor(network), None

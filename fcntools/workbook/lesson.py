@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import io
 import textwrap
@@ -12,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import PIL.Image
+import yaml
 from IPython.display import HTML, Image, Markdown, display
 from matplotlib.figure import Figure
 
@@ -46,9 +48,14 @@ class Lesson:
     def __init__(self, name: str, profile: str, overrides: dict[str, Any], out: str):
         """Open the lesson with a notebook's parameters; `out` is empty for results/runs/PROFILE."""
         self.name = name
+        if isinstance(overrides, str):  # as `papermill -p` gives a mapping
+            with contextlib.suppress(ValueError, yaml.YAMLError):
+                overrides = yaml.safe_load(overrides) or {}
+        if not isinstance(overrides, dict):
+            raise InputError(f"overrides = {overrides!r} is no mapping; write {{base_lr: 0.001}}")
         self.config = settings.load_profile(profile, overrides)
         default = settings.ROOT / "results" / "runs" / Path(profile).stem
-        self.out = Path(out or default).expanduser()
+        self.out = Path(str(out or default)).expanduser()
         self.models = self.out / "models"
         self.dataset: Dataset = prepare(self.config)
         self._started = run_record.start()

@@ -23,6 +23,7 @@ import nbformat
 
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets.identity import changed, run_digests
+from fcnlib.errors import InputError
 from fcnlib.runtime import environment, files, progress, run_record
 from fcnlib.runtime.progress import duration
 from fcntools import synthetic
@@ -116,6 +117,8 @@ def prepare(
     Raises:
         InputError: something of it is unknown or of the wrong type.
     """
+    if sys.flags.optimize:
+        raise InputError("Python leaves out every assert; unset PYTHONOPTIMIZE, run without -O")
     every = discover((notebooks or NOTEBOOKS).resolve())
     chosen = choose(every, only)
     overrides, values = split_settings(settings, chosen)

@@ -271,6 +271,7 @@ def test_a_picture_under_two_names_cannot_be_trained_on_and_scored(copy, tmp_pat
     [
         ("train", 255, "train: no pixel of its 12 masks is labelled"),
         ("val", 255, "val: no pixel of its 5 masks is labelled"),
+        ("train", 4, "train: every labelled pixel is of class {}"),
     ],
 )
 def test_nothing_to_learn_or_to_score_is_refused_before_the_first_step(
@@ -278,6 +279,7 @@ def test_nothing_to_learn_or_to_score_is_refused_before_the_first_step(
 ):
     config, dataset, job = copy
     repaint(dataset, split, value)
+    said = said.format(*dataset.labels.classes[value : value + 1])
     job = dataclasses.replace(job, folder=tmp_path / "new")
     with pytest.raises(InputError, match=said):
         experiment.train_fcn(config, dataset, job)

@@ -59,6 +59,15 @@ def test_a_mistake_is_one_line_and_status_2(words, complaint, tmp_path):
     assert found.stderr.count("\n") == 1
 
 
+def test_a_python_without_asserts_runs_no_notebook(tmp_path, monkeypatch):
+    flags = SimpleNamespace(optimize=1)
+    monkeypatch.setattr("fcntools.workbook.runner.sys", SimpleNamespace(flags=flags))
+    found = call("run", "--out", str(tmp_path / "out"))
+    said = "fcnlib: error: Python leaves out every assert; unset PYTHONOPTIMIZE, run without -O\n"
+    assert (found.exit_code, found.stderr) == (2, said)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_tilde_is_the_home_also_behind_an_option(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     shapes = ("train_images=8", "val_images=1", "objects_per_class=0", "objects_val_per_class=0")

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 
 import pytest
+import yaml
 from conftest import TINY_SHAPES
 
 from fcnlib.config import load_profile
@@ -34,6 +35,23 @@ def test_a_lesson_writes_beside_the_trained_networks(tiny_shapes, tmp_path):
     assert lesson.config.network.strides == (32,) and lesson.models == tmp_path / "models"
     with pytest.raises(InputError, match=r"missing: run 01_convolutionalize\.ipynb first"):
         lesson.need(lesson.models / "fcn-32s", "01_convolutionalize")
+
+
+def test_a_lesson_takes_overrides_as_text_and_a_number_for_a_folder(tiny_shapes, monkeypatch):
+    monkeypatch.chdir(tiny_shapes)
+    sizes = {k: v for k, v in vars(TINY_SHAPES).items() if k != "shapes_seed"}
+    text = yaml.safe_dump({"data_dir": str(tiny_shapes), "strides": [32], "flip": False} | sizes)
+    lesson = Lesson("00_data", "smoke", text, 7)
+    assert lesson.config.network.strides == (32,) and lesson.config.data.flip is False
+    assert str(lesson.out) == "7"
+
+
+@pytest.mark.parametrize("value", ["base_lr=0.01", "[1, 2]", "{base_lr: ", 3, "2020-99-99"])
+def test_another_text_is_refused_with_the_right_form(value):
+    with pytest.raises(
+        InputError, match=r"overrides = .* is no mapping; write \{base_lr: 0\.001\}"
+    ):
+        Lesson("00_data", "smoke", value, "")
 
 
 SOURCE = '''
