@@ -117,7 +117,10 @@ def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str
         if stride not in SKIPS or not finer or config.network.fusion != "score":
             raise InputError(f"{path}: an FCN-{finest}s has no sum of score maps at {stride}")
         may_skip += [f"FCN/{kind}_{fine}" for kind in ("score", "upscore") for fine in finer]
-    network = build_fcn(config, len(classes), stride or finest)
+    try:
+        network = build_fcn(config, len(classes), stride or finest)
+    except (tf.errors.OpError, MemoryError):
+        raise InputError(f"{path}: a network of this size does not fit into the memory") from None
     variables = network.named_variables()
     checkpoints.transplant(arrays, variables, may_skip=may_skip, source=str(path))
     return network, meta

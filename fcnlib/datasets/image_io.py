@@ -38,17 +38,18 @@ _STRETCHED = {"L;2": 85, "L;4": 17}  # grey of 2 and 4 bits, which Pillow brings
 Palette = dict[int, tuple[int, Path]]
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
     """Read an image as RGB, turned upright: uint8 [H, W, 3], 0..255.
 
     Grey, palette and CMYK images are converted, 16 bits a pixel brought to 8 by dividing, alpha is
-    dropped (the colours stay as stored), and an EXIF orientation is carried out.
+    dropped (the colours stay as stored), and an EXIF orientation is carried out. The `content` of
+    the file may be given where it is in memory.
 
     Raises:
         InputError: the file is missing, truncated, no image, of more than 200 megapixels, or of
             numbers without a known range: of 32 bits, or of 16 that seem to hold fewer.
     """
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         if image.mode in ("F", "I"):
             raise InputError(f"{path}: holds fractions or 32 bits; save it with 8 bits a channel")
         wide = "16" in _stored_as(image)  # asked first: loading the file forgets it
@@ -271,9 +272,9 @@ def read_pair(
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
     try:
-        data = io.BytesIO(path.read_bytes())
+        data = io.BytesIO(path.read_bytes() if content is None else content)
         with Image.open(data) as image:
             image.verify()  # the checksums of a PNG, which loading it passes over
         with Image.open(data) as image:

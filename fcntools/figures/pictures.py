@@ -109,7 +109,7 @@ def picture_grid(
         if picture is not None:
             low, high = limits or (None, None)
             axes.imshow(picture, cmap=HEAT_MAP, vmin=low, vmax=high, interpolation="nearest")
-        if captions:
+        if captions and column < len(captions[row]):
             axes.set_xlabel(captions[row][column], size=8.5)
         x, y = np.reshape((marks or {}).get((row, column), ()), (-1, 2)).T
         for colour, wide in ((INK, 3.2), ("white", 1.6)):

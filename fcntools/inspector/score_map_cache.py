@@ -68,7 +68,7 @@ class ScoreMapCache:
         Raises:
             InputError: the content is no image that can be read.
         """
-        picture = Image.fromarray(read_image(content, name))
+        picture = Image.fromarray(read_image(Path(name), content))
         picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
         self.images[name] = np.asarray(picture)
         self._read.cache_clear()

@@ -179,7 +179,7 @@ def test_what_was_trained_is_counted(tmp_path):
     for stages in ((head,), (everything,), (head, everything)):
         trained = network.trainable(backbone=everything in stages, head=True)
         expected = sum(int(tf.size(v)) for v in trained.values())
-        assert systems.trained_values(TrainingJob(16, tmp_path, None, stages)) == expected
+        assert systems.trained_values(TrainingJob(16, tmp_path, None, stages, "")) == expected
 
 
 def test_what_moved_is_measured(tmp_path):
@@ -194,7 +194,7 @@ def test_what_moved_is_measured(tmp_path):
     after["FCN/score_32/weights"] = np.ones(2, np.float32)
     checkpoints.save(tmp_path / "start.npz", before, {})
     checkpoints.save(tmp_path / "net" / "checkpoint.npz", after, {})
-    job = TrainingJob(32, tmp_path / "net", tmp_path / "start.npz", ())
+    job = TrainingJob(32, tmp_path / "net", tmp_path / "start.npz", (), "")
     assert systems.relative_change(job) == {
         "Conv2d_1a_3x3": pytest.approx(0.1),
         "Mixed_7c": 0.0,
