@@ -103,13 +103,16 @@ def picture_grid(
     figure = blank_figure(width, height + 0.3, title, compress=True)
     grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=tall)
     for (row, column), axes in np.ndenumerate(grid):
+        if column >= len(rows[row]):
+            axes.remove()
+            continue
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        picture = rows[row][column] if column < len(rows[row]) else None
+        picture = rows[row][column]
         if picture is not None:
             low, high = limits or (None, None)
             axes.imshow(picture, cmap=HEAT_MAP, vmin=low, vmax=high, interpolation="nearest")
-        if captions and column < len(captions[row]):
+        if captions:
             axes.set_xlabel(captions[row][column], size=8.5)
         x, y = np.reshape((marks or {}).get((row, column), ()), (-1, 2)).T
         for colour, wide in ((INK, 3.2), ("white", 1.6)):
