@@ -63,6 +63,7 @@ class Case:
 CASES = (
     Case("training", f"train {_TINY} --set data_dir={{shared}}/shapes --out {{out}}", "--resume"),
     Case("evaluation", "evaluate {out}/trained", given="trained"),
+    Case("notebook run", "run --notebooks {shared}/notebooks --out {out}", "--resume"),
     Case("download", "data download camvid --to {out}"),
     Case("data set", f"data make {_TINY} --set train_images=150 --set data_dir={{out}}/shapes"),
     Case(
@@ -72,7 +73,6 @@ CASES = (
     ),
     Case("export", "export {shared}/trained --format saved_model --out {out}/net"),
     Case("prediction", "predict {shared}/trained {shared}/shapes/JPEGImages --out {out}"),
-    Case("notebook run", "run --notebooks {shared}/notebooks --out {out}", "--resume"),
 )
 
 

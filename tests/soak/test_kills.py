@@ -10,7 +10,7 @@ from killing import CASES, harness
 from ledger import SOAK, note, share
 
 TRAINING = CASES[0]
-DAILY = CASES if SOAK else CASES[:4]
+DAILY = CASES if SOAK else CASES[:5]
 TRIALS = math.ceil(share(100, len(DAILY)) / len(DAILY))
 
 
