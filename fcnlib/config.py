@@ -39,8 +39,7 @@ VALUE_ALIASES = {
 }
 # Limits of batches, of images in pixels, of a share that changes a colour.
 _COUNT, _SIDE, _JITTER = (1, 1 << 16), (1, 1 << 14), (0, 0.99)
-_GENERATED = "shapes", "scenes", "streets"
-_READ = "camvid", "voc2012", "sbd", "scene-parsing", "folder", "packed"
+_DATASETS = ["shapes", "scenes", "streets", "camvid", "voc2012", "sbd", "scene-parsing", "folder", "packed"]
 _said: set[str] = set()  # old spellings that were reported
 
 
@@ -58,7 +57,7 @@ def _free(default: Any, **facts: Any) -> Any:
 class DataConfig:
     """What to train and test on, and how training images are varied."""
 
-    dataset: str = _field("shapes", *_GENERATED, *_READ)
+    dataset: str = _field("shapes", *_DATASETS)
     data_dir: str = _free("data/shapes", path=True)
     train_split: str = "train"
     val_split: str = "val"  # scored while training
@@ -73,9 +72,7 @@ class DataConfig:
     # Brightness, contrast, saturation: +- this share.
     colour_jitter: float = _field(0.2, limits=_JITTER)
     channel_jitter: float = _field(0.0, limits=_JITTER)  # each channel by itself: +- this share
-    classmix_prob: float = _field(
-        0.0, limits=(0, 1)
-    )  # share that gets half of another crop's classes
+    classmix_prob: float = _field(0.0, limits=(0, 1))  # share mixed with classes of another crop
 
 
 @dataclass(frozen=True)
@@ -85,9 +82,7 @@ class NetworkConfig:
     backbone: str = _field("inception_v3", "inception_v3", "vgg_16")
     depth_multiplier: float = _field(0.25, limits=(1e-3, 1))  # channels of every layer, times this
     min_depth: int = _field(8, limits=(1, 256))  # but never fewer
-    strides: tuple[int, ...] = _free(
-        (32, 16, 8)
-    )  # strides; each network starts from the one before
+    strides: tuple[int, ...] = _free((32, 16, 8))  # a network each, from the one before
     upsampling: str = _field("learned", "learned", "fixed")  # between skips; the last is fixed
     fusion: str = _field("score", "score", "feature", "2017")  # what the skips add up
     skip_scales: tuple[float, ...] = ()  # factors on features from stride 16 on; 0.01,0.0001
@@ -128,9 +123,7 @@ class TrainConfig:
     precision: str = _field("auto", "auto", "float32", "bfloat16")
     checkpoint_seconds: int = _free(120)
     deterministic: bool = _free(False)  # TensorFlow's own mode: the same bits on a GPU as well
-    check_claims: bool = _free(
-        True
-    )  # claims about trained networks must hold; a smoke run proves nothing
+    check_claims: bool = _free(True)  # trained networks must do what is claimed; not in a smoke run
     eval_batch_size: int = _free(16, limits=_COUNT)
 
 

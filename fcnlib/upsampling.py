@@ -77,9 +77,7 @@ def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
     """
     half_pixel_centers = kernel.shape[0] % 2 == 0
     height, width = tf.unstack(_fine_size(scores, factor, half_pixel_centers))
-    if (
-        half_pixel_centers
-    ):  # repeat the border, so that its values have neighbours to weigh: [N, h+2, w+2, C]
+    if half_pixel_centers:  # repeat the border, whose values lack neighbours: [N, h+2, w+2, C]
         scores = tf.pad(scores, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
     cut = 3 * factor // 2 if half_pixel_centers else 0
     shape = [tf.shape(scores)[0], height + 2 * cut, width + 2 * cut, kernel.shape[2]]
