@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import os
 import sys
 import tomllib
@@ -39,25 +40,27 @@ VALUE_ALIASES = {
 }
 # Limits of batches, of images in pixels, of a share that changes a colour.
 _COUNT, _SIDE, _JITTER = (1, 1 << 16), (1, 1 << 14), (0, 0.99)
-_DATASETS = ["shapes", "scenes", "streets", "camvid", "voc2012", "sbd", "scene-parsing", "folder", "packed"]
+_GENERATED = "shapes", "scenes", "streets"
+_READ = "camvid", "voc2012", "sbd", "scene-parsing", "folder", "packed"
 _said: set[str] = set()  # old spellings that were reported
 
 
 def _field(default: Any, *options: str, **facts: Any) -> Any:
-    """Describe a setting by its options and limits=(least, most), path=, free=."""
+    """Describe a setting by its options and limits=(least, most), path=, free=.
+
+    One that is free makes no other network, or is in a checkpoint's stages already.
+    """
     return dataclasses.field(default=default, metadata={"options": options, **facts})
 
 
-def _free(default: Any, **facts: Any) -> Any:
-    """Describe a setting that makes no other network, or is in a checkpoint's stages already."""
-    return _field(default, free=True, **facts)
+_free = functools.partial(_field, free=True)
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """What to train and test on, and how training images are varied."""
 
-    dataset: str = _field("shapes", *_DATASETS)
+    dataset: str = _field("shapes", *_GENERATED, *_READ)
     data_dir: str = _free("data/shapes", path=True)
     train_split: str = "train"
     val_split: str = "val"  # scored while training

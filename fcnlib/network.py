@@ -184,14 +184,11 @@ class FCN(SlimModule):
         return self.to_pixels(self.fused(images, **mode), height, width)
 
     def to_pixels(self, fused: tf.Tensor, height: int, width: int) -> tf.Tensor:
-        """Upsample fused scores to pixels and crop the grid's padding.
+        """Return logits [N, height, width, C]: scores upsampled, the grid's padding cropped.
 
         Args:
             fused: float32 [N, h, w, C].
             height: rows of the image.
             width: columns of the image.
-
-        Returns:
-            Logits, float32 [N, height, width, C].
         """
         return upsample(fused, self.stride, self.half_pixel_centers)[:, :height, :width]

@@ -31,15 +31,12 @@ def bilinear_kernel(size: int) -> np.ndarray:
 
 
 def diagonal_kernel(channels: int, factor: int, half_pixel_centers: bool = False) -> np.ndarray:
-    """Return a bilinear kernel that keeps classes apart, for `transposed`.
+    """Return a bilinear kernel that keeps classes apart, float32 [k, k, C, C], for `transposed`.
 
     Args:
         channels: classes C.
-        factor: upsampling factor f.
+        factor: upsampling factor f; k is 2f - 1, or 2f.
         half_pixel_centers: for values in the middles of cells.
-
-    Returns:
-        float32 [k, k, C, C], k = 2f - 1 or 2f; 0 where the classes differ.
     """
     kernel = bilinear_kernel(2 * factor - (not half_pixel_centers))
     return kernel[:, :, None, None] * np.eye(channels, dtype=np.float32)

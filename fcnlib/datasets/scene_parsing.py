@@ -27,7 +27,7 @@ SCENE_PARSING, SCENE_PARSING_NAMES = _read_table()
 FOLDERS = {"train": "training", "val": "validation"}
 
 
-def open_scene_parsing(root: Path, name: str = "scene-parsing") -> Dataset:
+def open_scene_parsing(root: Path) -> Dataset:
     """Open the folder that holds images/training and annotations/training, or the one above it.
 
     In its files 0 is "other", which is void here, and 1..150 are the classes.
@@ -39,13 +39,10 @@ def open_scene_parsing(root: Path, name: str = "scene-parsing") -> Dataset:
     """
     found = root if (root / "annotations").is_dir() else root / "ADEChallengeData2016"
     if not (found / "annotations").is_dir():
-        raise InputError(
-            f"{root}: no scene parsing data here (it has no annotations/training); "
-            f"see data/README.md"
-        )
-    faults: list[str] = []
-    splits = {}
+        said = "no scene parsing data here (it has no annotations/training); see data/README.md"
+        raise InputError(f"{root}: {said}")
+    faults, splits = [], {}
     for split, folder in FOLDERS.items():
         folders = found / "images" / folder, found / "annotations" / folder
         splits[split] = pair_by_name(None, *folders, faults)
-    return Dataset(name, found, SCENE_PARSING, splits, tuple(faults))
+    return Dataset("scene-parsing", found, SCENE_PARSING, splits, tuple(faults))
