@@ -299,19 +299,17 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Confi
         InputError: no such profile, no TOML, or an unknown section, setting or value in it.
     """
     path = Path(os.path.expanduser(name)) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+    values: dict[str, Any] = {}
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        for section, entries in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            if section not in _SECTIONS or not isinstance(entries, dict):
+                raise InputError(f"unknown section [{section}]; use {', '.join(_SECTIONS)}")
+            values |= current_names(entries, say=True)
+        config = Config().replace(**values)
     except OSError:
         raise InputError(f"no profile {name!r}; there are: {', '.join(profiles())}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a TOML file: {error}") from None
-    values: dict[str, Any] = {}
-    for section, entries in tree.items():
-        if section not in _SECTIONS or not isinstance(entries, dict):
-            raise InputError(f"{path}: unknown section [{section}]; use {', '.join(_SECTIONS)}")
-        values |= current_names(entries, say=True)
-    try:
-        config = Config().replace(**values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a TOML file: {error}") from None
     return config.replace(**current_names(overrides or {}, say=True))

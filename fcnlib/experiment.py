@@ -100,7 +100,7 @@ def open_stores(config: Config, dataset: Dataset) -> list[ImageStore]:
             one, twin = shared[0]
             raise InputError(
                 f"{dataset.root}: {len(shared)} images of {train.split} are in {other.split} too, "
-                f"such as {one.name}, there {twin.name}; train and score on splits that share none"
+                f"such as {one.name}, which is {twin.name} there; use splits that share none"
             )
     return [train, val] if scored.records == val.records else [train, val, scored]
 

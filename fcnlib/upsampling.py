@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fcnlib.geometry import GRID
+from fcnlib.geometry import GRID, grid_size
 from fcnlib.runtime.compat import tf
 
 
@@ -93,10 +93,8 @@ def pad_to_grid(images: tf.Tensor, half_pixel_centers: bool = False) -> tf.Tenso
 
     The sides become those of `geometry.grid_size`, float32 [N, H', W', C].
     """
-    odd = 0 if half_pixel_centers else 1
-    height, width = images.shape[1:3]
-    known = height is not None and width is not None
-    if known and height % GRID == width % GRID == odd and min(height, width) >= GRID + odd:
+    odd, sides = 0 if half_pixel_centers else 1, images.shape[1:3]
+    if None not in sides and all(grid_size(side, half_pixel_centers) == side for side in sides):
         return images
     size = tf.shape(images)[1:3]
     target = tf.maximum((size - odd + GRID - 1) // GRID, 1) * GRID + odd

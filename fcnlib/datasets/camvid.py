@@ -29,7 +29,7 @@ _STREET = "0006R0_"  # how the names of one of the three drives in "train" begin
 _LAYOUTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
 
 
-def open_camvid(root: Path) -> Dataset:
+def open_camvid(root: Path, name: str = "camvid") -> Dataset:
     """Open a CamVid folder with train.txt, val.txt and test.txt, of either layout.
 
     In its files 11 is void. Beside its three splits it has "street", the 101 training images of one
@@ -53,7 +53,7 @@ def open_camvid(root: Path) -> Dataset:
             if street and street != train:
                 splits["train-street"] = tuple(r for r in train if r not in street)
                 splits["street"] = street
-            return Dataset("camvid", root, CAMVID, splits, tuple(faults))
+            return Dataset(name, root, CAMVID, splits, tuple(faults))
     raise InputError(
         f"{root}: no CamVid here (it has no train.txt, images/train and labels/train); see "
         "data/README.md"

@@ -27,7 +27,7 @@ SCENE_PARSING, SCENE_PARSING_NAMES = _read_table()
 FOLDERS = {"train": "training", "val": "validation"}
 
 
-def open_scene_parsing(root: Path) -> Dataset:
+def open_scene_parsing(root: Path, name: str = "scene-parsing") -> Dataset:
     """Open the folder that holds images/training and annotations/training, or the one above it.
 
     In its files 0 is "other", which is void here, and 1..150 are the classes.
@@ -45,4 +45,4 @@ def open_scene_parsing(root: Path) -> Dataset:
     for split, folder in FOLDERS.items():
         folders = found / "images" / folder, found / "annotations" / folder
         splits[split] = pair_by_name(None, *folders, faults)
-    return Dataset("scene-parsing", found, SCENE_PARSING, splits, tuple(faults))
+    return Dataset(name, found, SCENE_PARSING, splits, tuple(faults))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fcnlib.runtime.environment import scheduled
+from fcnlib.runtime.environment import TF_CONFIG
 from fcnlib.runtime.files import locked, write_text
 from fcntools import launcher
 from fcntools.cli import options
@@ -44,7 +45,7 @@ def train(
     """Train the chain of networks of a profile, coarse to fine, and score them."""
     config = options.read_config(profile, settings)
     folder = options.run_folder(out, profile)
-    if workers != 1 and not scheduled():
+    if workers != 1 and TF_CONFIG not in os.environ:
         words = ["train", "--profile", profile, "--out", str(folder), "--workers", str(workers)]
         words += [f"--set={text}" for text in settings]
         words += ["--resume"] * resume + ["--control"] * control
