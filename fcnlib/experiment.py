@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def train_fcn(
     Returns:
         The network's folder with checkpoint.npz, log.csv and record.json.
     """
-    with locked(job.folder, not distributed.rank()):
+    with nullcontext() if distributed.rank() else locked(job.folder):
         return _train(config, dataset, job, resume, stores or open_stores(config, dataset))
 
 
@@ -236,7 +237,7 @@ def evaluate_fcn(
     arrays, meta = checkpoints.load(evaluation) if there else ({}, None)
     if distributed.broadcast([int(meta == wanted)])[0]:
         return Evaluation(arrays["matrices"], names)
-    with locked(folder, not distributed.rank()):
+    with nullcontext() if distributed.rank() else locked(folder):
         network, meta = load_fcn(folder)
         require_classes(folder, meta, labels)
         predict = predictor(fold(network, engine) if fold else network)

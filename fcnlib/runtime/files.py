@@ -51,18 +51,15 @@ def held(lock: Path, message: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, wanted: bool = True) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the folder of a run or of a network, so that no two processes write into it.
 
     The lock of a run's folder covers the networks in it, for this process and its kernels. A new
-    folder is removed again where nothing was written. Nothing is held unless it is `wanted`.
+    folder is removed again where nothing was written.
 
     Raises:
         InputError: another process holds it, its run or a network in it; or it cannot be written.
     """
-    if not wanted:
-        yield
-        return
     folder = folder.resolve()
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     with _explained(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def train(
     from fcntools.analysis import networks_2017  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
-    with joined(workers, config.train.batch_size), locked(folder, rank() == 0):
+    with joined(workers, config.train.batch_size), nullcontext() if rank() else locked(folder):
         if rank() == 0:
             synthetic.prepare(config)
         broadcast([0])  # the others wait for it
