@@ -5,8 +5,8 @@ Import the stage you need (`from fcnlib import metrics`); nothing is imported he
 
 - config: `Config`, `load_profile`, `parse_setting`; labels: `LabelSet`; errors: `InputError`
 - datasets: `open_dataset`, `Dataset`, `Record`, `read_image`, `read_mask`, `read_pair`
-- blocks: `BACKBONES`; geometry: `fields`, `grid_size`; backbone: `features`, `preprocess`
-- upsampling: `bilinear_kernel`, `transposed`, `upsample`; network: `FCN`
+- blocks: `BACKBONES`; geometry: `fields`, `grid_size`; preprocessing: `preprocess`
+- backbone: `features`; upsampling: `bilinear_kernel`, `upsample`; network: `FCN`
 - augmentation: `augment`, `mix_classes`; input_pipeline: `ImageStore`, `train_batches`
 - losses: `objective`, `pixel_cross_entropy`; optimizer: `Stage`, `Optimizer`; training: `Trainer`
 - checkpoints: `save`, `load`, `transplant`; builders: `build_fcn`, `load_fcn`, `start_from`

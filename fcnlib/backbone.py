@@ -53,13 +53,8 @@ def features(
 
     Returns:
         {end point: float32 [N, H / stride, W / stride, channels]} in order of depth.
-
-    Raises:
-        ValueError: an unknown padding, or a multiplier that is not positive.
     """
     spec = BACKBONES[backbone] if isinstance(backbone, str) else backbone
-    if padding not in ("VALID", "SAME") or depth_multiplier <= 0:
-        raise ValueError(f"no padding {padding!r} or depth_multiplier {depth_multiplier}")
 
     def depth(channels: int) -> int:
         return max(int(channels * depth_multiplier), min_depth)

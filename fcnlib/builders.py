@@ -26,15 +26,12 @@ BUILDERS: dict[str, Callable[..., SlimModule]] = {}
 
 
 def build_fcn(config: Config, num_classes: int, stride: int) -> FCN:
-    """Build the network of a configuration, its variables created.
+    """Return the network of a configuration: a freshly drawn backbone, zero score layers.
 
     Args:
         config: settings.
         num_classes: C, background included.
         stride: of the finest skip.
-
-    Returns:
-        The network with freshly drawn backbone and zero score layers.
 
     Raises:
         InputError: there is no network of this stride, or no builder of this variant.
@@ -87,15 +84,12 @@ def describe_device(precision: str) -> dict[str, str]:
 
 
 def load_fcn(path: Path, stride: int = 0, **changes: Any) -> tuple[FCN, dict[str, Any]]:
-    """Rebuild a trained network from its checkpoint alone.
+    """Return (network with its weights, meta) of a checkpoint alone.
 
     Args:
         path: a checkpoint, or the folder of a trained network.
         stride: leave out the score maps that are finer than this; 0 for all.
         **changes: settings to read it with, such as precision.
-
-    Returns:
-        (network with its weights, meta of the checkpoint).
 
     Raises:
         InputError: it is no checkpoint of an FCN, or has no score map of the stride.

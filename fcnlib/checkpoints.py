@@ -36,8 +36,7 @@ def save(
         half: store convolution kernels as float16 and compress, for a file that travels.
 
     Raises:
-        InputError: an array is not finite (a kernel above 65504 is not in float16), or the place
-            cannot be written; an older file is kept.
+        InputError: an array is not finite, as float16 is above 65504; an older file is kept.
     """
     kept = {name: np.asarray(value) for name, value in arrays.items()}
     if half:
@@ -45,10 +44,8 @@ def save(
             kept |= {n: v.astype(np.float16) for n, v in kept.items() if n.endswith("/weights")}
     for name, array in kept.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(
-                f"{path}: {name} holds a NaN or an infinity; nothing is written "
-                "(a training needs a lower learning rate)"
-            )
+            said = "holds a NaN or an infinity; a training needs a lower learning rate"
+            raise InputError(f"{path}: {name} {said}")
     kind = zipfile.ZIP_DEFLATED if half else zipfile.ZIP_STORED
     with replacing(path) as part, open(part, "wb") as file:
         with zipfile.ZipFile(file, "w") as archive:
@@ -78,10 +75,8 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise InputError(f"{path}: {said}") from None
     except Exception as error:  # zipfile and NumPy report a broken file in a dozen ways
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(
-            f"{path}: not a whole checkpoint of fcnlib ({reason}); make it again, or import a file "
-            "of TensorFlow or Keras with `fcnlib weights import FILE`"
-        ) from None
+        said = "make it again, or import a file of TensorFlow or Keras with `fcnlib weights import`"
+        raise InputError(f"{path}: not a whole checkpoint of fcnlib ({reason}); {said}") from None
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -92,10 +87,10 @@ def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
-    """Refuse an archive that unpacks to far more than its size in bytes.
+    """Refuse an archive.
 
     Raises:
-        ValueError: it does.
+        ValueError: it unpacks to far more than its size in bytes.
     """
     if (unpacked := sum(e.file_size for e in archive.infolist())) > max(_BOMB * size, _ROOM):
         raise ValueError(f"unpacks to {unpacked / 2**30:.1f} GiB")
@@ -118,7 +113,7 @@ def account(
     may_skip: Sequence[str] = (),
     source: str = "the checkpoint",
 ) -> Transfer:
-    """Compare arrays with the variables of a network; nothing is ignored in silence.
+    """Return which names of arrays and of a network's variables match; nothing is ignored.
 
     Args:
         arrays: {name: array, or what NumPy reads as one}.
@@ -126,9 +121,6 @@ def account(
         may_miss: name prefixes of variables that the arrays need not have (new layers).
         may_skip: name prefixes of arrays that the network need not have (old heads).
         source: name of the arrays in an error.
-
-    Returns:
-        The report of all names, in the order of `shapes`.
 
     Raises:
         InputError: a name is missing, an array is left over, has another shape or is not finite.
@@ -153,15 +145,12 @@ def account(
 def transplant(
     arrays: Mapping[str, np.ndarray], variables: Mapping[str, Any], **rules: Any
 ) -> Transfer:
-    """Copy arrays into variables of the same name, as `account` allows.
+    """Return the `account` of arrays, copied into variables of the same name if everything fits.
 
     Args:
         arrays: {name: array}.
-        variables: {name: tf.Variable}; assigned only if everything fits.
+        variables: {name: tf.Variable}.
         **rules: may_miss, may_skip and source of `account`.
-
-    Returns:
-        The report of all names.
     """
     report = account(arrays, {name: v.shape for name, v in variables.items()}, **rules)
     for name in report.copied:

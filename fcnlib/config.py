@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import os
 import sys
 import tomllib
@@ -45,13 +46,14 @@ _said: set[str] = set()  # old spellings that were reported
 
 
 def _field(default: Any, *options: str, **facts: Any) -> Any:
-    """Describe a setting by its options and limits=(least, most), path=, free=."""
+    """Describe a setting by its options and limits=(least, most), path=, free=.
+
+    One that is free makes no other network, or is in a checkpoint's stages already.
+    """
     return dataclasses.field(default=default, metadata={"options": options, **facts})
 
 
-def _free(default: Any, **facts: Any) -> Any:
-    """Describe a setting that makes no other network, or is in a checkpoint's stages already."""
-    return _field(default, free=True, **facts)
+_free = functools.partial(_field, free=True)
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,7 @@ class DataConfig:
     # Brightness, contrast, saturation: +- this share.
     colour_jitter: float = _field(0.2, limits=_JITTER)
     channel_jitter: float = _field(0.0, limits=_JITTER)  # each channel by itself: +- this share
-    classmix_prob: float = _field(
-        0.0, limits=(0, 1)
-    )  # share that gets half of another crop's classes
+    classmix_prob: float = _field(0.0, limits=(0, 1))  # share mixed with classes of another crop
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,7 @@ class NetworkConfig:
     backbone: str = _field("inception_v3", "inception_v3", "vgg_16")
     depth_multiplier: float = _field(0.25, limits=(1e-3, 1))  # channels of every layer, times this
     min_depth: int = _field(8, limits=(1, 256))  # but never fewer
-    strides: tuple[int, ...] = _free(
-        (32, 16, 8)
-    )  # strides; each network starts from the one before
+    strides: tuple[int, ...] = _free((32, 16, 8))  # a network each, from the one before
     upsampling: str = _field("learned", "learned", "fixed")  # between skips; the last is fixed
     fusion: str = _field("score", "score", "feature", "2017")  # what the skips add up
     skip_scales: tuple[float, ...] = ()  # factors on features from stride 16 on; 0.01,0.0001
@@ -128,9 +126,7 @@ class TrainConfig:
     precision: str = _field("auto", "auto", "float32", "bfloat16")
     checkpoint_seconds: int = _free(120)
     deterministic: bool = _free(False)  # TensorFlow's own mode: the same bits on a GPU as well
-    check_claims: bool = _free(
-        True
-    )  # claims about trained networks must hold; a smoke run proves nothing
+    check_claims: bool = _free(True)  # trained networks must do what is claimed; not in a smoke run
     eval_batch_size: int = _free(16, limits=_COUNT)
 
 
@@ -303,19 +299,17 @@ def load_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Confi
         InputError: no such profile, no TOML, or an unknown section, setting or value in it.
     """
     path = Path(os.path.expanduser(name)) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+    values: dict[str, Any] = {}
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        for section, entries in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            if section not in _SECTIONS or not isinstance(entries, dict):
+                raise InputError(f"unknown section [{section}]; use {', '.join(_SECTIONS)}")
+            values |= current_names(entries, say=True)
+        config = Config().replace(**values)
     except OSError:
         raise InputError(f"no profile {name!r}; there are: {', '.join(profiles())}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a TOML file: {error}") from None
-    values: dict[str, Any] = {}
-    for section, entries in tree.items():
-        if section not in _SECTIONS or not isinstance(entries, dict):
-            raise InputError(f"{path}: unknown section [{section}]; use {', '.join(_SECTIONS)}")
-        values |= current_names(entries, say=True)
-    try:
-        config = Config().replace(**values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a TOML file: {error}") from None
     return config.replace(**current_names(overrides or {}, say=True))

@@ -62,7 +62,7 @@ def evaluate(
     num_classes: int,
     label: str = "",
 ) -> Evaluation:
-    """Count a split, each process its share.
+    """Return the confusion matrices of a split in the order of `names`; processes share it.
 
     Args:
         predict: from `predictor`, or any function of images to classes.
@@ -70,9 +70,6 @@ def evaluate(
         names: of the images, by index.
         num_classes: C.
         label: shows a progress bar of this name.
-
-    Returns:
-        The matrices in the order of `names`.
     """
     matrices = np.zeros((len(names), num_classes, num_classes), np.int64)
     with progress.bar(len(names) if label else 0, label, "image") as bar:

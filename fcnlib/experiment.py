@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,10 +99,9 @@ def open_stores(config: Config, dataset: Dataset) -> list[ImageStore]:
     for other in (val, scored):
         if shared := _shared_images(dataset, train.records, other.records):
             one, twin = shared[0]
-            named = one.name if one.name == twin.name else f"{one.name}, which is {twin.name} there"
             raise InputError(
                 f"{dataset.root}: {len(shared)} images of {train.split} are in {other.split} too, "
-                f"such as {named}; train and score on splits that share none"
+                f"such as {one.name}, which is {twin.name} there; use splits that share none"
             )
     return [train, val] if scored.records == val.records else [train, val, scored]
 
@@ -130,12 +130,8 @@ def train_fcn(
 
     Returns:
         The network's folder with checkpoint.npz, log.csv and record.json.
-
-    Raises:
-        InputError: start, splits or settings do not fit, the loss is not finite, or another process
-            writes into the folder.
     """
-    with locked(job.folder, not distributed.rank()):
+    with nullcontext() if distributed.rank() else locked(job.folder):
         return _train(config, dataset, job, resume, stores or open_stores(config, dataset))
 
 
@@ -231,10 +227,6 @@ def evaluate_fcn(
 
     Returns:
         The confusion matrices, one an image.
-
-    Raises:
-        InputError: the network is of other classes, nothing is labelled, or another process writes
-            into the folder.
     """
     split, labels = config.data.eval_split, dataset.labels
     chosen = dataset.records(split, config.data.eval_limit)
@@ -249,7 +241,7 @@ def evaluate_fcn(
     arrays, meta = checkpoints.load(evaluation) if there else ({}, None)
     if distributed.broadcast([int(meta == wanted)])[0]:
         return Evaluation(arrays["matrices"], names)
-    with locked(folder, not distributed.rank()):
+    with nullcontext() if distributed.rank() else locked(folder):
         network, meta = load_fcn(folder)
         require_classes(folder, meta, labels)
         predict = predictor(fold(network, engine) if fold else network)
@@ -264,17 +256,16 @@ def evaluate_fcn(
 
 
 def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict[str, Any]]:
-    """Identify what is scored, so that a score is taken for no other one.
+    """Return the ending of the files that keep a score, and what is scored.
+
+    The ending is "" for the evaluation split of the network's own record, else such as "-train" or,
+    of other data, "-val-1a2b3c4d". What is scored is {split, images, data (digest), trained_on
+    (images in the split that is trained on)}.
 
     Args:
         config: names the split and its limit.
         dataset: opened.
         folder: of the trained network.
-
-    Returns:
-        (ending of the files that keep the scores: "" for the evaluation split of the network's own
-        record, else such as "-train" or, of other data, "-val-1a2b3c4d"; {split, images, data
-        (digest), trained_on (images in the split that is trained on)}).
     """
     data, record = config.data, files.read_json(folder / "record.json")
     chosen = dataset.records(data.eval_split, data.eval_limit)
@@ -301,11 +292,7 @@ def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict
 
 
 def train_chain(
-    config: Config,
-    dataset: Dataset,
-    out: Path,
-    resume: bool = False,
-    control: bool = False,
+    config: Config, dataset: Dataset, out: Path, resume: bool = False, control: bool = False
 ) -> dict[str, Evaluation]:
     """Train and score every network of a configuration; images are opened and decoded once.
 

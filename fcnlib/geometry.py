@@ -41,16 +41,13 @@ class Field:
 
 
 def fields(table: Table, size: int, padding: str, axis: int = 0) -> dict[str, Field]:
-    """Compute the geometry of every end point of a backbone along one axis.
+    """Return {end point: Field} of a backbone along one axis, in order of depth.
 
     Args:
         table: the backbone's layers, such as `blocks.INCEPTION_V3`.
         size: pixels of the image along the axis.
         padding: "VALID" or "SAME", for the layers that trim.
         axis: 0 for rows, 1 for columns.
-
-    Returns:
-        {end point: Field} in order of depth.
 
     Raises:
         ValueError: branches of a block do not meet on the same sample points, or the image is too
@@ -100,15 +97,12 @@ def _join(ends: list[Field], name: str = "fork") -> Field:
 
 
 def grid_size(size: int, half_pixel_centers: bool = False) -> int:
-    """Return the least size on the grid of a backbone that holds `size` pixels.
+    """Return the least size on the grid of a backbone that holds `size` pixels: 32 or 33 at least.
 
     On sizes 32 k + 1 every stride-2 stage of odd windows with SAME padding pads one pixel on either
     side, so the end points of stride s sample the image exactly at pixels 0, s, 2s, ... up to the
     last. On sizes 32 k even windows pad nothing: a unit of stride s looks at the middle of its cell
     of s pixels.
-
-    Returns:
-        The padded size in pixels, at least 33, or 32 with `half_pixel_centers`.
     """
     odd = 0 if half_pixel_centers else 1
     return max(math.ceil((size - odd) / GRID), 1) * GRID + odd

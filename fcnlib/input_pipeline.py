@@ -57,7 +57,6 @@ class ImageStore:
         self._failure: InputError | None = None  # the last one, which TensorFlow would hide
 
     def __len__(self) -> int:
-        """Return the number of records."""
         return len(self.records)
 
     def fetch(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -123,16 +122,13 @@ class ImageStore:
 
 
 def order(count: int, seed: int, start: int, stop: int) -> np.ndarray:
-    """Return which image stands at each position of an endless sequence, shuffled by epochs.
+    """Return the images of an endless sequence shuffled by epochs, int32 [stop - start].
 
     Args:
         count: images in the split; each epoch holds every image once.
         seed: of the run.
         start: first position.
         stop: position after the last.
-
-    Returns:
-        int32 [stop - start], 0..count-1.
     """
     epochs = range(start // count, -(-stop // count))
     shuffled = [np.random.default_rng([seed, epoch]).permutation(count) for epoch in epochs]

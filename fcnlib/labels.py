@@ -10,7 +10,6 @@ import numpy as np
 
 VOID = 255
 _VOID_COLOUR = (224, 224, 192)  # what the bit rule of VOC gives for 255
-_REFUSED = -1
 
 
 def voc_palette(count: int) -> np.ndarray:
@@ -83,7 +82,7 @@ class LabelSet:
         """
         red, green, blue = np.moveaxis(picture.astype(np.int32), -1, 0)
         codes = red << 16 | green << 8 | blue  # [H, W]
-        classes = np.full(codes.shape, _REFUSED, np.int16)
+        classes = np.full(codes.shape, -1, np.int16)
         for code, index in (self.colours or {}).items():
             classes[codes == code] = index
         return classes, codes
@@ -97,7 +96,7 @@ def make_labels(
     void_values: Sequence[int] = (VOID,),
     colours: Mapping[int, int] | None = None,
 ) -> LabelSet:
-    """Describe the classes of a data set; the arrays of the label set are read-only.
+    """Return the label set of a data set; its arrays are read-only.
 
     Args:
         name: as in `LabelSet`.
@@ -106,11 +105,8 @@ def make_labels(
         values: the value of each class in a mask file; 0..C-1 where None.
         void_values: the values of void; they win over those of classes.
         colours: {0xRRGGBB: class index or VOID}.
-
-    Returns:
-        The label set.
     """
-    lut = np.full(256, _REFUSED, np.int16)
+    lut = np.full(256, -1, np.int16)
     lut[list(range(len(classes)) if values is None else values)] = np.arange(len(classes))
     lut[list(void_values)] = VOID
     for array in (palette, lut):

@@ -57,14 +57,10 @@ def fuse(
         score = scores[stride]  # [N, H/stride, W/stride, C]
         if weights and stride in weights:
             score = score * weights[stride]
-        if fused is not None:
-            kernel = kernels.get(stride)
-            finer = (
-                upsample(fused, 2, half_pixel_centers)
-                if kernel is None
-                else transposed(fused, kernel, 2)
-            )
-            score = finer + score
+        if fused is not None and stride in kernels:
+            score = transposed(fused, kernels[stride], 2) + score
+        elif fused is not None:
+            score = upsample(fused, 2, half_pixel_centers) + score
         fused = score
     return fused
 
@@ -130,10 +126,8 @@ class FCN(SlimModule):
             s: slim.conv2d(net, self.outputs, 1, scope=f"score_{s}", **plain)  # [N, H/s, W/s, C]
             for s, net in maps.items()
         }
-        bilinear, kernels = (
-            diagonal_kernel(self.outputs, 2, self.half_pixel_centers),
-            {},
-        )  # [k, k, C, C]
+        bilinear = diagonal_kernel(self.outputs, 2, self.half_pixel_centers)  # [k, k, C, C]
+        kernels = {}
         for stride in self.strides[1:] if self.learned else ():
             with tf.compat.v1.variable_scope(f"upscore_{stride}"):
                 start = tf.compat.v1.constant_initializer(bilinear)
@@ -159,15 +153,13 @@ class FCN(SlimModule):
         Returns:
             ({stride: float32 [N, h, w, C]}, {stride: upsampling kernel}), what `fuse` takes.
         """
-        return self._template(
-            pad_to_grid(images, self.half_pixel_centers), training, frozen, dropout_seed
-        )
+        images = pad_to_grid(images, self.half_pixel_centers)
+        return self._template(images, training, frozen, dropout_seed)
 
     def feature_maps(self, images: tf.Tensor) -> dict[int, tf.Tensor]:
         """Return what a built network scores: {stride: [N, h, w, channels]} of images as above."""
-        return self._template(
-            pad_to_grid(images, self.half_pixel_centers), False, False, (0, 0), False
-        )
+        images = pad_to_grid(images, self.half_pixel_centers)
+        return self._template(images, False, False, (0, 0), False)
 
     def fuse(self, scores: Mapping[int, tf.Tensor], *rest) -> tf.Tensor:
         """Fuse what `score_maps` gives; arguments as of the function `fuse`."""
@@ -192,14 +184,11 @@ class FCN(SlimModule):
         return self.to_pixels(self.fused(images, **mode), height, width)
 
     def to_pixels(self, fused: tf.Tensor, height: int, width: int) -> tf.Tensor:
-        """Upsample fused scores to pixels and crop the grid's padding.
+        """Return logits [N, height, width, C]: scores upsampled, the grid's padding cropped.
 
         Args:
             fused: float32 [N, h, w, C].
             height: rows of the image.
             width: columns of the image.
-
-        Returns:
-            Logits, float32 [N, height, width, C].
         """
         return upsample(fused, self.stride, self.half_pixel_centers)[:, :height, :width]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fcnlib.geometry import GRID
+from fcnlib.geometry import GRID, grid_size
 from fcnlib.runtime.compat import tf
 
 
@@ -31,15 +31,12 @@ def bilinear_kernel(size: int) -> np.ndarray:
 
 
 def diagonal_kernel(channels: int, factor: int, half_pixel_centers: bool = False) -> np.ndarray:
-    """Return a bilinear kernel that keeps classes apart, for `transposed`.
+    """Return a bilinear kernel that keeps classes apart, float32 [k, k, C, C], for `transposed`.
 
     Args:
         channels: classes C.
-        factor: upsampling factor f.
+        factor: upsampling factor f; k is 2f - 1, or 2f.
         half_pixel_centers: for values in the middles of cells.
-
-    Returns:
-        float32 [k, k, C, C], k = 2f - 1 or 2f; 0 where the classes differ.
     """
     kernel = bilinear_kernel(2 * factor - (not half_pixel_centers))
     return kernel[:, :, None, None] * np.eye(channels, dtype=np.float32)
@@ -77,9 +74,7 @@ def transposed(scores: tf.Tensor, kernel: tf.Tensor, factor: int) -> tf.Tensor:
     """
     half_pixel_centers = kernel.shape[0] % 2 == 0
     height, width = tf.unstack(_fine_size(scores, factor, half_pixel_centers))
-    if (
-        half_pixel_centers
-    ):  # repeat the border, so that its values have neighbours to weigh: [N, h+2, w+2, C]
+    if half_pixel_centers:  # repeat the border, whose values lack neighbours: [N, h+2, w+2, C]
         scores = tf.pad(scores, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
     cut = 3 * factor // 2 if half_pixel_centers else 0
     shape = [tf.shape(scores)[0], height + 2 * cut, width + 2 * cut, kernel.shape[2]]
@@ -98,10 +93,8 @@ def pad_to_grid(images: tf.Tensor, half_pixel_centers: bool = False) -> tf.Tenso
 
     The sides become those of `geometry.grid_size`, float32 [N, H', W', C].
     """
-    odd = 0 if half_pixel_centers else 1
-    height, width = images.shape[1:3]
-    known = height is not None and width is not None
-    if known and height % GRID == width % GRID == odd and min(height, width) >= GRID + odd:
+    odd, sides = 0 if half_pixel_centers else 1, images.shape[1:3]
+    if None not in sides and all(grid_size(side, half_pixel_centers) == side for side in sides):
         return images
     size = tf.shape(images)[1:3]
     target = tf.maximum((size - odd + GRID - 1) // GRID, 1) * GRID + odd

@@ -39,19 +39,15 @@ GENERATED = {"shapes": "shapes", "scenes": "scenes", "streets": "scenes"}
 
 
 def open_dataset(name: str, root: Path, faulty: bool = False) -> Dataset:
-    """Open a data set by name.
+    """Return a data set by name, opened.
 
     Args:
         name: one of `FORMATS`.
         root: its folder.
         faulty: open it in spite of faults in its lists and pairs, to look at them.
 
-    Returns:
-        The data set.
-
     Raises:
-        InputError: no such name, the folder does not hold that data set, or its lists and pairs
-            have a fault.
+        InputError: no such name, the folder holds no such data set, or its lists have a fault.
     """
     if name not in FORMATS:
         raise InputError(f"no data set {name!r}; there are: {', '.join(FORMATS)}")

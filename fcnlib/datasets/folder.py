@@ -19,21 +19,16 @@ _KEYS = ("name", "layout", "root", "classes", "palette", "void", "images", "mask
 _ID, _HEX = re.compile("[0-9]{1,3}"), re.compile("#?[0-9a-fA-F]{6}")
 
 
-def description(root: Path) -> Path:
-    """Return the path of the `dataset.yaml` at `root`, the file itself or its folder."""
-    if root.suffix in (".yaml", ".yml"):
-        return root
-    paths = [root / f"dataset{suffix}" for suffix in (".yaml", ".yml")]
-    return next((path for path in paths if path.is_file()), paths[0])
-
-
 def open_folder(root: Path) -> Dataset:
     """Open what a `dataset.yaml`, the file or the folder that holds it, describes.
 
     Raises:
         InputError: no such file, or one that cannot be meant; the message names the key.
     """
-    path = description(root)
+    paths = [root / "dataset.yaml", root / "dataset.yml"]
+    if root.suffix in (".yaml", ".yml"):
+        paths = [root]
+    path = next((path for path in paths if path.is_file()), paths[0])
     try:
         about = _read(path)
         base = path.parent / _place("root", about.get("root", "."))
@@ -41,8 +36,7 @@ def open_folder(root: Path) -> Dataset:
         labels = _labels(name, about)
         if about.get("layout") == "voc":
             return open_voc(base, labels, name)
-        faults: list[str] = []
-        splits = {}
+        faults, splits = [], {}
         places = [_place(key, about.get(key, key)) for key in ("images", "masks")]
         for split, names in _splits(about).items():
             folders = [base / place.replace("{split}", split) for place in places]

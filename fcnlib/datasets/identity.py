@@ -24,14 +24,8 @@ KEPT = ROOT / "results" / "runs" / ".digests"
 _SETTLED = 2.0  # seconds since its last change
 
 
-def file_digests(files: Sequence[Path], root: Path) -> list[str]:
-    """Digest the content of files: SHA-256 of each, 64 hex digits.
-
-    `root` is the folder of the data set, whose digests are kept together; a packed file knows its.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
+def _digests(files: Sequence[Path], root: Path) -> list[str]:
+    """Return the SHA-256, 64 hex digits, of files of a data set in `root`; packed ones know it."""
     cache_file = KEPT / f"{hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:16]}.json"
     cache = read_json(cache_file)
     cache = cache if isinstance(cache, dict) else {}
@@ -62,15 +56,14 @@ def split_digest(dataset: Dataset, records: Iterable[Record]) -> str:
     """Return 16 hex digits of images, masks, their order and the label set."""
     files = [file for record in records for file in (record.image_path, record.label_path) if file]
     labels = json.dumps(dataset.labels.to_dict(), sort_keys=True)
-    text = "\n".join([labels, *file_digests(files, dataset.root)])
+    text = "\n".join([labels, *_digests(files, dataset.root)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def run_digests(config: Config, dataset: Dataset) -> dict[str, str]:
-    """Digest the splits that a run reads, and the checkpoint its training starts from.
+    """Return digests of the splits that a run reads, and of the checkpoint that it starts from.
 
-    Returns:
-        {"train": 16 hex digits, "val, first 48": ..., "initial": ...}.
+    Their keys are "train", "val, first 48", "initial" and the like.
     """
     data = config.data
     used = [(data.train_split, data.train_limit), (data.val_split, data.val_limit)]
@@ -78,7 +71,7 @@ def run_digests(config: Config, dataset: Dataset) -> dict[str, str]:
     found = {split_name(*part): split_digest(dataset, dataset.records(*part)) for part in used}
     start = config.path("init_checkpoint")
     if config.network.init_checkpoint and start.is_file():
-        found["initial"] = file_digests([start], start.parent)[0][:16]
+        found["initial"] = _digests([start], start.parent)[0][:16]
     return found
 
 
@@ -94,5 +87,5 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def by_content(dataset: Dataset, records: Sequence[Record]) -> dict[str, Record]:
     """Key records by the digest of their image, so that one in two splits shows."""
-    digests = file_digests([record.image_path for record in records], dataset.root)
+    digests = _digests([record.image_path for record in records], dataset.root)
     return dict(zip(digests, records, strict=True))

@@ -39,11 +39,9 @@ Palette = dict[int, tuple[int, Path]]
 
 
 def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
-    """Read an image as RGB, turned upright: uint8 [H, W, 3], 0..255.
+    """Return an image of any mode as RGB, turned upright: uint8 [H, W, 3]; alpha is dropped.
 
-    Grey, palette and CMYK images are converted, 16 bits a pixel brought to 8 by dividing, alpha is
-    dropped (the colours stay as stored), and an EXIF orientation is carried out. The `content` of
-    the file may be given where it is in memory.
+    The `content` of the file may be given where it is in memory.
 
     Raises:
         InputError: the file is missing, truncated, no image, of more than 200 megapixels, or of
@@ -84,19 +82,14 @@ def _stored_as(image: Image.Image) -> str:
 
 
 def describe_image(path: Path) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """Return an image's size (H, W), upright, and what is unusual about it, such as ("CMYK",).
-
-    Raises:
-        InputError: the file is missing or no image.
-    """
+    """Return an image's size (H, W), upright, and what is unusual about it, such as ("CMYK",)."""
     with _opened(path) as image:
         kind = "16 bits" if "16" in _stored_as(image) else _KINDS.get(image.mode)
         turned = _orientation(image)
         size = image.size if turned > 4 else image.size[::-1]
-        unusual = [kind] if kind else []
-        unusual += ["several pictures"] if getattr(image, "n_frames", 1) > 1 else []
-        unusual += [f"EXIF orientation {turned}"] if turned > 1 else []
-        return size, tuple(unusual)
+        several = "several pictures" if getattr(image, "n_frames", 1) > 1 else ""
+        rotated = f"EXIF orientation {turned}" if turned > 1 else ""
+        return size, tuple(filter(None, (kind, several, rotated)))
 
 
 def read_mask(path: Path, labels: LabelSet, seen: Palette | None = None) -> np.ndarray:
@@ -113,9 +106,7 @@ def read_mask(path: Path, labels: LabelSet, seen: Palette | None = None) -> np.n
         uint8 [H, W], class indices 0..C-1 or VOID (255).
 
     Raises:
-        InputError: the file is missing or unreadable, stores colours or what a lossy format left of
-            them, or holds a value that is neither a class nor void; the message names the value
-            and the place. Or its palette shows a value in another colour than a mask before.
+        InputError: it is no mask, or holds a value that is neither class nor void.
     """
     if path.suffix.lower() in (".npy", ".mat"):
         stored, palette = _read_array(path, labels), {}
@@ -137,10 +128,8 @@ def read_mask(path: Path, labels: LabelSet, seen: Palette | None = None) -> np.n
     whole = len(values) == values[-1] - values[0] + 1
     listed = f"{values[0]}..{values[-1]}" if whole else str(values)[1:-1]
     void = str(np.flatnonzero(labels.lut == VOID).tolist())[1:-1] or "no value is"
-    raise InputError(
-        f"{path}: value {stored[y, x]} at (x={x}, y={y}) is no class of {labels.name} ({listed}) "
-        f"and not void ({void})"
-    )
+    found = f"value {stored[y, x]} at (x={x}, y={y}) is no class of {labels.name}"
+    raise InputError(f"{path}: {found} ({listed}) and not void ({void})")
 
 
 def agree(seen: Palette, palette: Palette) -> None:
@@ -246,15 +235,12 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
 def read_pair(
     record: Record, labels: LabelSet, seen: Palette | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read an image and its mask and check that they are of one size.
+    """Return (image uint8 [H, W, 3], mask uint8 [H, W] of 0..C-1 or VOID) of a record.
 
     Args:
         record: a record with a mask.
         labels: the label set of the mask.
         seen: as in `read_mask`.
-
-    Returns:
-        (image uint8 [H, W, 3], mask uint8 [H, W] of 0..C-1 or VOID).
 
     Raises:
         InputError: as `read_image` and `read_mask`; the sizes differ; the record has no mask.

@@ -77,15 +77,12 @@ def read_text(path: Path) -> str:
 
 
 def read_names(list_path: Path, faults: list[str], known: Container[str] = ()) -> list[str]:
-    """Read a list of images.
+    """Return the names that a list of images holds, sorted, each once.
 
     Args:
         list_path: one file name a line, with or without folders and ending.
         faults: what is wrong is added here.
         known: names that are there; a line means the longest one that it begins with.
-
-    Returns:
-        The names, sorted, each once.
     """
     try:
         lines = [_plain(line).strip() for line in read_text(list_path).splitlines()]
@@ -137,13 +134,11 @@ def pair_by_name(
     for name, mask in found.items():
         image = image_files.get(name, [None])[0]
         if image is None:
-            place = f"{images / name}{IMAGE_SUFFIXES[0]}"
-            faults.append(f"{place}: missing, though {list_path} names it")
+            faults.append(f"{images / name}.jpg: missing, though {list_path} names it")
         elif image in used and not list_path:  # as the mask of another image
             continue
         elif labelled and mask is None:
-            place = f"{masks / name}{MASK_SUFFIXES[0]}"
-            faults.append(f"{place}: missing, though there is {image}")
+            faults.append(f"{masks / name}.png: missing, though there is {image}")
         else:
             records.append(Record(name, image, mask))
     if not list_path:
@@ -151,8 +146,8 @@ def pair_by_name(
         alone = sorted(path for path, *_ in mask_files.values() if path not in used)
         alone = [path for path in alone if path.suffix.lower() in MASK_SUFFIXES]
         faults += [f"{path}: has no image in {images}" for path in alone]
-    if not names and not list_path:
-        faults.append(f"{images}: no images here ({', '.join(IMAGE_SUFFIXES)})")
+        if not names:
+            faults.append(f"{images}: no images here ({', '.join(IMAGE_SUFFIXES)})")
     return tuple(records)
 
 

@@ -39,12 +39,9 @@ def open_scene_parsing(root: Path, name: str = "scene-parsing") -> Dataset:
     """
     found = root if (root / "annotations").is_dir() else root / "ADEChallengeData2016"
     if not (found / "annotations").is_dir():
-        raise InputError(
-            f"{root}: no scene parsing data here (it has no annotations/training); "
-            f"see data/README.md"
-        )
-    faults: list[str] = []
-    splits = {}
+        said = "no scene parsing data here (it has no annotations/training); see data/README.md"
+        raise InputError(f"{root}: {said}")
+    faults, splits = [], {}
     for split, folder in FOLDERS.items():
         folders = found / "images" / folder, found / "annotations" / folder
         splits[split] = pair_by_name(None, *folders, faults)

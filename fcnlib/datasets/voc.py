@@ -28,15 +28,12 @@ LISTS = "ImageSets/Segmentation"
 
 
 def open_voc(root: Path, labels: LabelSet = VOC, name: str = "voc2012") -> Dataset:
-    """Open a folder in the layout of the VOC devkit.
+    """Return the data set of a VOC devkit, a split for each list in ImageSets/Segmentation.
 
     Args:
         root: the folder that holds JPEGImages, or the VOCdevkit folder above it.
         labels: the label set of the masks.
         name: the name to give the data set.
-
-    Returns:
-        The data set; a split for each list in ImageSets/Segmentation.
 
     Raises:
         InputError: not this layout.
@@ -58,11 +55,8 @@ def open_sbd(root: Path) -> Dataset:
     """Open an SBD folder, together with the VOC devkit beside it where there is one.
 
     `root` holds img, cls, train.txt and val.txt, or is one of the two folders above it; VOCdevkit
-    is looked for in each of these.
-
-    Returns:
-        The data set with VOC's classes. With VOC 2012 the splits of this module's docstring, VOC's
-        own masks where both have one; without, SBD's own "train" and "val".
+    is looked for in each of these. With VOC 2012 there are the splits of this module's docstring
+    and VOC's own masks where both have one; without, SBD's own "train" and "val".
 
     Raises:
         InputError: not this layout.

@@ -24,7 +24,7 @@ import numpy as np
 from fcnlib.errors import InputError
 from fcnlib.runtime import progress
 from fcnlib.runtime.compat import tf
-from fcnlib.runtime.environment import LAUNCHED, TF_CONFIG, scheduled
+from fcnlib.runtime.environment import LAUNCHED, TF_CONFIG
 
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 _LOST += (tf.errors.InternalError, tf.errors.DeadlineExceededError)
@@ -57,7 +57,7 @@ def cluster() -> tuple[tuple[str, ...], int] | None:
     Raises:
         InputError: the variable does not make sense.
     """
-    if not scheduled():
+    if TF_CONFIG not in os.environ:
         return None
     try:
         told = json.loads(os.environ[TF_CONFIG])

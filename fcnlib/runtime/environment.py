@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 from pathlib import Path
 
-TF_CONFIG = "TF_CONFIG"
+TF_CONFIG = "TF_CONFIG"  # in a process's environment: it is one of several
 LAUNCHED = "FCNLIB_LAUNCHED"  # in a process's environment: a pipe that ends with its launcher
-
-
-def scheduled() -> bool:
-    """Return whether whoever started this process says that it is one of several."""
-    return TF_CONFIG in os.environ
 
 
 def nvidia_driver() -> str:

@@ -51,20 +51,15 @@ def held(lock: Path, message: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, wanted: bool = True) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the folder of a run or of a network, so that no two processes write into it.
 
-    The lock of a run's folder covers the networks in it, for this process and its kernels.
-
-    The folder is made where it is missing, and removed again where nothing was written. Unless it
-    is `wanted` nothing is held, for a process that works beside the holder.
+    The lock of a run's folder covers the networks in it, for this process and its kernels. A new
+    folder is removed again where nothing was written.
 
     Raises:
         InputError: another process holds it, its run or a network in it; or it cannot be written.
     """
-    if not wanted:
-        yield
-        return
     folder = folder.resolve()
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     with _explained(folder):
@@ -93,8 +88,7 @@ def locked(folder: Path, wanted: bool = True) -> Iterator[None]:
 def scratch(target: Path) -> Iterator[Path]:
     """Give a path to make a file or folder at, and remove what is still there at the end.
 
-    It has the name of the target, to which the caller moves it, is on its disk and for this call
-    alone; nothing is there yet. The folder of the target is made.
+    It has the name of the target, to which the caller moves it, on its disk; nothing is there yet.
     """
     folder = target.absolute().parent
     folder.mkdir(parents=True, exist_ok=True)

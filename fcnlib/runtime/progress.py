@@ -19,17 +19,14 @@ _muted: list[bool] = []
 def bar(total: int, label: str, unit: str, initial: int = 0) -> Any:
     """Return what fits the place: a live bar, lines in a log, or silence.
 
-    Use it as `with progress.bar(600, "FCN-32s", "step") as bar: bar.update(1, loss=0.31)`.
+    Use it as `with progress.bar(600, "FCN-32s", "step") as bar: bar.update(1, loss=0.31)`;
+    `bar.say(line)` prints a line on standard error without breaking the bar.
 
     Args:
         total: steps in all; 0 shows nothing.
         label: what is going on, a few words.
         unit: what one step is, singular.
         initial: steps done before, in a resumed run.
-
-    Returns:
-        A context manager with `update(count, **values)`, which shows the values beside the count,
-        and `say(line)`, which prints a line on standard error without breaking the bar.
     """
     settings = {"total": total, "desc": label, "unit": unit, "initial": initial}
     if total < 1 or _muted:
@@ -69,13 +66,6 @@ def defer_interrupt() -> Iterator[list[bool]]:
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as hours, minutes and seconds: "0:42", "12:05", "1:00:09"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 class _Bar(tqdm):

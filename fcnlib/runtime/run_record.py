@@ -52,19 +52,13 @@ def capture(
     device: Mapping[str, str | None],
     extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Describe a run that is ending now.
+    """Return the record of a run that is ending now, ready for JSON.
 
     Args:
         config: its settings.
-        started: from `start`, taken when the run began.
+        started: from `start`, taken when the run began; the commit is that of then.
         device: what it computed on, from `builders.describe_device`.
-        extra: further keys, which win over the ones below.
-
-    Returns:
-        A dictionary ready for JSON: command, config {key: value}, seed, the entries of `device`,
-        commit and dirty (`git_state` when it began), versions {package: version}, machine (from
-        `machine`), threads (the environment's settings, {} for TensorFlow's own choice), started
-        (UTC, ISO 8601), wall_seconds.
+        extra: further keys, which win over the others.
     """
     (commit, dirty), settings = started.code, config.to_dict()
     settings |= {k: relative(config.path(k)) for k, v in settings.items() if v and is_path(k)}
@@ -90,10 +84,7 @@ def relative(path: Path | str) -> str:
 
 
 def command() -> str:
-    """Return the command line that started the run, without absolute paths.
-
-    Inside a kernel the runner's own command counts; a kernel started by hand has none.
-    """
+    """Return the command line that started the run or its kernel, without absolute paths."""
     if COMMAND_VARIABLE in os.environ:
         return os.environ[COMMAND_VARIABLE]
     program = Path(sys.argv[0])
@@ -116,10 +107,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return {"system", "cpu", "cpu_flags", "cores", "memory_gib"} of this machine.
-
-    cpu is the processor's model, cpu_flags are its vector extensions, cores the usable ones.
-    """
+    """Return the system, processor and its vector extensions, usable cores, memory (GiB)."""
     first_core = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     pairs = (line.partition(":") for line in first_core.splitlines())
     facts = {key.strip(): value.strip() for key, _, value in pairs}

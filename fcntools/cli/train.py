@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fcnlib.runtime.environment import scheduled
+from fcnlib.runtime.environment import TF_CONFIG
 from fcnlib.runtime.files import locked, write_text
 from fcntools import launcher
 from fcntools.cli import options
@@ -44,7 +46,7 @@ def train(
     """Train the chain of networks of a profile, coarse to fine, and score them."""
     config = options.read_config(profile, settings)
     folder = options.run_folder(out, profile)
-    if workers != 1 and not scheduled():
+    if workers != 1 and TF_CONFIG not in os.environ:
         words = ["train", "--profile", profile, "--out", str(folder), "--workers", str(workers)]
         words += [f"--set={text}" for text in settings]
         words += ["--resume"] * resume + ["--control"] * control
@@ -55,7 +57,7 @@ def train(
     from fcntools.analysis import networks_2017  # noqa: F401  (builds and loads networks of 2017)
     from fcntools.inference import folding  # noqa: F401  (folds what is scored)
 
-    with joined(workers, config.train.batch_size), locked(folder, rank() == 0):
+    with joined(workers, config.train.batch_size), nullcontext() if rank() else locked(folder):
         if rank() == 0:
             synthetic.prepare(config)
         broadcast([0])  # the others wait for it

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import PIL.Image
 from jinja2 import Environment, FileSystemLoader
+from tqdm import tqdm
 
 from fcnlib.labels import voc_palette
 from fcnlib.runtime.files import read_json, write_text
-from fcnlib.runtime.progress import duration
 from fcntools.workbook.html_pages import heading
 
 METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
@@ -31,7 +31,7 @@ def build(run: Path) -> Path:
     """
     loader = FileSystemLoader(Path(__file__).resolve().parent)
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "duration": duration, "link": quote}
+    environment.filters |= {"percent": percent, "duration": tqdm.format_interval, "link": quote}
     record, rows = dictionary(run / "record.json"), networks(run)
     page = environment.get_template("index.html").render(
         record={"config": {}, "machine": {}, "versions": {}, "notebooks": {}} | record,

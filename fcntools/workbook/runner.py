@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from tqdm import tqdm
 
 from fcnlib.config import ROOT, Config, load_profile
 from fcnlib.datasets.identity import changed, run_digests
 from fcnlib.errors import InputError
 from fcnlib.runtime import environment, files, progress, run_record
-from fcnlib.runtime.progress import duration
 from fcntools import synthetic
 from fcntools.workbook import html_pages, report, run_cache
 from fcntools.workbook.notebooks import NOTEBOOKS, Notebook, choose, discover, split_settings
@@ -233,7 +233,7 @@ class _Run:
         same = entry and entry["digest"] == digest
         if self.resume and same and entry["finished"] and page.is_file():
             self.bar.total -= self.cells.pop(name)
-            self.say(name, f": unchanged, not run again ({duration(entry['seconds'])})")
+            self.say(name, f": unchanged, not run again ({tqdm.format_interval(entry['seconds'])})")
             return
         self.say(name)
         if not self.resume or (entry and not same):
@@ -272,7 +272,7 @@ class _Run:
             about = {"digest": execution.digest, "seconds": round(seconds, 1)}
             run_cache.write(execution.log, **about, finished=not failure)
         state = "stopped" if stopped else "failed" if failure else "done"
-        self.say(name, f": {state} ({duration(seconds)})")
+        self.say(name, f": {state} ({tqdm.format_interval(seconds)})")
         return failure and f"{failure}\nas far as it got: notebooks/{name}.ipynb in {self.plan.out}"
 
     def say(self, name: str, words: str = "") -> None:

@@ -139,15 +139,6 @@ def test_trainable_groups_are_a_partition():
     assert len(backbone) == 188 and all(is_backbone(n) for n in backbone)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"padding": "same"}, {"depth_multiplier": 0}],
-)
-def test_bad_settings_are_refused_by_value(settings):
-    with pytest.raises(ValueError, match=str(next(iter(settings.values())))):
-        features(tf.zeros([1, 75, 75, 3]), training=False, **settings)
-
-
 def test_another_thread_is_refused():
     """There the template would answer with fresh variables, all scores zero, and say nothing."""
     classifier = Classifier(3, **SMALL)

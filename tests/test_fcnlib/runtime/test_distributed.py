@@ -19,7 +19,7 @@ from test_training import network, trainer, values
 from fcnlib import checkpoints, experiment
 from fcnlib.config import load_profile
 from fcnlib.errors import InputError
-from fcnlib.runtime import distributed, environment
+from fcnlib.runtime import distributed
 from fcnlib.runtime.compat import tf
 from fcnlib.training import Stage
 from fcntools import launcher as launching
@@ -228,7 +228,7 @@ def test_slurm_tells_every_task_the_same_cluster_and_its_own_place(tmp_path, mon
         told, said = (tmp_path / f"told.{rank}").read_text().splitlines()
         assert said == "train --resume --set seed=3"
         monkeypatch.setenv("TF_CONFIG", told)
-        assert environment.scheduled() and distributed.cluster() == (nodes, rank)
+        assert distributed.cluster() == (nodes, rank)
 
 
 def test_kubernetes_tells_every_pod_the_same_cluster_and_its_own_place(tmp_path, monkeypatch):
@@ -249,7 +249,7 @@ def test_kubernetes_tells_every_pod_the_same_cluster_and_its_own_place(tmp_path,
         told = subprocess.run(command, env=env | settings, check=True, capture_output=True)
         monkeypatch.setenv("TF_CONFIG", told.stdout.decode())
         nodes = tuple(f"fcnlib-{i}.fcnlib:2222" for i in range(count))
-        assert environment.scheduled() and distributed.cluster() == (nodes, rank)
+        assert distributed.cluster() == (nodes, rank)
 
 
 def test_one_alone_is_no_cluster(monkeypatch):

@@ -131,10 +131,3 @@ def test_a_person_gets_a_bar_below_the_cell_and_our_runner_lines_which_it_reads(
     assert {output.name for output in shown} == {"stdout", "stderr"}
     text = "".join(output.text for output in printed)
     assert re.fullmatch(r"read on\n<a> & b: 4/4 \[.*, loss=0.5\]\n", text)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (42.4, "0:42"), (725, "12:05"), (3609, "1:00:09")]
-)
-def test_durations(seconds, text):
-    assert progress.duration(seconds) == text
