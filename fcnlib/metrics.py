@@ -9,6 +9,8 @@ import numpy as np
 
 from fcnlib.labels import VOID
 
+_LONG = 8  # pixels of a run, on average, from which on it pays to count runs
+
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
     """Count how often each class was predicted where another was true.
@@ -30,15 +32,26 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.shape != prediction.shape:
         raise ValueError(f"truth has shape {truth.shape}, prediction {prediction.shape}")
+    for name, array in (("truth", truth), ("prediction", prediction)):
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name} holds {array.dtype}; class indices are integers")
+    truth, prediction = truth.ravel(), prediction.ravel()
+    # Regions are far fewer than pixels: count each run of one pair of classes once, times its
+    # length. float64, in which bincount adds weights, holds every number of pixels.
+    change = (truth[1:] != truth[:-1]) | (prediction[1:] != prediction[:-1])
+    length = None
+    if np.count_nonzero(change) < truth.size / _LONG:
+        last = np.append(np.flatnonzero(change), truth.size - 1)
+        truth, prediction, length = truth[last], prediction[last], np.diff(last, prepend=-1)
     counted = truth != VOID
     truth, prediction = truth[counted], prediction[counted]
     for name, values in (("truth", truth), ("prediction", prediction)):
-        if values.dtype.kind not in "iu":
-            raise TypeError(f"{name} holds {values.dtype}; class indices are integers")
         if len(wrong := values[(values < 0) | (values >= num_classes)]):
             raise ValueError(f"{name} holds {wrong[0]}, which is no class (0..{num_classes - 1})")
-    cells = truth.astype(np.int64) * num_classes + prediction.astype(np.int64)
-    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+    rows, columns = truth.astype(np.int64), prediction.astype(np.int64)
+    cells = rows * num_classes + columns  # one number a pair of classes
+    matrix = np.bincount(cells, length if length is None else length[counted], num_classes**2)
+    return matrix.astype(np.int64).reshape(num_classes, num_classes)
 
 
 @dataclass(frozen=True, eq=False)

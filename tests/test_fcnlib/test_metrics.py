@@ -50,6 +50,27 @@ def test_counts_equal_those_of_sklearn(dtype, num_classes):
     np.testing.assert_array_equal(confusion_matrix(truth, prediction, num_classes), oracle)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+@pytest.mark.parametrize("side", [1, 5, 9, 40])
+def test_counts_of_regions_equal_those_of_sklearn(dtype, side):
+    """Regions of every size, from noise to whole rows, also where truth and answer differ."""
+    truth, prediction = (
+        np.repeat(part, side, axis=2) for part in random_pair(9, (2, 30, 40), dtype=dtype)
+    )
+    prediction = np.roll(prediction, 2, axis=2)
+    counted = truth != 255
+    oracle = sklearn_metrics.confusion_matrix(
+        truth[counted], prediction[counted], labels=np.arange(9)
+    )
+    matrix = confusion_matrix(truth, prediction, 9)
+    np.testing.assert_array_equal(matrix, oracle)
+    assert matrix.dtype == np.int64
+    bad = prediction.copy()
+    bad[1, 7, 3:5], truth[1, 7, 3:5] = 11, 0
+    with pytest.raises(ValueError, match="prediction holds 11"):
+        confusion_matrix(truth, bad, 9)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_scores_equal_those_of_sklearn(seed):
     truth, prediction = random_pair(seed=seed)
