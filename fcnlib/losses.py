@@ -130,7 +130,7 @@ def objective(config: TrainConfig, class_weights: np.ndarray | None = None):
         dropout_seed = (config.seed, step, distributed.rank(), distributed.size())
         mode = {"training": True, "frozen": stage.frozen, "dropout_seed": dropout_seed}
         if config.aux_loss_weight:
-            coarse = net.sums(batch["image"], **mode)
+            coarse = net.partial_sums(batch["image"], **mode)
             logits = net.to_pixels(coarse.pop(net.stride), *labels.shape[1:])
         else:
             coarse, logits = {}, net(batch["image"], **mode)

@@ -169,7 +169,7 @@ class FCN(SlimModule):
         """Return the fused scores of images; keyword arguments as in `score_maps`."""
         return self.fuse(*self.score_maps(images, **mode))
 
-    def sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
+    def partial_sums(self, images: tf.Tensor, **mode) -> dict[int, tf.Tensor]:
         """Return {stride: sum of the score maps down to it}, coarse to fine."""
         scores, kernels = self.score_maps(images, **mode)
         sums: dict[int, tf.Tensor] = {}

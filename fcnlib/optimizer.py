@@ -96,7 +96,7 @@ class Optimizer(tf.Module):
     def _flat(self) -> tf.Tensor:
         return tf.concat([tf.reshape(variable, [-1]) for variable in self._averaged], axis=0)
 
-    def swap(self) -> None:
+    def swap_ema(self) -> None:
         """Exchange the weights and their EMA, if there is one."""
         for ema in self._ema:
             weights, parts = self._flat(), tf.split(ema, [tf.size(v) for v in self._averaged])

@@ -83,7 +83,7 @@ class Trainer:
                     if self.step < first + stage.steps:
                         self._run_stage(stage, first, arrays, bar, interrupted)
                     first += stage.steps
-                self._optimizer.swap()
+                self._optimizer.swap_ema()
                 self._save(finished=True)
                 if interrupted:
                     raise KeyboardInterrupt
@@ -106,9 +106,9 @@ class Trainer:
             due = self.config.val_every and self.step % self.config.val_every == 0
             score = None
             if self.evaluate and (due or self.step == last):
-                self._optimizer.swap()  # the EMA is scored
+                self._optimizer.swap_ema()  # the EMA is scored
                 score = self.evaluate()
-                self._optimizer.swap()
+                self._optimizer.swap_ema()
             if self.step % every == 0 or score is not None:
                 speed = distributed.size() * batch["image"].shape[0] / max(now - tick, 1e-9)
                 self._log(stage, rate, loss, speed, score)

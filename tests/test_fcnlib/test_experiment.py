@@ -73,7 +73,7 @@ def test_a_start_gives_its_weights_and_leaves_new_layers_zero(setting):
     assert not np.any(network.named_variables()["FCN/score_16/weights"])
     coarse, _ = builders.load_fcn(jobs[0].folder)
     images = tf.random.stateless_uniform([1, 65, 65, 3], [1, 1], -1, 1)
-    sums = network.sums(images)[32], coarse.fused(images)
+    sums = network.partial_sums(images)[32], coarse.fused(images)
     np.testing.assert_allclose(*sums, rtol=1e-4, atol=1e-5)
 
 

@@ -218,7 +218,7 @@ def test_centred_coarse_sums_are_held_to_the_truth_in_the_middle_of_cells():
         float(objective(TrainConfig(aux_loss_weight=weight))(network, batch, stage, 0))
         for weight in (0.0, 1.0)
     )
-    sums = network.sums(image, training=True, frozen=True)
+    sums = network.partial_sums(image, training=True, frozen=True)
     expected = sum(
         float(pixel_cross_entropy(upsample(sums[s], s // 8, True), truth[:, 4::8, 4::8]))
         for s in (32, 16)

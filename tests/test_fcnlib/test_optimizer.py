@@ -90,9 +90,9 @@ def test_the_average_is_that_of_the_weights_as_they_were():
         # What follows the step is seen by the next one.
         by_hand[1] = by_hand[1] + (1 - decay) * (second.numpy() - 1 - by_hand[1])
     raw = first.numpy()
-    optimizer.swap()
+    optimizer.swap_ema()
     np.testing.assert_allclose(first, by_hand[0], rtol=1e-5)
     np.testing.assert_allclose(second, by_hand[1], rtol=1e-5)
-    optimizer.swap()
+    optimizer.swap_ema()
     np.testing.assert_array_equal(first, raw)
     assert not np.allclose(raw, by_hand[0]) and len(optimizer.state) == 1 + 2 + 1
