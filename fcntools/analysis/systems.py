@@ -80,12 +80,8 @@ def _history() -> list[Row]:
     return rows
 
 
-_NARROW_VGG = {
-    "backbone": "vgg_16",
-    "depth_multiplier": 0.125,
-    "min_depth": 8,
-    "init_checkpoint": "",
-}
+_NARROW_VGG = {"backbone": "vgg_16", "depth_multiplier": 0.125, "min_depth": 8}
+_NARROW_VGG |= {"init_checkpoint": ""}
 _NORMALIZED_VGG = {**_NARROW_VGG, "normalization": "batch_norm"}
 _SGD = {"optimizer": "sgd", "head_lr": 0.05, "base_lr": 0.05}
 GROUPS: dict[str, list[Row]] = {
@@ -221,10 +217,8 @@ def chance(systems: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
     It is the p value of Welch's two-sided t test of each pair of rows of `summary`, or of a single
     pair; NaN where one has one seed.
     """
-    one, other = (
-        [np.asarray(rows[key], float) for key in ("mean_iou", "spread", "seeds")]
-        for rows in (systems, others)
-    )
+    numbers = ["mean_iou", "spread", "seeds"]
+    one, other = (np.asarray(rows[numbers], float).T for rows in (systems, others))
     return ttest_ind_from_stats(*one, *other, equal_var=False).pvalue
 
 
@@ -330,11 +324,10 @@ def relative_change(job: TrainingJob) -> dict[str, float]:
     """
     before, after = _before_and_after(job)
     change, norm = Counter(), Counter()
-    for name in after:
-        if name.endswith("/weights"):
-            block = name.split("/")[1]
-            change[block] += np.square(after[name] - before[name]).sum()
-            norm[block] += np.square(before[name]).sum()
+    for name in (name for name in after if name.endswith("/weights")):
+        block = name.split("/")[1]
+        change[block] += np.square(after[name] - before[name]).sum()
+        norm[block] += np.square(before[name]).sum()
     return {block: float(np.sqrt(change[block] / norm[block])) for block in change}
 
 

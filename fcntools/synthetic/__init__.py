@@ -14,7 +14,7 @@ from fcntools.synthetic import scenes, shapes
 from fcntools.synthetic.generate import Progress
 
 
-def _generated(name: str, about: str, open_layout: Callable[..., Dataset], *given) -> Format:
+def _add(name: str, about: str, open_layout: Callable[..., Dataset], *given) -> None:
     def open_generated(root: Path) -> Dataset:
         if not (root / f"{name}.json").is_file():
             raise InputError(
@@ -23,21 +23,13 @@ def _generated(name: str, about: str, open_layout: Callable[..., Dataset], *give
             )
         return open_layout(root, *given, name)
 
-    return Format(open_generated, f"generated {about} (fcnlib data make)")
+    FORMATS[name] = Format(open_generated, f"generated {about} (fcnlib data make)")
 
 
-FORMATS |= {
-    name: _generated(name, *layout)
-    for name, *layout in (
-        ("shapes", "objects on clutter, 9 classes; VOC's layout", voc.open_voc, SHAPES),
-        (
-            "scenes",
-            "streets, landscapes and rooms, 150 classes; scene parsing's layout",
-            scene_parsing.open_scene_parsing,
-        ),
-        ("streets", "streets, 11 classes; CamVid's layout", camvid.open_camvid),
-    )
-}
+_add("shapes", "objects on clutter, 9 classes; VOC's layout", voc.open_voc, SHAPES)
+_SCENES = "streets, landscapes and rooms, 150 classes; scene parsing's layout"
+_add("scenes", _SCENES, scene_parsing.open_scene_parsing)
+_add("streets", "streets, 11 classes; CamVid's layout", camvid.open_camvid)
 FORMATS["packed"] = Format(open_packed, "any of these, packed into TFRecords (fcnlib data pack)")
 
 

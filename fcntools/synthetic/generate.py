@@ -80,8 +80,7 @@ def _generate(root: Path, stamp: str, spec: GeneratorSpec, progress: Progress) -
             spec.draw(half, image)
             progress(done, len(spec.images))
         spec.finish(half)
-        text = json.dumps(spec.settings, indent=2)
-        (half / stamp).write_text(text + "\n", encoding="utf-8")
+        (half / stamp).write_text(json.dumps(spec.settings, indent=2) + "\n", encoding="utf-8")
         try:
             half.rename(root)
         except OSError:

@@ -105,8 +105,7 @@ def _describe(config: ScenesConfig, root: Path) -> None:
     (root / "sceneCategories.txt").write_text("\n".join(views) + "\n", encoding="utf-8")
 
 
-def _street_name(image: ImageSpec) -> str:
-    split, index = image
+def _street_name(split: str, index: int) -> str:
     return f"street_{split}_{index + 1:06d}"
 
 
@@ -114,12 +113,12 @@ def _draw_street(config: ScenesConfig, root: Path, image: ImageSpec) -> None:
     canvas = Canvas(generator(config, image), config.scenes_image_size)
     draw_street(canvas)
     picture, mask = canvas.finish()
-    name = f"{image[0]}/{_street_name(image)}"
+    name = f"{image[0]}/{_street_name(*image)}"
     generate.write(root / "images" / f"{name}.jpg", Image.fromarray(picture))
     generate.write(root / "labels" / f"{name}.png", Image.fromarray(CAMVID_VALUES[mask]))
 
 
 def _write_lists(images: list[ImageSpec], root: Path) -> None:
     for split in FOLDERS:
-        names = "".join(f"{_street_name(image)}\n" for image in images if image[0] == split)
+        names = "".join(f"{_street_name(*image)}\n" for image in images if image[0] == split)
         (root / f"{split}.txt").write_text(names, encoding="utf-8")
