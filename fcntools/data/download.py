@@ -110,7 +110,7 @@ def fetch(known: Archive, target: Path, file: Path | None = None) -> Path:
     part = target.with_name(f"{target.name}.partial")
     lock = target.with_name(f"{OURS}{target.name}.lock")
     target.parent.mkdir(parents=True, exist_ok=True)
-    failures: dict[str, str] = {}
+    failures = {}
     busy = held(lock, f"{target}: another process downloads it; wait for it")
     how = {"known_hash": known.checksum, "downloader": functools.partial(_continue, part=part)}
     with busy, scratch(target) as whole:

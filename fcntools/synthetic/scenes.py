@@ -57,11 +57,10 @@ def ensure(
     counts = {"train": config.scenes_train_images, "val": config.scenes_val_images}
     images = [(split, index) for split, count in counts.items() for index in range(count)]
     if name == "streets":
-        version, draw = [VERSION, STREETS_VERSION], partial(_draw_street, config)
-        finish = partial(_write_lists, images)
+        version, finish = [VERSION, STREETS_VERSION], partial(_write_lists, images)
     else:
-        version, draw, finish = VERSION, partial(_draw_scene, config), partial(_describe, config)
-    settings = {"generator": version, **settings}
+        version, finish = VERSION, partial(_describe, config)
+    settings, draw = {"generator": version, **settings}, partial(_draw, config, name)
     generate.ensure(root, generate.GeneratorSpec(name, settings, images, draw, finish), progress)
     return open_dataset(name, root)
 
@@ -76,14 +75,16 @@ def _view(rng: np.random.Generator) -> str:
     return str(rng.choice(list(VIEWS), p=_SHARES))
 
 
-def _draw_scene(config: ScenesConfig, root: Path, image: ImageSpec) -> None:
+def _draw(config: ScenesConfig, name: str, root: Path, image: ImageSpec) -> None:
     split, index = image
     canvas = Canvas(generator(config, image), config.scenes_image_size)
-    VIEWS[_view(canvas.rng)](canvas)
+    VIEWS["street" if name == "streets" else _view(canvas.rng)](canvas)
     picture, mask = canvas.finish()
-    name = f"{FOLDERS[split]}/ADE_{split}_{index + 1:08d}"
-    generate.write(root / "images" / f"{name}.jpg", Image.fromarray(picture))
-    generate.write(root / "annotations" / f"{name}.png", Image.fromarray(mask))
+    file, masks = f"{FOLDERS[split]}/ADE_{split}_{index + 1:08d}", "annotations"
+    if name == "streets":
+        file, masks, mask = f"{split}/{_street_name(*image)}", "labels", CAMVID_VALUES[mask]
+    generate.write(root / "images" / f"{file}.jpg", Image.fromarray(picture))
+    generate.write(root / masks / f"{file}.png", Image.fromarray(mask))
 
 
 def _describe(config: ScenesConfig, root: Path) -> None:
@@ -107,15 +108,6 @@ def _describe(config: ScenesConfig, root: Path) -> None:
 
 def _street_name(split: str, index: int) -> str:
     return f"street_{split}_{index + 1:06d}"
-
-
-def _draw_street(config: ScenesConfig, root: Path, image: ImageSpec) -> None:
-    canvas = Canvas(generator(config, image), config.scenes_image_size)
-    draw_street(canvas)
-    picture, mask = canvas.finish()
-    name = f"{image[0]}/{_street_name(*image)}"
-    generate.write(root / "images" / f"{name}.jpg", Image.fromarray(picture))
-    generate.write(root / "labels" / f"{name}.png", Image.fromarray(CAMVID_VALUES[mask]))
 
 
 def _write_lists(images: list[ImageSpec], root: Path) -> None:

@@ -319,7 +319,7 @@ def _failure(execution: _Execution, stopped: bool) -> str:
         return ""
     cell = failed[0] if failed else node.cells[min(at, len(node.cells)) - 1]
     error = next((o for o in cell.get("outputs", ()) if o.output_type == "error"), None)
-    text = f"papermill ended with status {status}. The last words:\n{printed or '(nothing)'}"
+    text = f"papermill ended with status {status}. The last words:\n{printed}"
     if stopped:
         text = "The run was stopped in this cell."
     elif error and error.ename == "SystemExit":  # papermill takes it for success
@@ -342,10 +342,10 @@ def _failure(execution: _Execution, stopped: bool) -> str:
 
 
 def _write_record(plan: RunPlan, started: run_record.Start, outcome: dict[str, Any]) -> None:
-    models = map(files.read_json, sorted(plan.out.glob("models/*/record.json")))
-    trained = [record for record in models if "device" in (record or {})]
-    last = trained[-1] if trained else {"device": "not recorded"}
-    device = {key: last[key] for key in ("device", "computed_in", "driver") if key in last}
+    device = {"device": "not recorded"}
+    for path in sorted(plan.out.glob("models/*/record.json")):
+        last = files.read_json(path) or {}
+        device |= {key: last[key] for key in ("device", "computed_in", "driver") if key in last}
     entries = {n.name: run_cache.read(plan.out, n.name) for n in plan.every}
     done = {n: {"seconds": e["seconds"]} for n, e in entries.items() if e and e["finished"]}
     outcome |= {"profile": Path(plan.profile).stem, "at_once": plan.at_once, "notebooks": done}
