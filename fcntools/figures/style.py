@@ -29,18 +29,15 @@ _TITLE_LETTER = 0.12  # inches: the width of a letter, at most on average
 
 
 def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
-    """Write a figure as .png and .svg, with its title and alternative text as .json beside them.
+    """Return the path of a figure written as .png and .svg, with title and alt beside as .json.
 
     Args:
         figure: drawn.
         path: of the PNG, whatever its ending.
         title: the finding in a sentence.
         alt: what the figure shows, for those who cannot see it.
-
-    Returns:
-        The path of the PNG.
     """
-    png = Path(path).with_suffix(".png")
+    png = path.with_suffix(".png")
     with matplotlib.rc_context(STYLE):
         for ending, metadata in ((".svg", {"Date": None}), (".png", {})):
             with replacing(png.with_suffix(ending)) as part:

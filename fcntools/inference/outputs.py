@@ -117,11 +117,9 @@ def write_answer(
     picture = Image.fromarray(labels.values[answer])
     picture.putpalette(labels.png_palette())
     _save(picture, out / f"{name}.png")
-    painted = np.empty_like(image)
-    for top in range(0, len(image), 512):  # in strips: it takes eight bytes a colour on the way
-        rows = slice(top, top + 512)
-        painted[rows] = overlay(image[rows], answer[rows], labels)
-    shown = Image.fromarray(painted)
+    parts = (slice(top, top + 512) for top in range(0, len(image), 512))
+    # In strips: it takes eight bytes a colour on the way.
+    shown = Image.fromarray(np.concatenate([overlay(image[p], answer[p], labels) for p in parts]))
     shown.thumbnail((_LARGEST_JPEG, _LARGEST_JPEG))
     _save(shown, out / f"{name}_overlay.jpg", quality=92)
     return shares

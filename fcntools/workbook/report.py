@@ -33,22 +33,17 @@ def build(run: Path) -> Path:
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "duration": duration, "link": quote}
     record, rows = dictionary(run / "record.json"), networks(run)
+    sections = {"networks": rows, "classes": classes(rows), "notebooks": []}
+    for path in sorted(run.glob("notebooks/*.ipynb")):
+        about = {"title": heading(path), "paged": path.with_suffix(".html").is_file()}
+        sections["notebooks"].append({"name": path.stem, **about})
+    sections |= {"figures": _figures(run), "tables": _tables(run), "record": record}
     page = environment.get_template("index.html").render(
         record={"config": {}, "machine": {}, "versions": {}, "notebooks": {}} | record,
         profile=record.get("profile") or run.resolve().name,
         palette=[f"rgb({r} {g} {b})" for r, g, b in voc_palette(21)[1:].tolist()],
         inspector="inspector.html" if (run / "inspector.html").is_file() else "",
-        sections={
-            "networks": rows,
-            "classes": classes(rows),
-            "notebooks": [
-                {"name": p.stem, "title": heading(p), "paged": p.with_suffix(".html").is_file()}
-                for p in sorted(run.glob("notebooks/*.ipynb"))
-            ],
-            "figures": _figures(run),
-            "tables": _tables(run),
-            "record": record,
-        },
+        sections=sections,
     )
     write_text(run / "index.html", page)
     return run / "index.html"
