@@ -53,15 +53,14 @@ def ensure(
         progress: told of the pictures.
         name: "scenes" or "streets".
     """
-    settings = generate.settings_of(config, _LEAST)
     counts = {"train": config.scenes_train_images, "val": config.scenes_val_images}
     images = [(split, index) for split, count in counts.items() for index in range(count)]
     if name == "streets":
         version, finish = [VERSION, STREETS_VERSION], partial(_write_lists, images)
     else:
         version, finish = VERSION, partial(_describe, config)
-    settings, draw = {"generator": version, **settings}, partial(_draw, config, name)
-    generate.ensure(root, generate.GeneratorSpec(name, settings, images, draw, finish), progress)
+    how = {"generator": version}, images, partial(_draw, config, name), finish
+    generate.ensure(root, generate.GeneratorSpec(name, config, _LEAST, *how), progress)
     return open_dataset(name, root)
 
 

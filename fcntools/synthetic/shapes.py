@@ -49,10 +49,9 @@ def ensure(root: Path, config: ShapesConfig, progress: generate.Progress | None 
         config: how much to make and from which seed.
         progress: told of the pictures.
     """
-    settings = generate.settings_of(config, _LEAST)
-    settings = {"generator": VERSION, "classes": list(SHAPES.classes), **settings}
-    draw, finish = partial(_draw, config), partial(_write_lists, config)
-    spec = generate.GeneratorSpec("shapes", settings, list(_images(config)), draw, finish)
+    about, images = {"generator": VERSION, "classes": list(SHAPES.classes)}, list(_images(config))
+    how = images, partial(_draw, config), partial(_write_lists, config)
+    spec = generate.GeneratorSpec("shapes", config, _LEAST, about, *how)
     generate.ensure(root, spec, progress)
     return open_dataset("shapes", root)
 

@@ -159,8 +159,8 @@ def run(plan: RunPlan, resume: bool = False) -> Path:
     with files.locked(plan.out):
         started = run_record.start()
         data = run_digests(plan.config, synthetic.prepare(plan.config))
-        before = (files.read_json(plan.out / "record.json") or {}).get("data")
-        for split in changed(before, data) if resume and isinstance(before, dict) else ():
+        before = (files.read_json(plan.out / "record.json") or {}).get("data", data)
+        for split in changed(before, data) if resume else ():
             print(f"{split}: changed since; what was made from it is made again", file=sys.stderr)
         if not resume and plan.chosen == plan.every:
             run_cache.clean(plan.out)
@@ -276,8 +276,7 @@ class _Run:
     def show(self) -> None:
         """Draw the bar again from time to time."""
         if time.monotonic() - self.shown > _TICK and sys.stderr.isatty():
-            self.shown = time.monotonic()
-            words = {}
+            self.shown, words = time.monotonic(), {}
             for execution in self.running:
                 _, cell, printed = execution.state()
                 words[execution.notebook.name] = " ".join(
@@ -336,9 +335,8 @@ def _failure(execution: _Execution, stopped: bool) -> str:
         files.write_text(execution.page, nbformat.writes(node))
     before = node.cells[: node.cells.index(cell) + 1]
     number = sum(not _ADDED & set(c.metadata.get("tags", ())) for c in before)
-    tail = ["  ..."] * (len(lines) > _TAIL_LINES) + lines[-_TAIL_LINES:]
     name, cells = execution.notebook.name, len(execution.notebook.node.cells)
-    return "\n".join((f"{name} failed in cell {number} of {cells}", *tail))
+    return "\n".join((f"{name} failed in cell {number} of {cells}", *lines[-_TAIL_LINES:]))
 
 
 def _write_record(plan: RunPlan, started: run_record.Start, outcome: dict[str, Any]) -> None:
