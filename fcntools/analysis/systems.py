@@ -182,9 +182,8 @@ def chosen(names: tuple[str, ...]) -> list[Row]:
     for row in itertools.chain(*GROUPS.values()):
         everything.setdefault(row.name, row)  # one system may stand in several groups
     known = [*GROUPS, *everything]
-    for name in names:
-        if name not in known:
-            raise InputError(f"no group or system {name!r}; there are {', '.join(known)}")
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"no group or system {unknown[0]!r}; there are {', '.join(known)}")
     wanted = {row.name for name in names for row in GROUPS.get(name, [])} | set(names)
     return [row for row in everything.values() if not names or row.name in wanted]
 
@@ -228,10 +227,10 @@ def operations(network, size: int) -> int:
     graph = tf.function(network, autograph=False).get_concrete_function(spec).graph
     total = 0
     for op in graph.get_operations():
-        if op.type == "Conv2D":  # every output value takes the kernel of its channel
-            total += math.prod(op.outputs[0].shape[1:3]) * math.prod(op.inputs[1].shape)
-        elif op.type == "Conv2DBackpropInput":  # every input value is spread by its kernel
-            total += math.prod(op.inputs[2].shape[1:3]) * math.prod(op.inputs[1].shape)
+        if op.type in ("Conv2D", "Conv2DBackpropInput"):
+            # An output value takes the kernel of its channel, in the second an input value.
+            values = op.outputs[0] if op.type == "Conv2D" else op.inputs[2]
+            total += math.prod(values.shape[1:3]) * math.prod(op.inputs[1].shape)
     return total
 
 

@@ -36,7 +36,7 @@ def find_images(places: Sequence[Path]) -> list[Path]:
     Raises:
         InputError: a place is not there, or a folder holds no image.
     """
-    found: list[Path] = []
+    found = []
     for place in places:
         if not place.exists():
             raise InputError(f"{place}: no such file or folder")
@@ -109,8 +109,7 @@ def write_answer(
         {class: share of the pixels}, the classes that are there, largest first.
     """
     counts = np.bincount(answer.ravel(), minlength=labels.num_classes)
-    present = [i for i in np.argsort(-counts) if counts[i]]
-    shares = {labels.classes[i]: float(counts[i] / answer.size) for i in present}
+    shares = {labels.classes[i]: counts[i] / answer.size for i in np.argsort(-counts) if counts[i]}
     said = {"image": name, "width": answer.shape[1], "height": answer.shape[0], **said}
     said |= {"values": dict(zip(labels.classes, labels.values, strict=True)), "shares": shares}
     write_json(out / f"{name}.json", said)  # first: by it the rest is known as an answer

@@ -121,9 +121,8 @@ def _from_keras(path: Path, content: Path | io.BytesIO) -> Imported:
     with h5py.File(content, "r") as file:
         found = _datasets(file)
         names = _keras_names(path, found)
-        for name in names:
-            if name in found and found[name] is None:
-                raise InputError(f"{path}: {name} is there twice or lies in another file")
+        if doubtful := [name for name in names if found.get(name, "") is None]:
+            raise InputError(f"{path}: {doubtful[0]} is there twice or lies in another file")
         return _collect(path, "inception_v3", found, names, _KERAS_CLASSES)
 
 
@@ -163,10 +162,8 @@ def _keras_names(path: Path, found: Mapping[str, Any]) -> dict[str, str]:
         layers = list(dict.fromkeys(name.rpartition("/")[0] for name in found))
         if _NAMELESS in layers:
             raise InputError(f"{path}: of a Keras before 3.6, names no layers; {_RESAVE}")
-        raise InputError(
-            f"{path}: holds no InceptionV3 of keras.applications but the layers "
-            f"{', '.join(layers[:5]) or 'none'} ...; {_DOWNLOAD}"
-        )
+        said = f"but the layers {', '.join(layers[:5]) or 'none'} ...; {_DOWNLOAD}"
+        raise InputError(f"{path}: holds no InceptionV3 of keras.applications {said}")
     if others and others[0][0] == len(kernels):
         raise InputError(f"{path}: holds two InceptionV3; save the one that you mean by itself")
     norms = _runs("batch_normalization", "beta", [k[3:] for k in kernels.values()], found)[0][1]

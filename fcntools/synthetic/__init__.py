@@ -11,7 +11,6 @@ from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES
 from fcntools.data.tfrecords import open_packed
 from fcntools.synthetic import scenes, shapes
-from fcntools.synthetic.generate import Progress
 
 
 def _add(name: str, about: str, open_layout: Callable[..., Dataset], *given) -> None:
@@ -33,11 +32,11 @@ _add("streets", "streets, 11 classes; CamVid's layout", camvid.open_camvid)
 FORMATS["packed"] = Format(open_packed, "any of these, packed into TFRecords (fcnlib data pack)")
 
 
-def prepare(config: Config, progress: Progress | None = None) -> Dataset:
+def prepare(config: Config) -> Dataset:
     """Return the data set of a configuration; a generated one is made where it is missing."""
     name, root = config.data.dataset, config.path("data_dir")
     if name == "shapes":
-        return shapes.ensure(root, config.shapes, progress)
+        return shapes.ensure(root, config.shapes)
     if name in ("scenes", "streets"):
-        return scenes.ensure(root, config.scenes, progress, name)
+        return scenes.ensure(root, config.scenes, name)
     return open_dataset(name, root)

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from fcnlib.errors import InputError
+from fcnlib.runtime import progress
 from fcnlib.runtime.files import read_json, scratch
-
-Progress = Callable[[int, int], None]  # called with (pictures done, pictures in all)
 
 
 class GeneratorSpec(NamedTuple):
@@ -30,13 +29,8 @@ class GeneratorSpec(NamedTuple):
     finish: Callable[[Path], None]  # writes into the folder what is no picture, when all are drawn
 
 
-def ensure(root: Path, spec: GeneratorSpec, progress: Progress | None = None) -> None:
+def ensure(root: Path, spec: GeneratorSpec) -> None:
     """Generate a data set where its folder is missing or empty.
-
-    Args:
-        root: its folder.
-        spec: what to make.
-        progress: told of the pictures.
 
     Raises:
         InputError: a setting is less than it can be; the folder holds something else, or a set of
@@ -50,7 +44,7 @@ def ensure(root: Path, spec: GeneratorSpec, progress: Progress | None = None) ->
     stamp = f"{name}.json"
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         try:
-            _generate(root, settings, spec, progress or (lambda done, total: None))
+            _generate(root, settings, spec)
         except OSError as error:
             raise InputError(f"{root}: cannot generate {name} here: {error}") from error
     found = read_json(root / stamp)
@@ -66,13 +60,14 @@ def ensure(root: Path, spec: GeneratorSpec, progress: Progress | None = None) ->
             )
 
 
-def _generate(root: Path, settings: dict, spec: GeneratorSpec, progress: Progress) -> None:
+def _generate(root: Path, settings: dict[str, Any], spec: GeneratorSpec) -> None:
     """Generate a data set in a folder beside `root` and move it there when it is whole."""
     with scratch(root) as half:
         half.mkdir()
-        for done, image in enumerate(spec.images, start=1):
-            spec.draw(half, image)
-            progress(done, len(spec.images))
+        with progress.bar(len(spec.images), spec.name, "image") as bar:
+            for image in spec.images:
+                spec.draw(half, image)
+                bar.update()
         spec.finish(half)
         stamp = f"{spec.name}.json"
         (half / stamp).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

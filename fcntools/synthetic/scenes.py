@@ -17,7 +17,6 @@ from fcnlib.datasets import Dataset, open_dataset
 from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.scene_parsing import FOLDERS, SCENE_PARSING_NAMES
 from fcntools.synthetic import generate
-from fcntools.synthetic.generate import Progress
 from fcntools.synthetic.scene_canvas import NUMBERS, Canvas
 from fcntools.synthetic.scene_indoor import draw_room
 from fcntools.synthetic.scene_outdoor import draw_landscape, draw_street
@@ -42,15 +41,12 @@ CAMVID_VALUES = np.array([_INDICES.get(name, CAMVID.num_classes) for name in NUM
 ImageSpec = tuple[str, int]  # split, index
 
 
-def ensure(
-    root: Path, config: ScenesConfig, progress: Progress | None = None, name: str = "scenes"
-) -> Dataset:
+def ensure(root: Path, config: ScenesConfig, name: str = "scenes") -> Dataset:
     """Return a data set, generated first where the folder is not there.
 
     Args:
         root: its folder.
         config: how much to make and from which seed.
-        progress: told of the pictures.
         name: "scenes" or "streets".
     """
     counts = {"train": config.scenes_train_images, "val": config.scenes_val_images}
@@ -60,7 +56,7 @@ def ensure(
     else:
         version, finish = VERSION, partial(_describe, config)
     how = {"generator": version}, images, partial(_draw, config, name), finish
-    generate.ensure(root, generate.GeneratorSpec(name, config, _LEAST, *how), progress)
+    generate.ensure(root, generate.GeneratorSpec(name, config, _LEAST, *how))
     return open_dataset(name, root)
 
 

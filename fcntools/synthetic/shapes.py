@@ -41,18 +41,11 @@ _Outline = tuple[np.ndarray, int]  # points [n, 2] and fill
 _Image = tuple[str, int, int]  # split, class (-1: a scene), index
 
 
-def ensure(root: Path, config: ShapesConfig, progress: generate.Progress | None = None) -> Dataset:
-    """Return the data set, generated first where the folder is not there.
-
-    Args:
-        root: its folder.
-        config: how much to make and from which seed.
-        progress: told of the pictures.
-    """
+def ensure(root: Path, config: ShapesConfig) -> Dataset:
+    """Return the data set, generated first where the folder is not there."""
     about, images = {"generator": VERSION, "classes": list(SHAPES.classes)}, list(_images(config))
     how = images, partial(_draw, config), partial(_write_lists, config)
-    spec = generate.GeneratorSpec("shapes", config, _LEAST, about, *how)
-    generate.ensure(root, spec, progress)
+    generate.ensure(root, generate.GeneratorSpec("shapes", config, _LEAST, about, *how))
     return open_dataset("shapes", root)
 
 

@@ -61,12 +61,11 @@ def dictionary(path: Path) -> dict[str, Any]:
 
 
 def networks(run: Path) -> list[dict[str, Any]]:
-    """Read models/*/metrics.json of a run folder.
+    """Return a row a network from models/*/metrics.json of a run folder, coarsest stride first.
 
-    Returns:
-        A row a network, coarsest stride first: name, the four METRICS (shares 0..1), iou (list or
-        None), gain (points over the network of the chain before it, as text, or None), best (bool),
-        and classes, dataset, split, images where the file tells them.
+    It has name, the four METRICS (shares 0..1), iou (list or None), gain (points over the network
+    of the chain before it, as text, or None), best (bool), and classes, dataset, split, images
+    where the file tells them.
     """
     rows = []
     for path in (run / "models").glob("*/metrics.json"):

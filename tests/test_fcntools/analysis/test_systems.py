@@ -103,7 +103,10 @@ def test_chance_by_hand_and_by_seeds_of_no_effect():
     assert found[1] == pytest.approx(1 - tail)
     assert chance(rows.iloc[1], rows.iloc[0]) == found[1]
     seeds = np.random.default_rng(0).normal(size=(2, 20000, 3))
-    drawn = [{"mean_iou": s.mean(-1), "spread": s.std(-1, ddof=1), "seeds": 3} for s in seeds]
+    drawn = [
+        pd.DataFrame({"mean_iou": s.mean(-1), "spread": s.std(-1, ddof=1), "seeds": 3})
+        for s in seeds
+    ]
     assert np.mean(chance(*drawn) < 0.05) < 0.05  # two standard errors: 0.116
 
 
@@ -179,7 +182,7 @@ def test_what_was_trained_is_counted(tmp_path):
     for stages in ((head,), (everything,), (head, everything)):
         trained = network.trainable(backbone=everything in stages, head=True)
         expected = sum(int(tf.size(v)) for v in trained.values())
-        assert systems.trained_values(TrainingJob(16, tmp_path, None, stages)) == expected
+        assert systems.trained_values(TrainingJob(16, tmp_path, None, stages, "")) == expected
 
 
 def test_what_moved_is_measured(tmp_path):
@@ -194,7 +197,7 @@ def test_what_moved_is_measured(tmp_path):
     after["FCN/score_32/weights"] = np.ones(2, np.float32)
     checkpoints.save(tmp_path / "start.npz", before, {})
     checkpoints.save(tmp_path / "net" / "checkpoint.npz", after, {})
-    job = TrainingJob(32, tmp_path / "net", tmp_path / "start.npz", ())
+    job = TrainingJob(32, tmp_path / "net", tmp_path / "start.npz", (), "")
     assert systems.relative_change(job) == {
         "Conv2d_1a_3x3": pytest.approx(0.1),
         "Mixed_7c": 0.0,
