@@ -72,7 +72,8 @@ def bars(
     """
     series = values if isinstance(values, Mapping) else {"": values}
     spreads = errors if isinstance(errors, Mapping) else {"": errors}
-    palette = [_colour(c) for c in (colours if colours is not None else LINE_COLOURS)]
+    palette = LINE_COLOURS if colours is None else list(colours)
+    palette = [c if isinstance(c, str) else tuple(np.asarray(c) / 255) for c in palette]
     thick = 0.8 / len(series)
     height = 0.8 + title_height(title, 8.5) + len(names) * max(0.31, 0.21 * len(series))
     height += 0.3 * (len(series) > 1)
@@ -100,10 +101,6 @@ def bars(
     if len(series) > 1:
         figure.legend(loc="outside lower right", ncols=len(series), frameon=False)
     return figure
-
-
-def _colour(colour):
-    return colour if isinstance(colour, str) else tuple(np.asarray(colour) / 255)
 
 
 @matplotlib.rc_context(STYLE)

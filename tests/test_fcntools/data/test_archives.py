@@ -180,7 +180,7 @@ def test_voc_2012_comes_beside_another_year(tmp_path, monkeypatch):
 
 # What a child does at a moment of `obtain` instead of what belongs there: kill -9 to itself.
 MOMENTS = {
-    "in mid-download": "progress._Live.update = die",
+    "in mid-download": "progress._Bar.update = die",
     "before the archive is whole": "os.replace = die",
     "before unpacking": "download.unpack = die",
     "between two files": "ZipFile._extract_member = second(ZipFile._extract_member)",
@@ -194,7 +194,7 @@ from zipfile import ZipFile
 from pathlib import Path
 from fcnlib.runtime import progress
 from fcntools.data import download
-progress.bar = lambda *a, **k: progress._Live(disable=True)
+progress.bar = lambda *a, **k: progress._Bar(disable=True)
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 def second(call, seen=[]): return lambda *a: die() if seen else seen.append(1) or call(*a)
 def of_folders(call): return lambda a, b: die() if os.path.isdir(a) else call(a, b)

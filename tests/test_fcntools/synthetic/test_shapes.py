@@ -1,8 +1,8 @@
 """The generated data set: reproducible, in VOC's layout, what is on disk respected."""
 
-import shutil
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
