@@ -97,7 +97,7 @@ def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict
 
 
 def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
-    """Return the record of a classifier of single shapes, trained and written: its accuracy ...
+    """Return the record of a classifier of single shapes that is trained and written.
 
     Args:
         config: the `pretrain` profile, or one like it.

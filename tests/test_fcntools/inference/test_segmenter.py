@@ -10,6 +10,7 @@ import tensorflow as tf
 from model_maker import make_network
 
 from fcnlib.errors import InputError
+from fcntools.analysis import networks_2017  # noqa: F401  (builds the other fusion)
 from fcntools.inference import crf
 from fcntools.inference import segmenter as inference
 from fcntools.inference.segmenter import Box, Segmenter, reach, tiles
