@@ -95,7 +95,7 @@ def main(words: list[str] | None = None) -> None:
     said = parser.parse_args(words)
     with tempfile.TemporaryDirectory(dir=said.place.resolve().parent) as folder:  # on the same disk
         files = open_dataset(said.format, said.place)
-        records = pack(files, Path(folder) / "packed", (said.split,))
+        records = pack(files, Path(folder) / "packed")
         rows = measure(files, records, said.split, said.limit, said.rounds)
     for row in rows:
         print(

@@ -230,7 +230,7 @@ def records() -> list[dict]:
         changes = {"data_dir": f"{folder}/data", "train_images": 200, "val_images": 8}
         changes |= {"objects_per_class": 1, "objects_val_per_class": 1}
         files = synthetic.prepare(load_profile("quick", changes))
-        packed = pack(files, Path(folder) / "packed", ("train",))
+        packed = pack(files, Path(folder) / "packed")
         found = measure(files, packed, "train", 200, 3)
     return [
         row("records", r["way"], float(r["records"]), "pairs/s", float(r["ratio"])) for r in found

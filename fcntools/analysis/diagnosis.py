@@ -44,15 +44,14 @@ def bootstrap(matrices: np.ndarray, draws: int = 1000, seed: int = 0) -> Bootstr
     return Bootstrap(iou, _mean_of_known(iou))
 
 
-def interval(draws: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return (low, high), the ends of the middle share `level` of the draws of a score.
+def interval(draws: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Return low and high, the ends of the middle share `level` of the draws of a score.
 
     The draws are [draws, ...], NaN where one has no score; the ends are NaN where no draw has.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice")
-        low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
+        return np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
 
 
 def size_edges(matrices: np.ndarray, bins: int, leave_out: Sequence[int] = ()) -> np.ndarray:
@@ -251,9 +250,7 @@ def _edges(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 def _near(points: np.ndarray, others: np.ndarray, reach: float) -> int:
     """Count the points, int [n, 2], at most `reach` from one of the others."""
-    if not len(points) or not len(others):
-        return 0
-    return int((KDTree(others).query(points)[0] <= reach).sum())
+    return int((KDTree(others).query(points)[0] <= reach).sum()) if len(others) else 0
 
 
 def _parts(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -71,9 +71,7 @@ class VariantFCN(FCN):
             return super().head(maps)
         finest, channels, kernels = self.stride, [m.shape[-1] for m in maps.values()], {}
         for stride, coarse, fine in zip(self.strides[1:], channels, channels[1:], strict=False):
-            kernels[stride] = _projection(
-                coarse, fine, f"upfeature_{stride}", self.half_pixel_centers
-            )
+            kernels[stride] = self._projection(coarse, fine, f"upfeature_{stride}")
         with tf.compat.v1.variable_scope(f"score_{finest}"):
             zeros, shape = tf.zeros_initializer(), [1, 1, channels[-1], self.outputs]
             score = slim.model_variable("weights", shape, initializer=zeros)
@@ -82,19 +80,19 @@ class VariantFCN(FCN):
             kernels[finest] = tf.einsum("hwfc,fk->hwkc", kernels[finest], score[0, 0])
         return {**maps, finest: tf.nn.conv2d(maps[finest], score, 1, "VALID") + bias}, kernels
 
+    def _projection(self, coarse: int, fine: int, scope: str) -> tf.Variable:
+        """Create a kernel [k, k, fine, coarse] that upsamples by two and changes the channels.
 
-def _projection(coarse: int, fine: int, scope: str, half_pixel_centers: bool) -> tf.Variable:
-    """Create a kernel [k, k, fine, coarse] that upsamples by two and changes the channels.
+        It starts as a random 1 x 1 convolution that keeps the variance, upsampled bilinearly.
+        """
+        ramp = bilinear_kernel(4 if self.half_pixel_centers else 3)[:, :, None, None]
 
-    It starts as a random 1 x 1 convolution that keeps the variance, upsampled bilinearly.
-    """
-    ramp = bilinear_kernel(4 if half_pixel_centers else 3)
+        def initialize(shape, dtype=None, partition_info=None):
+            return ramp * tf.random.normal([1, 1, *shape[2:]], stddev=coarse**-0.5)
 
-    def initialize(shape, dtype=None, partition_info=None):
-        return ramp[:, :, None, None] * tf.random.normal([1, 1, *shape[2:]], stddev=coarse**-0.5)
-
-    with tf.compat.v1.variable_scope(scope):
-        return slim.model_variable("weights", [*ramp.shape, fine, coarse], initializer=initialize)
+        with tf.compat.v1.variable_scope(scope):
+            shape = [*ramp.shape[:2], fine, coarse]
+            return slim.model_variable("weights", shape, initializer=initialize)
 
 
 class Decoder2017(SlimModule):

@@ -36,9 +36,8 @@ from fcnlib.labels import LabelSet
 from fcnlib.preprocessing import preprocess, unpreprocess
 from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import tf
-from fcnlib.runtime.files import locked
-from fcntools.analysis import diagnosis, networks_2017  # noqa: F401  (loads networks of 2017)
-from fcntools.analysis.diagnosis import boundary_f1
+from fcntools.analysis import networks_2017  # noqa: F401  (loads networks of 2017)
+from fcntools.analysis.diagnosis import bootstrap, boundary_f1, interval
 from fcntools.analysis.experiments import predictions
 from fcntools.inference.folding import fold
 from fcntools.inference.segmenter import Segmenter, load_alike
@@ -96,27 +95,22 @@ class BenchmarkScorer:
         Raises:
             InputError: there is neither a truth to score against nor a server to write for.
         """
-        if truth is None and self._results is None:
+        if self._results is not None:
+            self._results.mkdir(parents=True, exist_ok=True)
+            picture = Image.fromarray(prediction)
+            picture.putpalette(VOC.png_palette())
+            picture.save(self._results / f"{name}.png")
+        elif truth is None:
             raise InputError(f"{name}: has no mask to score against; choose a split with masks")
         if truth is not None:
             counts = metrics.confusion_matrix(truth, prediction, self._classes)
             self.matrices.append(counts.astype(np.int32))
             if self._benchmark == "camvid":
                 self._boundary_f1.append(boundary_f1(truth, prediction, self._classes))
-        if self._results is not None:
-            self._results.mkdir(parents=True, exist_ok=True)
-            picture = Image.fromarray(prediction)
-            picture.putpalette(VOC.png_palette())
-            picture.save(self._results / f"{name}.png")
-
-    @property
-    def matrix(self) -> np.ndarray:
-        """The confusion matrix of all images, int64 [C, C]."""
-        return np.sum(self.matrices, axis=0, dtype=np.int64)
 
     def scores(self) -> dict[str, float]:
         """Return the benchmark's scores by name, shares in 0..1."""
-        scores = score(self._benchmark, self.matrix)
+        scores = score(self._benchmark, np.sum(self.matrices, axis=0, dtype=np.int64))
         if self._benchmark == "camvid":
             known = [f1 for f1 in self._boundary_f1 if not np.isnan(f1)]
             scores["boundary F1"] = float(np.mean(known)) if known else float("nan")
@@ -178,7 +172,7 @@ def benchmark(
         competition: of PASCAL VOC: "comp5" for networks trained on nothing but VOC, else "comp6".
         augmentation: at test time.
     """
-    with locked(folder):
+    with files.locked(folder):
         dataset, split = prepare(config), config.data.eval_split
         records = dataset.records(split, config.data.eval_limit)
         ending, identity = scored_as(config, dataset, folder)
@@ -195,14 +189,15 @@ def benchmark(
             batches = eval_batches(store, config.train.eval_batch_size)
             for index, truth, predicted in predictions(predict, batches):
                 scorer.add(store.names[index], truth, predicted)
-        scores, iou = scorer.scores(), metrics.scores(scorer.matrix).iou
-        again = diagnosis.bootstrap(np.array(scorer.matrices)).mean_iou
+        scores, matrices = scorer.scores(), np.array(scorer.matrices)
+        iou = metrics.scores(matrices.sum(axis=0, dtype=np.int64)).iou
+        again = bootstrap(matrices).mean_iou
         about = {
             "benchmark": dataset.name,
             **identity,
             **vars(augmentation),
             "others": [run_record.relative(other) for other in augmentation.others],
-            "mean IoU, 95 % of test sets": [float(end) for end in diagnosis.interval(again)],
+            "mean IoU, 95 % of test sets": [float(end) for end in interval(again)],
             "iou": dict(zip(dataset.labels.classes, iou, strict=True)),
         }
         path = folder / f"benchmark{augmentation.name}{ending}.json"

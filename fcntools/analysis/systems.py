@@ -80,12 +80,8 @@ def _history() -> list[Row]:
     return rows
 
 
-_NARROW_VGG = {
-    "backbone": "vgg_16",
-    "depth_multiplier": 0.125,
-    "min_depth": 8,
-    "init_checkpoint": "",
-}
+_NARROW_VGG = {"backbone": "vgg_16", "depth_multiplier": 0.125, "min_depth": 8}
+_NARROW_VGG |= {"init_checkpoint": ""}
 _NORMALIZED_VGG = {**_NARROW_VGG, "normalization": "batch_norm"}
 _SGD = {"optimizer": "sgd", "head_lr": 0.05, "base_lr": 0.05}
 GROUPS: dict[str, list[Row]] = {
@@ -186,9 +182,8 @@ def chosen(names: tuple[str, ...]) -> list[Row]:
     for row in itertools.chain(*GROUPS.values()):
         everything.setdefault(row.name, row)  # one system may stand in several groups
     known = [*GROUPS, *everything]
-    for name in names:
-        if name not in known:
-            raise InputError(f"no group or system {name!r}; there are {', '.join(known)}")
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"no group or system {unknown[0]!r}; there are {', '.join(known)}")
     wanted = {row.name for name in names for row in GROUPS.get(name, [])} | set(names)
     return [row for row in everything.values() if not names or row.name in wanted]
 
@@ -221,10 +216,8 @@ def chance(systems: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
     It is the p value of Welch's two-sided t test of each pair of rows of `summary`, or of a single
     pair; NaN where one has one seed.
     """
-    one, other = (
-        [np.asarray(rows[key], float) for key in ("mean_iou", "spread", "seeds")]
-        for rows in (systems, others)
-    )
+    numbers = ["mean_iou", "spread", "seeds"]
+    one, other = (np.asarray(rows[numbers], float).T for rows in (systems, others))
     return ttest_ind_from_stats(*one, *other, equal_var=False).pvalue
 
 
@@ -234,10 +227,10 @@ def operations(network, size: int) -> int:
     graph = tf.function(network, autograph=False).get_concrete_function(spec).graph
     total = 0
     for op in graph.get_operations():
-        if op.type == "Conv2D":  # every output value takes the kernel of its channel
-            total += math.prod(op.outputs[0].shape[1:3]) * math.prod(op.inputs[1].shape)
-        elif op.type == "Conv2DBackpropInput":  # every input value is spread by its kernel
-            total += math.prod(op.inputs[2].shape[1:3]) * math.prod(op.inputs[1].shape)
+        if op.type in ("Conv2D", "Conv2DBackpropInput"):
+            # An output value takes the kernel of its channel, in the second an input value.
+            values = op.outputs[0] if op.type == "Conv2D" else op.inputs[2]
+            total += math.prod(values.shape[1:3]) * math.prod(op.inputs[1].shape)
     return total
 
 
@@ -330,11 +323,10 @@ def relative_change(job: TrainingJob) -> dict[str, float]:
     """
     before, after = _before_and_after(job)
     change, norm = Counter(), Counter()
-    for name in after:
-        if name.endswith("/weights"):
-            block = name.split("/")[1]
-            change[block] += np.square(after[name] - before[name]).sum()
-            norm[block] += np.square(before[name]).sum()
+    for name in (name for name in after if name.endswith("/weights")):
+        block = name.split("/")[1]
+        change[block] += np.square(after[name] - before[name]).sum()
+        norm[block] += np.square(before[name]).sum()
     return {block: float(np.sqrt(change[block] / norm[block])) for block in change}
 
 

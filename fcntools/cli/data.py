@@ -25,14 +25,10 @@ def data_make(profile: str, settings: Texts) -> None:
     from fcnlib.datasets import GENERATED
     from fcntools import synthetic
 
-    def progress(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            click.echo(f"\r{done} of {total} images", nl=done == total, err=True)
-
     if config.data.dataset not in GENERATED:
         made = ", ".join(GENERATED)
         raise InputError(f"profile {profile!r} uses {config.data.dataset}; only {made} can be made")
-    _echo_counts(synthetic.prepare(config, progress))
+    _echo_counts(synthetic.prepare(config))
 
 
 @data.command("list")

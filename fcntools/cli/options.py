@@ -88,10 +88,10 @@ def to_make(path: Path, kind: str, option: str = "--out") -> Path:
     for file in (place for place in (path, *path.parents) if place.is_file()):
         if kind == "folder" or file != path:
             raise InputError(f"{file}: is a file; give {option} the name of another place")
-    if kind != "checkpoint":
-        return path
     there = path if path.exists() else path.with_suffix(".json")
-    if there.exists() and (there != path or "stages" in checkpoints.load(path)[1]):
+    if kind != "checkpoint" or not there.exists():
+        return path
+    if there != path or "stages" in checkpoints.load(path)[1]:
         raise InputError(f"{there}: is there, of a training or not ours; name another {option}")
     return path
 

@@ -51,7 +51,7 @@ def predict(
         for name, path in zip(names, images, strict=True):
             try:
                 image = read_image(path)
-                count = sum(1 for _ in tiles(*image.shape[:2], segmenter.side))
+                count = len(tiles(image.shape[:2], segmenter.side))
                 with progress.bar(count if count > 1 else 0, path.name, "tile") as inner:
                     answer = segmenter.label(image, inner.update)
                 about = {"file": os.path.relpath(path, out)} | said

@@ -109,10 +109,9 @@ def _find_shared(report: Report) -> None:
         shared = [digest for digest in keyed[one] if digest in keyed[other]]
         pairs = [(keyed[one][d].image_path, keyed[other][d].image_path) for d in shared]
         if one == "train" and other in ("val", "test"):
-            report.faults += [
-                f"{path}: is in train and in {other}{'' if path == twin else f' ({twin})'}; "
-                "remove it from one"
-                for path, twin in pairs
-            ]
+            for path, twin in pairs:
+                also = "" if path == twin else f" ({twin})"
+                fault = f"{path}: is in train and in {other}{also}; remove it from one"
+                report.faults.append(fault)
         elif pairs:  # such as trainval: a training on both is refused
             report.unusual[f"in {one} and in {other}"] = [path.name for path, _ in pairs]

@@ -110,7 +110,7 @@ def fetch(known: Archive, target: Path, file: Path | None = None) -> Path:
     part = target.with_name(f"{target.name}.partial")
     lock = target.with_name(f"{OURS}{target.name}.lock")
     target.parent.mkdir(parents=True, exist_ok=True)
-    failures: dict[str, str] = {}
+    failures = {}
     busy = held(lock, f"{target}: another process downloads it; wait for it")
     how = {"known_hash": known.checksum, "downloader": functools.partial(_continue, part=part)}
     with busy, scratch(target) as whole:
@@ -128,10 +128,8 @@ def fetch(known: Archive, target: Path, file: Path | None = None) -> Path:
             if not again:
                 break
     listed = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
-    raise InputError(
-        f"no mirror gave {target.name}: {listed}; call again later to continue, or "
-        "download it by other means and name the file with --archive"
-    )
+    hint = "call again later to continue, or get it by other means and name it with --archive"
+    raise InputError(f"no mirror gave {target.name}: {listed}; {hint}")
 
 
 def _checked(file: Path, checksum: str | None) -> Path:
@@ -200,9 +198,9 @@ def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
                     while opened.fileobj.read(CHUNK):  # to the checksum of a compressed one
                         pass
         except Exception as error:  # a damaged archive fails in many ways
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            why = f"cannot be unpacked ({reason}); delete it and get it again"
-            raise InputError(f"{archive}: {why}") from None
+            reason = " ".join(str(error).split())
+            said = f"cannot be unpacked ({reason}); delete it and get it again"
+            raise InputError(f"{archive}: {said}") from None
         if not (part / inner).is_dir():
             raise InputError(f"{archive}: has no folder {inner}; it is another archive")
         os.rename(part / inner, folder)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fcnlib.datasets.image_io import Palette, read_pair
+from fcnlib.datasets.image_io import read_pair
 from fcnlib.datasets.records import Dataset, Record
 from fcnlib.errors import InputError
 from fcnlib.labels import LabelSet
@@ -94,24 +94,18 @@ def _record(root: Path, entry: dict[str, Any]) -> Record:
     return Record(entry["name"], *both)
 
 
-def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
-    """Write the images and masks of a data set, byte for byte, into shards with an index.
+def pack(dataset: Dataset, target: Path) -> Dataset:
+    """Return a data set whose images and masks are written, byte for byte, into indexed shards.
 
-    Args:
-        dataset: what to pack; a pair in several splits is written once.
-        target: the folder to make.
-        splits: all that have masks where empty.
-
-    Returns:
-        The packed data set.
+    A pair in several splits is written once; a split without masks is left out.
 
     Raises:
         InputError: the target exists, a pair is faulty, or no split has masks.
     """
     if target.exists():
         raise InputError(f"{target}: is there already; choose another folder")
-    chosen = {s: dataset.records(s) for s in splits or dataset.splits}
-    chosen = {s: r for s, r in chosen.items() if r and all(pair.label_path for pair in r)}
+    every = {split: dataset.records(split) for split in dataset.splits}
+    chosen = {s: r for s, r in every.items() if r and all(pair.label_path for pair in r)}
     if not chosen:
         raise InputError(f"{dataset.root}: no split with masks to pack")
     pairs = list(dict.fromkeys(pair for records in chosen.values() for pair in records))
@@ -126,11 +120,9 @@ def pack(dataset: Dataset, target: Path, splits: Sequence[str] = ()) -> Dataset:
 
 
 def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict[str, Any]]:
-    """Write the shards; return the entries of the index."""
     from fcnlib.runtime.compat import tf  # late: reading needs none
 
-    entries: list[dict[str, Any]] = []
-    seen: Palette = {}
+    entries, seen = [], {}
     shards, one = -(-len(pairs) // SHARD), folder / "one"
     with progress.bar(len(pairs), f"packing {dataset.name}", "pair") as bar:
         for number, pair in enumerate(pairs):
@@ -140,9 +132,8 @@ def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict
             for kind, file in (("image", pair.image_path), ("mask", pair.label_path)):
                 entry, data = contents[kind] = f"{kind}/{file.name}", file.read_bytes()
                 for key, value in (("name", entry.encode()), ("bytes", data)):
-                    values = tf.train.BytesList(value=[value])
-                    feature[f"{kind}/{key}"] = tf.train.Feature(bytes_list=values)
-            example = tf.train.Example(features=tf.train.Features(feature=feature))
+                    feature[f"{kind}/{key}"] = tf.train.Feature(bytes_list={"value": [value]})
+            example = tf.train.Example(features={"feature": feature})
             try:
                 with tf.io.TFRecordWriter(str(one), "GZIP") as writer:  # one GZIP member a record
                     writer.write(example.SerializeToString(deterministic=True))

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fcntools.figures.style import INK, LINE_COLOURS, STYLE, blank_figure, title_height
@@ -20,7 +19,7 @@ from fcntools.figures.style import INK, LINE_COLOURS, STYLE, blank_figure, title
 def curves(
     series: Mapping[str, Sequence], title: str, x_label: str, y_label: str, *, log: bool = False
 ) -> Figure:
-    """Return a figure of lines, each named at its end.
+    """Return a figure of lines.
 
     Args:
         series: {name: (x, y) or (x, y, half width of a band around y)}; NaN leaves a gap.
@@ -33,53 +32,16 @@ def curves(
     axes = figure.subplots()
     axes.grid(axis="y")
     axes.set(xlabel=x_label, ylabel=y_label, yscale="log" if log else "linear")
-    ends = []
     for number, (name, (x, y, *band)) in enumerate(series.items()):
         colour = LINE_COLOURS[number % len(LINE_COLOURS)]
         x, y = np.asarray(x, float), np.asarray(y, float)
-        axes.plot(x, y, color=colour, lw=2, marker="o" if len(x) <= 20 else None, ms=4)
+        marker = "o" if len(x) <= 20 else None
+        axes.plot(x, y, color=colour, lw=2, marker=marker, ms=4, label=name)
         if band:
             axes.fill_between(x, y - band[0], y + band[0], color=colour, alpha=0.18, lw=0)
-        known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-        if known.size:
-            ends.append((x[known[-1]], y[known[-1]], name, colour))
     if len(series) > 1:
-        _name_ends(axes, ends)
+        figure.legend(loc="outside right center", labelcolor="linecolor", frameon=False)
     return figure
-
-
-def _name_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
-    """Write names right of the plot at the heights of the lines' ends, but apart."""
-    axes.margins(x=0.02)
-    axes.autoscale_view()  # the limits are wanted now, not when the figure is drawn
-    to_share = axes.transData + axes.transAxes.inverted()
-    ends = sorted(ends, key=lambda end: end[1])
-    wanted = [to_share.transform((x, y))[1] for x, y, _, _ in ends]
-    for (x, y, name, colour), at in zip(ends, moved_apart(wanted, 0.065), strict=True):
-        axes.annotate(
-            name,
-            (x, y),
-            xytext=(1.03, at),
-            textcoords="axes fraction",
-            color=colour,
-            va="center",
-            weight="bold",
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8, "alpha": 0.5},
-        )
-
-
-def moved_apart(wanted: Sequence[float], gap: float) -> list[float]:
-    """Move ascending places on a line as little as it takes to keep a gap between neighbours."""
-    groups: list[tuple[float, int]] = []  # (middle, how many) of labels that touch
-    for place in wanted:
-        middle, count = place, 1
-        while groups and middle - groups[-1][0] < gap * (count + groups[-1][1]) / 2:
-            before, others = groups.pop()
-            middle = (before * others + middle * count) / (others + count)
-            count += others
-        groups.append((middle, count))
-    return [m + gap * (i - (n - 1) / 2) for m, n in groups for i in range(n)]
 
 
 @matplotlib.rc_context(STYLE)
@@ -110,7 +72,8 @@ def bars(
     """
     series = values if isinstance(values, Mapping) else {"": values}
     spreads = errors if isinstance(errors, Mapping) else {"": errors}
-    palette = [_colour(c) for c in (colours if colours is not None else LINE_COLOURS)]
+    palette = LINE_COLOURS if colours is None else list(colours)
+    palette = [c if isinstance(c, str) else tuple(np.asarray(c) / 255) for c in palette]
     thick = 0.8 / len(series)
     height = 0.8 + title_height(title, 8.5) + len(names) * max(0.31, 0.21 * len(series))
     height += 0.3 * (len(series) > 1)
@@ -138,10 +101,6 @@ def bars(
     if len(series) > 1:
         figure.legend(loc="outside lower right", ncols=len(series), frameon=False)
     return figure
-
-
-def _colour(colour):
-    return colour if isinstance(colour, str) else tuple(np.asarray(colour) / 255)
 
 
 @matplotlib.rc_context(STYLE)

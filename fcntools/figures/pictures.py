@@ -25,16 +25,13 @@ _WIDEST = 2.8  # inches of a picture
 def overlay(
     image: np.ndarray, mask: np.ndarray, labels: LabelSet, alpha: float = 0.6
 ) -> np.ndarray:
-    """Lay the colours of a label map over its image; where class 0 is background it stays clear.
+    """Return an image, uint8 [H, W, 3], under the colours of its label map; background is clear.
 
     Args:
         image: uint8 [H, W, 3].
         mask: uint8 [H, W], classes or 255.
-        labels: gives the colours.
+        labels: gives the colours; where class 0 is "background" it has none.
         alpha: weight of the colours, 0..1.
-
-    Returns:
-        uint8 [H, W, 3].
     """
     weight = np.where((mask == 0) & (labels.classes[0] == "background"), 0.0, alpha)[..., None]
     return np.round(image + weight * (labels.colorize(mask) - image.astype(float))).astype(np.uint8)
@@ -48,16 +45,13 @@ def heat_overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def spread_out(values: np.ndarray, start: float, stride: int, size: tuple[int, int]) -> np.ndarray:
-    """Give every pixel the value of the nearest sample point: a score map as large as its image.
+    """Return a score map as large as its image: the value of the nearest sample point a pixel.
 
     Args:
         values: [h, w, ...] of an end point.
         start: pixel of its first sample point, both axes.
         stride: pixels between sample points.
         size: (H, W) of the image.
-
-    Returns:
-        [H, W, ...]: a block a value.
     """
     rows, columns = (
         np.clip(np.floor((np.arange(n) - start) / stride + 0.5).astype(int), 0, m - 1)
@@ -97,9 +91,8 @@ def picture_grid(
     names = [textwrap.fill(name, max(int(side / _LETTER), 8)) for name in column_names or ()]
     entries, across = _entries(*legend_of, width) if legend_of else ([], 1)
     lines = max((1 + name.count("\n") for name in names), default=0) + len(rows) * bool(captions)
-    height = (
-        title_height(title, width) + sum(tall) + _LINE * (lines + math.ceil(len(entries) / across))
-    )
+    lines += math.ceil(len(entries) / across)
+    height = title_height(title, width) + sum(tall) + _LINE * lines
     figure = blank_figure(width, height + 0.3, title, compress=True)
     grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=tall)
     for (row, column), axes in np.ndenumerate(grid):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 
 from fcnlib.runtime.files import replacing, write_json
 
@@ -26,21 +25,19 @@ STYLE = {
     "svg.hashsalt": "fcnlib",  # the same figure gives the same file
 }
 _TITLE_SIZE = 12  # points
+_TITLE_LETTER = 0.12  # inches: the width of a letter, at most on average
 
 
 def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
-    """Write a figure as .png and .svg, with its title and alternative text as .json beside them.
+    """Return the path of a figure written as .png and .svg, with title and alt beside as .json.
 
     Args:
         figure: drawn.
         path: of the PNG, whatever its ending.
         title: the finding in a sentence.
         alt: what the figure shows, for those who cannot see it.
-
-    Returns:
-        The path of the PNG.
     """
-    png = Path(path).with_suffix(".png")
+    png = path.with_suffix(".png")
     with matplotlib.rc_context(STYLE):
         for ending, metadata in ((".svg", {"Date": None}), (".png", {})):
             with replacing(png.with_suffix(ending)) as part:
@@ -73,13 +70,4 @@ def title_height(title: str, width: float) -> float:
 
 
 def _wrapped(title: str, width: float) -> str:
-    """Break a title into lines by its letters' widths; hinting makes them up to 5 % wider."""
-    lines = [""]
-    for word in title.split():
-        longer = f"{lines[-1]} {word}".strip()
-        path = TextPath((0, 0), longer, prop=FontProperties(weight="bold", size=_TITLE_SIZE))
-        if 1.05 * path.get_extents().width / 72 <= width - 0.25 or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return "\n".join(lines)
+    return textwrap.fill(title, int((width - 0.25) / _TITLE_LETTER))

@@ -86,13 +86,9 @@ def gaussian_filter(height: int, width: int, sigma: float) -> Filter:
         width: of the image, pixels.
         sigma: pixels.
     """
-    down, across = _halves(height, sigma), _halves(width, sigma)
-
-    def apply(values: np.ndarray) -> np.ndarray:
-        coarse = _along_axes(values, (down.T, across.T))
-        return _along_axes(coarse, (down, across))
-
-    return apply
+    halves = _halves(height, sigma), _halves(width, sigma)
+    spread = [half.T for half in halves]
+    return lambda values: _along_axes(_along_axes(values, spread), halves)
 
 
 def _halves(size: int, sigma: float) -> np.ndarray:
@@ -131,11 +127,7 @@ def bilateral_filter(image: np.ndarray, sigma: float, srgb: float) -> Filter:
     step, shape = _grid(features)
     spread = _interpolation(features / step, shape)
     kernels = [_kernel(size, step) for size in shape]
-
-    def apply(values: np.ndarray) -> np.ndarray:
-        return spread @ _along_axes(spread.T @ values, kernels)
-
-    return apply
+    return lambda values: spread @ _along_axes(spread.T @ values, kernels)
 
 
 def _features(image: np.ndarray, sigma: float, srgb: float) -> np.ndarray:

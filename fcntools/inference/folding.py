@@ -71,9 +71,8 @@ class Folded:
 
         The images are float32 [N, H, W, 3] in [-1, 1], of any size.
         """
-        images = pad_to_grid(images, self.network.half_pixel_centers)
         if self._session is None:
-            return self.run(images, self.network.dtype)
+            return self.network.fuse(*self.score_maps(images))
 
         def ask(images: np.ndarray) -> np.ndarray:
             return self._session((images + np.float32(1)) * np.float32(BYTES_TO_UNIT))
@@ -81,22 +80,13 @@ class Folded:
         scores = tf.numpy_function(ask, [images], tf.float32, stateful=False)
         return tf.ensure_shape(scores, [None, None, None, self.network.outputs])
 
-    def score_maps(self, images: tf.Tensor) -> tuple[dict[int, tf.Tensor], dict[int, tf.Tensor]]:
-        """Return what `FCN.score_maps` does; by TensorFlow, whichever the engine is."""
-        return self._score_maps(
-            pad_to_grid(images, self.network.half_pixel_centers), self.network.dtype
-        )
-
-    def run(self, images: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
-        """Return the fused scores by TensorFlow, whichever the engine is, of images on the grid.
-
-        The convolutions of the backbone compute in `dtype`.
-        """
-        return self.network.fuse(*self._score_maps(images, dtype))
-
-    def _score_maps(self, images: tf.Tensor, dtype: tf.DType):
+    def score_maps(self, images: tf.Tensor, dtype: tf.DType | None = None):
+        """Return what `FCN.score_maps` does, by TensorFlow, computed in `dtype` or its own."""
         network, spec = self.network, self.network.spec
-        net, maps, scores = tf.cast(images, dtype), {}, {}
+        images = pad_to_grid(images, network.half_pixel_centers)
+        # The padding hides from TensorFlow Lite that the channels are three.
+        images = tf.reshape(images, [*tf.unstack(tf.shape(images)[:3]), 3])
+        net, maps, scores = tf.cast(images, dtype or network.dtype), {}, {}
         if spec.mean is not None:
             net = net * np.float32(BYTES_TO_UNIT) + np.float32(BYTES_TO_UNIT - np.array(spec.mean))
         for layer in spec.table:
@@ -190,15 +180,15 @@ def function_of(network: Folded, labels: bool = True):
     """Return a TensorFlow function of PIXELS that gives SCORES and, if wanted, LABELS."""
 
     def segment(pixels):
-        images = pad_to_grid(preprocess(pixels), network.network.half_pixel_centers)
-        # The padding hides from TensorFlow Lite that the channels are three.
-        fused = network.run(tf.reshape(images, [*tf.unstack(tf.shape(images)[:3]), 3]))
+        fused = network.network.fuse(*network.score_maps(preprocess(pixels), tf.float32))
         if not labels:
             return {SCORES: fused}
         height, width = tf.unstack(tf.shape(pixels)[1:3])
         logits = network.network.to_pixels(fused, height, width)[..., : network.num_classes]
         return {SCORES: fused, LABELS: tf.cast(tf.argmax(logits, axis=-1), tf.uint8)}
 
+    for converter in ("tensorflow", "tf2onnx"):  # which are to be quiet
+        logging.getLogger(converter).setLevel("ERROR")
     spec = tf.TensorSpec([None, None, None, 3], tf.float32, PIXELS)
     return tf.function(segment, [spec], autograph=False)
 
@@ -206,7 +196,6 @@ def function_of(network: Folded, labels: bool = True):
 def onnx_model(function) -> bytes:
     """Convert what `function_of` returns to ONNX, by tf2onnx."""
     convert = require_package("tf2onnx").convert
-    _quiet("tensorflow", "tf2onnx")
     model, _ = convert.from_function(function, function.input_signature, opset=_OPSET)
     return model.SerializeToString()
 
@@ -222,13 +211,7 @@ def save_model(function, folder: Path) -> None:
     """Write what `function_of` returns as a SavedModel."""
     module = tf.Module()
     module.segment = function
-    _quiet("tensorflow")
     tf.saved_model.save(module, str(folder), signatures=function)
-
-
-def _quiet(*converters: str) -> None:
-    for name in converters:
-        logging.getLogger(name).setLevel("ERROR")
 
 
 Answer = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -300,15 +283,15 @@ def _require_ours(target: Path, kind: str) -> None:
 
 
 def _compare(network: FCN, answer: Answer, images: list[np.ndarray]) -> Parity:
-    same, error, greatest = [], 0.0, 0.0
+    same, error, greatest = [], [], []
     for image in images:
         fused = network.fused(tf.constant(preprocess(image)[None]))
         logits = network.to_pixels(fused, *image.shape[:2])[..., : network.num_classes]
         found = answer(image[None].astype(np.float32))
         same.append(np.mean(found[LABELS] == tf.argmax(logits, axis=-1).numpy()))
-        error = max(error, float(np.abs(found[SCORES] - fused).max()))
-        greatest = max(greatest, float(np.abs(fused).max()))
-    return Parity(float(np.mean(same)), error / max(greatest, 1e-9), len(images))
+        error.append(np.abs(found[SCORES] - fused).max())
+        greatest.append(np.abs(fused).max())
+    return Parity(float(np.mean(same)), float(max(error) / max(greatest)), len(images))
 
 
 def _read_saved_model(path: Path) -> Answer:

@@ -36,7 +36,7 @@ def find_images(places: Sequence[Path]) -> list[Path]:
     Raises:
         InputError: a place is not there, or a folder holds no image.
     """
-    found: list[Path] = []
+    found = []
     for place in places:
         if not place.exists():
             raise InputError(f"{place}: no such file or folder")
@@ -109,19 +109,16 @@ def write_answer(
         {class: share of the pixels}, the classes that are there, largest first.
     """
     counts = np.bincount(answer.ravel(), minlength=labels.num_classes)
-    present = [i for i in np.argsort(-counts) if counts[i]]
-    shares = {labels.classes[i]: float(counts[i] / answer.size) for i in present}
+    shares = {labels.classes[i]: counts[i] / answer.size for i in np.argsort(-counts) if counts[i]}
     said = {"image": name, "width": answer.shape[1], "height": answer.shape[0], **said}
     said |= {"values": dict(zip(labels.classes, labels.values, strict=True)), "shares": shares}
     write_json(out / f"{name}.json", said)  # first: by it the rest is known as an answer
     picture = Image.fromarray(labels.values[answer])
     picture.putpalette(labels.png_palette())
     _save(picture, out / f"{name}.png")
-    painted = np.empty_like(image)
-    for top in range(0, len(image), 512):  # in strips: it takes eight bytes a colour on the way
-        rows = slice(top, top + 512)
-        painted[rows] = overlay(image[rows], answer[rows], labels)
-    shown = Image.fromarray(painted)
+    parts = (slice(top, top + 512) for top in range(0, len(image), 512))
+    # In strips: it takes eight bytes a colour on the way.
+    shown = Image.fromarray(np.concatenate([overlay(image[p], answer[p], labels) for p in parts]))
     shown.thumbnail((_LARGEST_JPEG, _LARGEST_JPEG))
     _save(shown, out / f"{name}_overlay.jpg", quality=92)
     return shares

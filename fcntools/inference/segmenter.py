@@ -7,8 +7,9 @@ only the tile and 128 pixels around it, for want of memory.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,17 +60,10 @@ class Box(NamedTuple):
         return array[self.top : self.bottom, self.left : self.right]
 
 
-def tiles(height: int, width: int, side: int) -> Iterator[Box]:
-    """Return the cores of an image, row by row; the last of a row or column may be smaller.
-
-    Args:
-        height: of the image, pixels.
-        width: of the image, pixels.
-        side: of a core, pixels; a multiple of 32.
-    """
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            yield Box(top, left, min(top + side, height), min(left + side, width))
+def tiles(size: tuple[int, int], side: int) -> list[Box]:
+    """Return the cores of an image of this height and width, row by row, `side` pixels a side."""
+    corners = itertools.product(range(0, size[0], side), range(0, size[1], side))
+    return [Box(y, x, min(y + side, size[0]), min(x + side, size[1])) for y, x in corners]
 
 
 def reach(network: FCN) -> int:
@@ -91,12 +85,11 @@ def load_alike(path: Path, *others: Path, stride: int = 0) -> tuple[list[FCN], d
     Raises:
         InputError: one has other classes than the first.
     """
-    loaded = [load_fcn(one, stride) for one in (path, *others)]
-    meta = loaded[0][1]
-    for other, (_, theirs) in zip(others, loaded[1:], strict=True):
-        if theirs["classes"] != meta["classes"]:
+    networks, metas = zip(*(load_fcn(one, stride) for one in (path, *others)), strict=True)
+    for other, meta in zip(others, metas[1:], strict=True):
+        if meta["classes"] != metas[0]["classes"]:
             raise InputError(f"{other}: its classes are not those of {path}; no average of both")
-    return [network for network, _ in loaded], meta
+    return list(networks), metas[0]
 
 
 class Segmenter:
@@ -144,7 +137,7 @@ class Segmenter:
         `done` is called with 1 after each tile.
         """
         answer = np.empty(image.shape[:2], np.uint8)
-        for core in tiles(*answer.shape, self.side):
+        for core in tiles(answer.shape, self.side):
             room = core.grown(_CRF_ROOM if self._crf else 0, answer.shape)
             found = self.probabilities(image, room)
             if self._crf:
@@ -190,15 +183,13 @@ class Segmenter:
 
 def _part(network: FCN, fused: tf.Tensor, corners: tf.Tensor) -> tf.Tensor:
     """Upsample the scores of one part, and turn them into probabilities."""
-    top, left, bottom, right = tf.unstack(corners)
+    (top, left, bottom, right), stride = tf.unstack(corners), network.stride
     if network.half_pixel_centers:
-        logits = upsample(fused, network.stride, half_pixel_centers=True)[0, top:bottom, left:right]
+        logits = upsample(fused, stride, half_pixel_centers=True)[0, top:bottom, left:right]
     else:
-        stride = network.stride
         rows = slice(top // stride, (bottom - 1) // stride + 2)
         columns = slice(left // stride, (right - 1) // stride + 2)
-        logits = upsample(fused[:, rows, columns], stride)
-        logits = logits[0, : bottom - top, : right - left]
+        logits = upsample(fused[:, rows, columns], stride)[0, : bottom - top, : right - left]
     return tf.nn.softmax(logits[..., : network.num_classes])
 
 

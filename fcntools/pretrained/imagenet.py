@@ -17,7 +17,6 @@ import io
 import operator
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +51,7 @@ class Imported:
     account: checkpoints.Transfer  # which calls the variables as the file does
 
     def __str__(self) -> str:
-        said = []
-        for what in ("copied", "skipped", "missing"):
-            names = getattr(self.account, what)
-            counts = Counter("/".join(name.split("/")[:2]) for name in names)
-            shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-            said.append(f"{what} {len(names)}" + (f" ({shown})" if 1 <= len(counts) <= 5 else ""))
+        said = [f"{what} {len(names)}" for what, names in vars(self.account).items()]
         alone = "; the backbone alone: it has no head of ImageNet's classes"
         return ", ".join(said) + (alone if self.meta["kind"] == "backbone" else "")
 
@@ -67,11 +61,7 @@ def read(path: Path) -> Imported:
 
     `path` is a checkpoint of slim (one file, or a prefix with .index and .data files) of a backbone
     in `blocks.BACKBONES`, or what Keras saved (.h5, .weights.h5, .keras) of a network with
-    keras.applications.InceptionV3 in it.
-
-    Returns:
-        The weights. Without ImageNet's classifier the meta data say kind "backbone" and name no
-        classes.
+    keras.applications.InceptionV3 in it. Without ImageNet's classifier it is of kind "backbone".
 
     Raises:
         InputError: the file is something else or damaged, or a tensor of the backbone is missing,
@@ -84,9 +74,8 @@ def read(path: Path) -> Imported:
             return _from_keras(path, path)
         with zipfile.ZipFile(path) as archive:  # a .keras file
             if checkpoints.META in archive.namelist():
-                raise InputError(
-                    f"{path}: is fcnlib's own; start from it with --set init_checkpoint=FILE"
-                )
+                said = "is fcnlib's own; start from it with --set init_checkpoint=FILE"
+                raise InputError(f"{path}: {said}")
             checkpoints.refuse_bomb(archive, path.stat().st_size)
             return _from_keras(path, io.BytesIO(archive.read("model.weights.h5")))
     except InputError:
@@ -132,9 +121,8 @@ def _from_keras(path: Path, content: Path | io.BytesIO) -> Imported:
     with h5py.File(content, "r") as file:
         found = _datasets(file)
         names = _keras_names(path, found)
-        for name in names:
-            if name in found and found[name] is None:
-                raise InputError(f"{path}: {name} is there twice or lies in another file")
+        if doubtful := [name for name in names if found.get(name, "") is None]:
+            raise InputError(f"{path}: {doubtful[0]} is there twice or lies in another file")
         return _collect(path, "inception_v3", found, names, _KERAS_CLASSES)
 
 
@@ -174,10 +162,8 @@ def _keras_names(path: Path, found: Mapping[str, Any]) -> dict[str, str]:
         layers = list(dict.fromkeys(name.rpartition("/")[0] for name in found))
         if _NAMELESS in layers:
             raise InputError(f"{path}: of a Keras before 3.6, names no layers; {_RESAVE}")
-        raise InputError(
-            f"{path}: holds no InceptionV3 of keras.applications but the layers "
-            f"{', '.join(layers[:5]) or 'none'} ...; {_DOWNLOAD}"
-        )
+        said = f"but the layers {', '.join(layers[:5]) or 'none'} ...; {_DOWNLOAD}"
+        raise InputError(f"{path}: holds no InceptionV3 of keras.applications {said}")
     if others and others[0][0] == len(kernels):
         raise InputError(f"{path}: holds two InceptionV3; save the one that you mean by itself")
     norms = _runs("batch_normalization", "beta", [k[3:] for k in kernels.values()], found)[0][1]
@@ -215,20 +201,18 @@ def _collect(
     head = [theirs for theirs, ours in names.items() if ours.startswith(made.logits)]
     if "predictions/kernel" in shapes:  # a matrix, where a 1 x 1 convolution has four axes
         shapes["predictions/kernel"] = shapes["predictions/kernel"][2:]
-    headless = not any(name in found for name in head)
-    if any(name in found and tuple(found[name].shape) != shapes[name] for name in head):
-        headless = True  # of other classes
+    there = [tuple(found[name].shape) == shapes[name] for name in head if name in found]
+    headless = not there or not all(there)
+    if headless:  # or of other classes
         shapes = {name: shape for name, shape in shapes.items() if name not in head}
     for name in shapes:
         if name in found and found[name].dtype != np.float32:
             raise InputError(f"{path}: {name} is of type {found[name].dtype}, not float32")
     # Beside a whole backbone anything may lie, but in its layers: a gamma would change the answer.
-    whole = all(name in found for name in shapes if not (headless and name in head))
+    whole = all(name in found for name in shapes)
     layers = {name.rpartition("/")[0] for name in shapes}
     beside = [n for n in found if whole and n.rpartition("/")[0] not in layers]
-    account = checkpoints.account(
-        found, shapes, may_miss=head if headless else (), may_skip=beside, source=str(path)
-    )
+    account = checkpoints.account(found, shapes, may_skip=beside, source=str(path))
     arrays = {names[n]: np.asarray(found[n]).reshape(wanted[names[n]]) for n in account.copied}
     labels = [str(number) for number in range(1, 1001)]  # as ILSVRC numbers them, by WordNet id
     meta = {

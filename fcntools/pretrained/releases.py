@@ -42,15 +42,12 @@ RELEASES = {
 
 
 def obtain(name: str, folder: Path, archive: Path | None = None) -> tuple[Path, imagenet.Imported]:
-    """Download released weights and turn them into a checkpoint.
+    """Return a checkpoint of released weights, named after its backbone, and what is in it.
 
     Args:
         name: a name of `RELEASES`.
-        folder: where both go; the file downloaded stays for a second call.
+        folder: where the download and it go; the download stays for a second call.
         archive: the released file, had by other means; it is checked just the same.
-
-    Returns:
-        (the checkpoint, named after its backbone, and what is in it).
 
     Raises:
         InputError: no such name, it could not be downloaded, or is not what was released.

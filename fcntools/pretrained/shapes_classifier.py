@@ -22,13 +22,12 @@ from fcnlib.input_pipeline import order, prefetched
 from fcnlib.labels import SHAPES
 from fcnlib.runtime import files, run_record
 from fcnlib.runtime.compat import slim, tf
-from fcnlib.runtime.files import locked
 from fcnlib.slim import SlimModule
 from fcnlib.training import Stage, Trainer
 from fcntools.synthetic import shapes
 
 # What a classifier's checkpoint says of its backbone, so that it can be built again.
-_WIDTH = ("backbone", "depth_multiplier", "min_depth")
+_BUILT = ("backbone", "depth_multiplier", "min_depth", "batch_norm")
 # What else decides its training, besides all of `PretrainConfig` and `ShapesConfig`.
 _LEARNING = ("seed", "optimizer", "schedule", "warmup_steps", "weight_decay", "ema_decay")
 _LEARNING += ("batch_norm_decay", "precision")
@@ -57,32 +56,25 @@ class Classifier(SlimModule):
 
         super().__init__(build)
 
-    def score_map(
-        self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)
-    ) -> tf.Tensor:
-        """Compute the logits before the pool.
+    def score_map(self, images: tf.Tensor) -> tf.Tensor:
+        """Return the logits before the pool, [N, h, w, C], of images float32 in [-1, 1]."""
+        return self._template(images, False, (0, 0))
+
+    def __call__(self, images: tf.Tensor, training: bool = False, dropout_seed=(0, 0)) -> tf.Tensor:
+        """Return the logits, float32 [N, num_classes].
 
         Args:
             images: float32 [N, H, W, 3] in [-1, 1].
             training: normalize by the batch, drop features.
             dropout_seed: two integers.
-
-        Returns:
-            float32 [N, h, w, num_classes].
         """
-        return self._template(images, training, dropout_seed)
-
-    def __call__(self, images: tf.Tensor, **mode) -> tf.Tensor:
-        """Return the logits, [N, num_classes]; arguments as in `score_map`."""
-        return tf.reduce_mean(self.score_map(images, **mode), axis=[1, 2])
+        return tf.reduce_mean(self._template(images, training, dropout_seed), axis=[1, 2])
 
 
 def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict[str, Any]]:
     """Rebuild a classifier from its checkpoint alone.
 
-    Args:
-        path: a file written by `pretrain`.
-        padding: "SAME" as it was trained, or "VALID" as slim's classifier is.
+    Its padding was "SAME" in training; that of slim's classifier is "VALID".
 
     Returns:
         (classifier, what the checkpoint says of itself: classes, width, accuracy).
@@ -94,8 +86,8 @@ def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict
     if meta.get("kind") != "classifier":
         raise InputError(f"{path}: holds a {meta.get('kind', 'nameless thing')}, not a classifier")
     try:
-        settings = {k: meta[k] for k in (*_WIDTH, "batch_norm") if k in meta}
-        Config().replace(**{k: v for k, v in settings.items() if k in _WIDTH})
+        settings = {k: meta[k] for k in _BUILT if k in meta}
+        Config().replace(**{k: v for k, v in settings.items() if k != "batch_norm"})
         classifier = Classifier(len(meta["classes"]), padding=padding, **settings)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: does not say what network it is ({error})") from None
@@ -105,7 +97,7 @@ def load_classifier(path: Path, padding: str = "SAME") -> tuple[Classifier, dict
 
 
 def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
-    """Train the classifier on single shapes and write it as a small checkpoint.
+    """Return the record of a classifier of single shapes that is trained and written.
 
     Args:
         config: the `pretrain` profile, or one like it.
@@ -113,16 +105,13 @@ def pretrain(config: Config, out: Path, resume: bool = False) -> dict[str, Any]:
             NAME.json, what a resumed run needs as the folder NAME.training.
         resume: continue an interrupted run.
 
-    Returns:
-        The record: accuracy on the validation objects, in [0, 1], settings, machine, seconds.
-
     Raises:
         InputError: `out` is no such file or in use, the checkpoint to go on from is of other
             settings, the loss is no longer finite, or data are missing.
     """
     if out.is_dir() or out.suffix != ".npz":
         raise InputError(f"{out}: give --out the name of a file that ends in .npz")
-    with locked(out.with_suffix(".training")):
+    with files.locked(out.with_suffix(".training")):
         return _pretrain(config, out, resume)
 
 
@@ -130,8 +119,9 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     started = run_record.start()
     root = config.path("data_dir")
     classes = shapes.ensure(root, config.shapes).labels.classes
+    built = backbone_settings(config)
     # SAME padding, as the network that will start from it
-    classifier = Classifier(len(classes), padding="SAME", **backbone_settings(config))
+    classifier = Classifier(len(classes), padding="SAME", **built)
     seed(config)
     classifier(tf.zeros([1, 33, 33, 3]))
     paths, labels = class_files(root / "objects/train")
@@ -147,11 +137,19 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
         target = tf.one_hot(batch["label"], len(classes)) * (1 - smooth) + smooth / len(classes)
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
 
-    accuracy = _accuracy(classifier, root / "objects/val", settings.pretrain_crop)
-    width = {k: v for k, v in backbone_settings(config).items() if k in (*_WIDTH, "batch_norm")}
-    meta = {"kind": "classifier", "classes": list(classes), **width}
-    flat, parts = config.to_dict(), (settings, config.shapes)
-    wanted = (*_LEARNING, *(key for part in parts for key in vars(part)))
+    held_out = class_files(root / "objects/val")
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 3])])
+    def classify(images):
+        return tf.argmax(classifier(images), axis=-1)
+
+    def accuracy() -> float:
+        found = class_batches(*held_out, settings.pretrain_crop, 64)
+        right = [classify(b["image"]).numpy() == b["label"].numpy() for b in found]
+        return float(np.mean(np.concatenate(right)))
+
+    meta = {"kind": "classifier", "classes": list(classes), **{key: built[key] for key in _BUILT}}
+    flat, wanted = config.to_dict(), (*_LEARNING, *vars(settings), *vars(config.shapes))
     trainer = Trainer(
         classifier,
         [Stage("classify", settings.pretrain_steps, settings.pretrain_lr)],
@@ -164,45 +162,26 @@ def _pretrain(config: Config, out: Path, resume: bool) -> dict[str, Any]:
     extra = {"accuracy": accuracy(), "objects": len(paths), "training_seconds": trainer.spent}
     arrays = {name: v.numpy() for name, v in classifier.named_variables().items()}
     checkpoints.save(out, arrays, meta | {"accuracy": extra["accuracy"]}, half=True)
-    record = run_record.capture(
-        config, started=started, device=describe_device(config.train.precision), extra=extra
-    )
+    device = describe_device(config.train.precision)
+    record = run_record.capture(config, started=started, device=device, extra=extra)
     files.write_json(out.with_suffix(".json"), record)
     return record
 
 
-def _accuracy(classifier: Classifier, folder: Path, crop: int):
-    paths, labels = class_files(folder)
-
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None, None, 3])])
-    def classify(images):
-        return tf.argmax(classifier(images), axis=-1)
-
-    def accuracy() -> float:
-        batches = class_batches(paths, labels, crop, 64)
-        right = [classify(b["image"]).numpy() == b["label"].numpy() for b in batches]
-        return float(np.mean(np.concatenate(right)))
-
-    return accuracy
-
-
-def class_files(
-    folder: Path, classes: Sequence[str] = SHAPES.classes
-) -> tuple[tuple[Path, ...], np.ndarray]:
-    """List the pictures of single objects, CLASS/*.jpg and the like, by class and name.
-
-    Returns:
-        (paths, labels int32 [N] of 0..len(classes)-1).
+def class_files(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """Return the pictures of single objects, CLASS/*.jpg and the like, and their classes, int32.
 
     Raises:
         InputError: a class has no picture.
     """
-    files = [files_in(folder / name) for name in classes]
-    for name, own in zip(classes, files, strict=True):
+    paths, labels = [], []
+    for label, name in enumerate(SHAPES.classes):
+        own = files_in(folder / name)
         if not own:
             raise InputError(f"{folder / name}: no pictures of this class; generate the shapes")
-    labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(own) for own in files])
-    return tuple(path for own in files for path in own), labels
+        paths += own
+        labels += [label] * len(own)
+    return paths, np.array(labels, np.int32)
 
 
 def class_batches(
@@ -216,8 +195,8 @@ def class_batches(
     """Return batches of single-object pictures for the classifier.
 
     Args:
-        paths: the pictures, N.
-        labels: int32 [N], class of each.
+        paths: of `class_files`.
+        labels: the same.
         crop: side of the crops, pixels.
         batch_size: B; in evaluation the last batch may be smaller.
         seed: of the training.
@@ -243,6 +222,6 @@ def class_batches(
             image = augment_object(image, seed, position, crop)
         return {"image": image, "label": label, "index": index}
 
-    sequence = (np.arange(first, last), indices, np.asarray(labels, np.int32)[indices])
+    sequence = (np.arange(first, last), indices, labels[indices])
     items = tf.data.Dataset.from_tensor_slices(sequence).map(sample, 2)
     return prefetched(items.batch(batch_size, drop_remainder=steps is not None))

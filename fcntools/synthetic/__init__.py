@@ -11,10 +11,9 @@ from fcnlib.errors import InputError
 from fcnlib.labels import SHAPES
 from fcntools.data.tfrecords import open_packed
 from fcntools.synthetic import scenes, shapes
-from fcntools.synthetic.generate import Progress
 
 
-def _generated(name: str, about: str, open_layout: Callable[..., Dataset], *given) -> Format:
+def _add(name: str, about: str, open_layout: Callable[..., Dataset], *given) -> None:
     def open_generated(root: Path) -> Dataset:
         if not (root / f"{name}.json").is_file():
             raise InputError(
@@ -23,29 +22,21 @@ def _generated(name: str, about: str, open_layout: Callable[..., Dataset], *give
             )
         return open_layout(root, *given, name)
 
-    return Format(open_generated, f"generated {about} (fcnlib data make)")
+    FORMATS[name] = Format(open_generated, f"generated {about} (fcnlib data make)")
 
 
-FORMATS |= {
-    name: _generated(name, *layout)
-    for name, *layout in (
-        ("shapes", "objects on clutter, 9 classes; VOC's layout", voc.open_voc, SHAPES),
-        (
-            "scenes",
-            "streets, landscapes and rooms, 150 classes; scene parsing's layout",
-            scene_parsing.open_scene_parsing,
-        ),
-        ("streets", "streets, 11 classes; CamVid's layout", camvid.open_camvid),
-    )
-}
+_add("shapes", "objects on clutter, 9 classes; VOC's layout", voc.open_voc, SHAPES)
+_SCENES = "streets, landscapes and rooms, 150 classes; scene parsing's layout"
+_add("scenes", _SCENES, scene_parsing.open_scene_parsing)
+_add("streets", "streets, 11 classes; CamVid's layout", camvid.open_camvid)
 FORMATS["packed"] = Format(open_packed, "any of these, packed into TFRecords (fcnlib data pack)")
 
 
-def prepare(config: Config, progress: Progress | None = None) -> Dataset:
+def prepare(config: Config) -> Dataset:
     """Return the data set of a configuration; a generated one is made where it is missing."""
     name, root = config.data.dataset, config.path("data_dir")
     if name == "shapes":
-        return shapes.ensure(root, config.shapes, progress)
+        return shapes.ensure(root, config.shapes)
     if name in ("scenes", "streets"):
-        return scenes.ensure(root, config.scenes, progress, name)
+        return scenes.ensure(root, config.scenes, name)
     return open_dataset(name, root)

@@ -13,50 +13,38 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from fcnlib.errors import InputError
+from fcnlib.runtime import progress
 from fcnlib.runtime.files import read_json, scratch
-
-Progress = Callable[[int, int], None]  # called with (pictures done, pictures in all)
 
 
 class GeneratorSpec(NamedTuple):
     """What to generate."""
 
     name: str  # of the data set; the stamp is the file NAME.json in its folder
-    settings: dict[str, Any]  # what decides the pictures, ready for JSON
+    config: Any  # has the settings
+    least: Mapping[str, int]  # the settings that decide the pictures, and the least of each
+    about: dict[str, Any]  # what else decides them, ready for JSON
     images: Sequence[Any]  # one a picture: whatever `draw` understands
     draw: Callable[[Path, Any], None]  # draws one into the folder
     finish: Callable[[Path], None]  # writes into the folder what is no picture, when all are drawn
 
 
-def settings_of(config, least: Mapping[str, int]) -> dict[str, int]:
-    """Return the settings named, as a configuration has them.
-
-    Raises:
-        InputError: one is less than it can be.
-    """
-    settings = {key: getattr(config, key) for key in least}
-    for key, value in settings.items():
-        if value < least[key]:
-            raise InputError(f"{key} = {value}: it must be at least {least[key]}")
-    return settings
-
-
-def ensure(root: Path, spec: GeneratorSpec, progress: Progress | None = None) -> None:
+def ensure(root: Path, spec: GeneratorSpec) -> None:
     """Generate a data set where its folder is missing or empty.
 
-    Args:
-        root: its folder.
-        spec: what to make.
-        progress: told of the pictures.
-
     Raises:
-        InputError: the folder holds something else, or a set of other settings or of another
-            version of the generator. Nothing is deleted.
+        InputError: a setting is less than it can be; the folder holds something else, or a set of
+            other settings or of another version of the generator. Nothing is deleted.
     """
-    name, stamp = spec.name, f"{spec.name}.json"
+    name, settings = spec.name, dict(spec.about)
+    for key, least in spec.least.items():
+        settings[key] = value = getattr(spec.config, key)
+        if value < least:
+            raise InputError(f"{key} = {value}: it must be at least {least}")
+    stamp = f"{name}.json"
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         try:
-            _generate(root, stamp, spec, progress or (lambda done, total: None))
+            _generate(root, settings, spec)
         except OSError as error:
             raise InputError(f"{root}: cannot generate {name} here: {error}") from error
     found = read_json(root / stamp)
@@ -64,7 +52,7 @@ def ensure(root: Path, spec: GeneratorSpec, progress: Progress | None = None) ->
         raise InputError(
             f"{root}: is not a folder of {name} (no readable {stamp}); choose another data_dir"
         )
-    for key, value in spec.settings.items():
+    for key, value in settings.items():
         if found.get(key) != value:
             raise InputError(
                 f"{root}: holds {name} of other settings ({key} is {found.get(key)!r}, asked "
@@ -72,16 +60,17 @@ def ensure(root: Path, spec: GeneratorSpec, progress: Progress | None = None) ->
             )
 
 
-def _generate(root: Path, stamp: str, spec: GeneratorSpec, progress: Progress) -> None:
+def _generate(root: Path, settings: dict[str, Any], spec: GeneratorSpec) -> None:
     """Generate a data set in a folder beside `root` and move it there when it is whole."""
     with scratch(root) as half:
         half.mkdir()
-        for done, image in enumerate(spec.images, start=1):
-            spec.draw(half, image)
-            progress(done, len(spec.images))
+        with progress.bar(len(spec.images), spec.name, "image") as bar:
+            for image in spec.images:
+                spec.draw(half, image)
+                bar.update()
         spec.finish(half)
-        text = json.dumps(spec.settings, indent=2)
-        (half / stamp).write_text(text + "\n", encoding="utf-8")
+        stamp = f"{spec.name}.json"
+        (half / stamp).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         try:
             half.rename(root)
         except OSError:

@@ -138,17 +138,16 @@ class Canvas:
         light = 1 + 0.1 * (np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None])
         picture *= (light * (1 - np.asarray(shade, np.float32) / 255))[..., None]
         picture *= rng.uniform(0.85, 1.12) * rng.uniform(0.96, 1.04, 3).astype(np.float32)
-        picture += rng.standard_normal(picture.shape, np.float32) * np.float32(
-            rng.uniform(0.4, 1.2) * _NOISE
-        )
+        noise = rng.standard_normal(picture.shape, np.float32)
+        picture += noise * np.float32(rng.uniform(0.4, 1.2) * _NOISE)
         return np.clip(picture, 0, 255).astype(np.uint8), mask.copy()
 
 
 _STRENGTH = np.array([_TEXTURE.get(name, (5, 5, 4)) for name in NUMBERS], np.float32)
 
 
-def _around(x: float, y: float, wide: float, high: float | None = None) -> list[Point]:
-    high = wide if high is None else high
+def _around(x: float, y: float, wide: float, high: float = 0.0) -> list[Point]:
+    high = high or wide
     return [(x - wide, y - high), (x + wide, y + high)]
 
 

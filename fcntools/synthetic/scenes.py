@@ -17,7 +17,6 @@ from fcnlib.datasets import Dataset, open_dataset
 from fcnlib.datasets.camvid import CAMVID
 from fcnlib.datasets.scene_parsing import FOLDERS, SCENE_PARSING_NAMES
 from fcntools.synthetic import generate
-from fcntools.synthetic.generate import Progress
 from fcntools.synthetic.scene_canvas import NUMBERS, Canvas
 from fcntools.synthetic.scene_indoor import draw_room
 from fcntools.synthetic.scene_outdoor import draw_landscape, draw_street
@@ -42,27 +41,22 @@ CAMVID_VALUES = np.array([_INDICES.get(name, CAMVID.num_classes) for name in NUM
 ImageSpec = tuple[str, int]  # split, index
 
 
-def ensure(
-    root: Path, config: ScenesConfig, progress: Progress | None = None, name: str = "scenes"
-) -> Dataset:
+def ensure(root: Path, config: ScenesConfig, name: str = "scenes") -> Dataset:
     """Return a data set, generated first where the folder is not there.
 
     Args:
         root: its folder.
         config: how much to make and from which seed.
-        progress: told of the pictures.
         name: "scenes" or "streets".
     """
-    settings = generate.settings_of(config, _LEAST)
     counts = {"train": config.scenes_train_images, "val": config.scenes_val_images}
     images = [(split, index) for split, count in counts.items() for index in range(count)]
     if name == "streets":
-        version, draw = [VERSION, STREETS_VERSION], partial(_draw_street, config)
-        finish = partial(_write_lists, images)
+        version, finish = [VERSION, STREETS_VERSION], partial(_write_lists, images)
     else:
-        version, draw, finish = VERSION, partial(_draw_scene, config), partial(_describe, config)
-    settings = {"generator": version, **settings}
-    generate.ensure(root, generate.GeneratorSpec(name, settings, images, draw, finish), progress)
+        version, finish = VERSION, partial(_describe, config)
+    how = {"generator": version}, images, partial(_draw, config, name), finish
+    generate.ensure(root, generate.GeneratorSpec(name, config, _LEAST, *how))
     return open_dataset(name, root)
 
 
@@ -76,14 +70,16 @@ def _view(rng: np.random.Generator) -> str:
     return str(rng.choice(list(VIEWS), p=_SHARES))
 
 
-def _draw_scene(config: ScenesConfig, root: Path, image: ImageSpec) -> None:
+def _draw(config: ScenesConfig, name: str, root: Path, image: ImageSpec) -> None:
     split, index = image
     canvas = Canvas(generator(config, image), config.scenes_image_size)
-    VIEWS[_view(canvas.rng)](canvas)
+    VIEWS["street" if name == "streets" else _view(canvas.rng)](canvas)
     picture, mask = canvas.finish()
-    name = f"{FOLDERS[split]}/ADE_{split}_{index + 1:08d}"
-    generate.write(root / "images" / f"{name}.jpg", Image.fromarray(picture))
-    generate.write(root / "annotations" / f"{name}.png", Image.fromarray(mask))
+    file, masks = f"{FOLDERS[split]}/ADE_{split}_{index + 1:08d}", "annotations"
+    if name == "streets":
+        file, masks, mask = f"{split}/{_street_name(*image)}", "labels", CAMVID_VALUES[mask]
+    generate.write(root / "images" / f"{file}.jpg", Image.fromarray(picture))
+    generate.write(root / masks / f"{file}.png", Image.fromarray(mask))
 
 
 def _describe(config: ScenesConfig, root: Path) -> None:
@@ -105,21 +101,11 @@ def _describe(config: ScenesConfig, root: Path) -> None:
     (root / "sceneCategories.txt").write_text("\n".join(views) + "\n", encoding="utf-8")
 
 
-def _street_name(image: ImageSpec) -> str:
-    split, index = image
+def _street_name(split: str, index: int) -> str:
     return f"street_{split}_{index + 1:06d}"
-
-
-def _draw_street(config: ScenesConfig, root: Path, image: ImageSpec) -> None:
-    canvas = Canvas(generator(config, image), config.scenes_image_size)
-    draw_street(canvas)
-    picture, mask = canvas.finish()
-    name = f"{image[0]}/{_street_name(image)}"
-    generate.write(root / "images" / f"{name}.jpg", Image.fromarray(picture))
-    generate.write(root / "labels" / f"{name}.png", Image.fromarray(CAMVID_VALUES[mask]))
 
 
 def _write_lists(images: list[ImageSpec], root: Path) -> None:
     for split in FOLDERS:
-        names = "".join(f"{_street_name(image)}\n" for image in images if image[0] == split)
+        names = "".join(f"{_street_name(*image)}\n" for image in images if image[0] == split)
         (root / f"{split}.txt").write_text(names, encoding="utf-8")

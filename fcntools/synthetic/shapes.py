@@ -36,25 +36,16 @@ _SAMPLES = 4  # fine pixels a side of a pixel
 _ROUND = 56  # corners of a circle: under 0.1 px from round at 90 px
 _NOISE = 5.0  # standard deviation of the sensor, grey levels
 
-_Place = tuple[np.ndarray, float]  # x and y of a middle, and a diameter, pixels
 _Pair = tuple[np.ndarray, np.ndarray]
 _Outline = tuple[np.ndarray, int]  # points [n, 2] and fill
 _Image = tuple[str, int, int]  # split, class (-1: a scene), index
 
 
-def ensure(root: Path, config: ShapesConfig, progress: generate.Progress | None = None) -> Dataset:
-    """Return the data set, generated first where the folder is not there.
-
-    Args:
-        root: its folder.
-        config: how much to make and from which seed.
-        progress: told of the pictures.
-    """
-    settings = generate.settings_of(config, _LEAST)
-    settings = {"generator": VERSION, "classes": list(SHAPES.classes), **settings}
-    draw, finish = partial(_draw, config), partial(_write_lists, config)
-    spec = generate.GeneratorSpec("shapes", settings, list(_images(config)), draw, finish)
-    generate.ensure(root, spec, progress)
+def ensure(root: Path, config: ShapesConfig) -> Dataset:
+    """Return the data set, generated first where the folder is not there."""
+    about, images = {"generator": VERSION, "classes": list(SHAPES.classes)}, list(_images(config))
+    how = images, partial(_draw, config), partial(_write_lists, config)
+    generate.ensure(root, generate.GeneratorSpec("shapes", config, _LEAST, about, *how))
     return open_dataset("shapes", root)
 
 
@@ -79,10 +70,8 @@ def _draw(config: ShapesConfig, root: Path, image: _Image) -> None:
     split, class_index, index = image
     rng = np.random.default_rng([config.shapes_seed, SPLITS.index(split), class_index + 1, index])
     if class_index >= 0:
-        picture = _draw_object(rng, OBJECT_SIZE, class_index)
-        generate.write(
-            _object_folder(root, split, class_index) / f"{index:04d}.jpg", Image.fromarray(picture)
-        )
+        picture = Image.fromarray(_draw_object(rng, OBJECT_SIZE, class_index))
+        generate.write(_object_folder(root, split, class_index) / f"{index:04d}.jpg", picture)
         return
     first_class = 1 + index % (SHAPES.num_classes - 1)  # every class occurs in any 8 scenes
     picture, mask = draw_scene(rng, config.image_size, first_class)
@@ -134,8 +123,8 @@ def _draw_object(rng: np.random.Generator, size: int, class_index: int) -> np.nd
     return painter.finish()
 
 
-def _places(rng: np.random.Generator, size: int, count: int) -> list[_Place]:
-    chosen: list[_Place] = []
+def _places(rng: np.random.Generator, size: int, count: int) -> list[tuple[np.ndarray, float]]:
+    chosen = []  # x and y of a middle, and a diameter, pixels
     for _ in range(count):
         diameter = rng.uniform(_SMALLEST, min(_LARGEST, 0.7 * size))
         edge = 0.4 * diameter
@@ -188,10 +177,9 @@ class _Painter:
         return np.clip(lit, 0, 255).astype(np.uint8)
 
     def _background(self) -> np.ndarray:
-        rng, hue, ground = self.rng, self.rng.uniform(), []
-        for _ in range(2):
-            shift = rng.uniform(-0.15, 0.15)
-            ground.append(_rgb(hue + shift, *rng.uniform((0.1, 0.25), (0.55, 0.9))))
+        rng, hue = self.rng, self.rng.uniform()
+        drawn = [rng.uniform((-0.15, 0.1, 0.25), (0.15, 0.55, 0.9)) for _ in range(2)]
+        ground = [_rgb(hue + shift, *others) for shift, *others in drawn]
         picture = _mix(0.5 * self._ramp() + 0.5 * self._cloud(3, 9), *ground)
         for _ in range(rng.integers(0, 3)):
             patch = self._cloud(3, 6)
@@ -297,10 +285,8 @@ def _cross(rng: np.random.Generator) -> list[_Outline]:
     w = rng.uniform(0.17, 0.29)
     r = np.sqrt(1 - w * w)
     arm = np.array([(r, -w), (r, w), (w, w)])
-    turns = [arm]
-    for _ in range(3):
-        turns.append(np.stack([-turns[-1][:, 1], turns[-1][:, 0]], axis=-1))
-    return [(np.concatenate(turns), 1)]
+    quarter = arm[:, ::-1] * (-1, 1)
+    return [(np.concatenate([arm, quarter, -arm, -quarter]), 1)]
 
 
 def _crescent(rng: np.random.Generator) -> list[_Outline]:

@@ -74,16 +74,14 @@ def read_notebook(path: Path) -> Notebook:
         about = node.metadata.get("fcnlib", {})
         needs, makes = about.get("needs"), tuple(about.get("makes", ()))
     except Exception as error:  # nbformat reports a broken file with whatever it stumbles over
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: not a notebook: {reason}") from None
+        raise InputError(f"{path}: not a notebook ({error!r:.200})") from None
     try:
         (cell,) = tagged
         statements = ast.parse(cell).body
         parameters = {s.targets[0].id: ast.literal_eval(s.value) for s in statements}
     except _NO_LITERAL:
-        raise InputError(
-            f"{path}: must have one cell tagged `parameters`, of nothing but `name = literal`"
-        ) from None
+        said = "must have one cell tagged `parameters`, of nothing but `name = literal`"
+        raise InputError(f"{path}: {said}") from None
     if missing := [name for name in INJECTED if name not in parameters]:
         raise InputError(f"{path}: its `parameters` cell lacks {', '.join(missing)}")
     return Notebook(path, node, parameters, needs, makes)
@@ -96,10 +94,9 @@ def choose(notebooks: Sequence[Notebook], only: Sequence[str]) -> tuple[Notebook
         InputError: a word names no notebook.
     """
     named = {word: n for n in notebooks for word in (n.name, n.name.partition("_")[0])}
-    for word in only:
-        if word not in named:
-            there = ", ".join(n.name for n in notebooks)
-            raise InputError(f"--only {word}: no such notebook; there are: {there}")
+    if unknown := [word for word in only if word not in named]:
+        there = ", ".join(n.name for n in notebooks)
+        raise InputError(f"--only {unknown[0]}: no such notebook; there are: {there}")
     chosen = {named[word].name for word in only}
     return tuple(n for n in notebooks if not only or n.name in chosen)
 

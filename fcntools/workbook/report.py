@@ -33,22 +33,17 @@ def build(run: Path) -> Path:
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "duration": tqdm.format_interval, "link": quote}
     record, rows = dictionary(run / "record.json"), networks(run)
+    sections = {"networks": rows, "classes": classes(rows), "notebooks": []}
+    for path in sorted(run.glob("notebooks/*.ipynb")):
+        about = {"title": heading(path), "paged": path.with_suffix(".html").is_file()}
+        sections["notebooks"].append({"name": path.stem, **about})
+    sections |= {"figures": _figures(run), "tables": _tables(run), "record": record}
     page = environment.get_template("index.html").render(
         record={"config": {}, "machine": {}, "versions": {}, "notebooks": {}} | record,
         profile=record.get("profile") or run.resolve().name,
         palette=[f"rgb({r} {g} {b})" for r, g, b in voc_palette(21)[1:].tolist()],
         inspector="inspector.html" if (run / "inspector.html").is_file() else "",
-        sections={
-            "networks": rows,
-            "classes": classes(rows),
-            "notebooks": [
-                {"name": p.stem, "title": heading(p), "paged": p.with_suffix(".html").is_file()}
-                for p in sorted(run.glob("notebooks/*.ipynb"))
-            ],
-            "figures": _figures(run),
-            "tables": _tables(run),
-            "record": record,
-        },
+        sections=sections,
     )
     write_text(run / "index.html", page)
     return run / "index.html"
@@ -66,12 +61,11 @@ def dictionary(path: Path) -> dict[str, Any]:
 
 
 def networks(run: Path) -> list[dict[str, Any]]:
-    """Read models/*/metrics.json of a run folder.
+    """Return a row a network from models/*/metrics.json of a run folder, coarsest stride first.
 
-    Returns:
-        A row a network, coarsest stride first: name, the four METRICS (shares 0..1), iou (list or
-        None), gain (points over the network of the chain before it, as text, or None), best (bool),
-        and classes, dataset, split, images where the file tells them.
+    It has name, the four METRICS (shares 0..1), iou (list or None), gain (points over the network
+    of the chain before it, as text, or None), best (bool), and classes, dataset, split, images
+    where the file tells them.
     """
     rows = []
     for path in (run / "models").glob("*/metrics.json"):

@@ -162,20 +162,20 @@ def run(plan: RunPlan, resume: bool = False) -> Path:
     with files.locked(plan.out):
         started = run_record.start()
         data = run_digests(plan.config, synthetic.prepare(plan.config))
-        before = (files.read_json(plan.out / "record.json") or {}).get("data")
-        for split in changed(before, data) if resume and isinstance(before, dict) else ():
+        before = (files.read_json(plan.out / "record.json") or {}).get("data", data)
+        for split in changed(before, data) if resume else ():
             print(f"{split}: changed since; what was made from it is made again", file=sys.stderr)
         if not resume and plan.chosen == plan.every:
             run_cache.clean(plan.out)
-        outcome = {"state": "interrupted"}
+        outcome = {"data": data, "state": "interrupted"}
         try:
             _Run(plan, resume, run_cache.run_digest(plan.config, data)).go()
-            outcome = {"state": "finished"}
+            outcome["state"] = "finished"
         except NotebookFailed as error:
-            outcome = {"state": "failed", "failure": str(error).splitlines()[0]}
+            outcome |= {"state": "failed", "failure": str(error).splitlines()[0]}
             raise
         finally:
-            _write_record(plan, started, {**outcome, "data": data})
+            _write_record(plan, started, outcome)
             index = report.build(plan.out)
         return index
 
@@ -186,7 +186,6 @@ class _Run:
     def __init__(self, plan: RunPlan, resume: bool, common: str):
         self.plan, self.resume, self.common = plan, resume, common
         self.names = [n.name for n in plan.chosen]
-        self.cells = {n.name: len(n.node.cells) + 1 for n in plan.chosen}  # + what is injected
         self.running: list[_Execution] = []
         self.shown = 0.0
 
@@ -196,7 +195,7 @@ class _Run:
         What runs beside a failing notebook goes on to its end, and nothing begins (`make -j`).
         """
         waiting, failures = list(self.plan.chosen), []
-        with progress.bar(sum(self.cells.values()), "notebooks", "cell") as self.bar:
+        with progress.bar(len(self.names), "notebooks", "notebook") as self.bar:
             try:
                 while self.running or (waiting and not failures):
                     unfinished = [*waiting, *(e.notebook for e in self.running)]
@@ -209,7 +208,7 @@ class _Run:
                         if failure := self.finish(execution):
                             failures.append(failure)
                             self.bar.say(f"fcnlib: {failure}")  # at once: others may take hours
-                    self.show(waiting)
+                    self.show()
                     time.sleep(_POLL)
             except BaseException:
                 _stop([e.process for e in self.running])
@@ -223,17 +222,16 @@ class _Run:
         """Start a notebook, unless it is found unchanged."""
         plan, name, needed = self.plan, notebook.name, notebook.before(self.plan.every)
         out, values = plan.out, {k: v for k, v in plan.values.items() if k in notebook.parameters}
-        upstream = [
-            entry and entry["id"] for entry in (run_cache.read(out, n.name) for n in needed)
-        ]
+        upstream = [(run_cache.read(out, n.name) or {}).get("id") for n in needed]
         cells = [(cell.cell_type, cell.source) for cell in notebook.node.cells]
         digest = run_cache.digest(self.common, cells, values, upstream)
         page, log = out / "notebooks" / f"{name}.ipynb", out / run_cache.STAMPS / f"{name}.log"
         entry = run_cache.read(out, name)
         same = entry and entry["digest"] == digest
         if self.resume and same and entry["finished"] and page.is_file():
-            self.bar.total -= self.cells.pop(name)
-            self.say(name, f": unchanged, not run again ({tqdm.format_interval(entry['seconds'])})")
+            words = f": unchanged, not run again ({tqdm.format_interval(entry['seconds'])})"
+            self.say(name, words)
+            self.bar.update()
             return
         self.say(name)
         if not self.resume or (entry and not same):
@@ -273,23 +271,23 @@ class _Run:
             run_cache.write(execution.log, **about, finished=not failure)
         state = "stopped" if stopped else "failed" if failure else "done"
         self.say(name, f": {state} ({tqdm.format_interval(seconds)})")
+        self.bar.update()
         return failure and f"{failure}\nas far as it got: notebooks/{name}.ipynb in {self.plan.out}"
 
     def say(self, name: str, words: str = "") -> None:
         self.bar.say(f"[{self.names.index(name) + 1}/{len(self.names)}] {name}{words}")
 
-    def show(self, waiting: list[Notebook]) -> None:
+    def show(self) -> None:
         """Draw the bar again from time to time."""
-        if time.monotonic() - self.shown > _TICK:
-            self.shown = time.monotonic()
-            to_go, words = sum(self.cells[n.name] for n in waiting), {}
+        if time.monotonic() - self.shown > _TICK and sys.stderr.isatty():
+            self.shown, words = time.monotonic(), {}
             for execution in self.running:
-                name, (_, cell, printed) = execution.notebook.name, execution.state()
-                to_go += self.cells[name] - cell
-                words[name] = f"cell {cell} {printed.splitlines()[-1].strip() if printed else ''}"
-            self.bar.update(self.bar.total - to_go - self.bar.n, **words)
-            if sys.stderr.isatty():
-                self.bar.refresh()
+                _, cell, printed = execution.state()
+                words[execution.notebook.name] = " ".join(
+                    ("cell", str(cell), *printed.splitlines()[-1:])
+                )
+            self.bar.update(0, **words)
+            self.bar.refresh()
 
 
 def _end_with_parent() -> None:
@@ -324,7 +322,7 @@ def _failure(execution: _Execution, stopped: bool) -> str:
         return ""
     cell = failed[0] if failed else node.cells[min(at, len(node.cells)) - 1]
     error = next((o for o in cell.get("outputs", ()) if o.output_type == "error"), None)
-    text = f"papermill ended with status {status}. The last words:\n{printed or '(nothing)'}"
+    text = f"papermill ended with status {status}. The last words:\n{printed}"
     if stopped:
         text = "The run was stopped in this cell."
     elif error and error.ename == "SystemExit":  # papermill takes it for success
@@ -341,16 +339,15 @@ def _failure(execution: _Execution, stopped: bool) -> str:
         files.write_text(execution.page, nbformat.writes(node))
     before = node.cells[: node.cells.index(cell) + 1]
     number = sum(not _ADDED & set(c.metadata.get("tags", ())) for c in before)
-    tail = ["  ..."] * (len(lines) > _TAIL_LINES) + lines[-_TAIL_LINES:]
     name, cells = execution.notebook.name, len(execution.notebook.node.cells)
-    return "\n".join((f"{name} failed in cell {number} of {cells}", *tail))
+    return "\n".join((f"{name} failed in cell {number} of {cells}", *lines[-_TAIL_LINES:]))
 
 
 def _write_record(plan: RunPlan, started: run_record.Start, outcome: dict[str, Any]) -> None:
-    models = map(files.read_json, sorted(plan.out.glob("models/*/record.json")))
-    trained = [record for record in models if "device" in (record or {})]
-    last = trained[-1] if trained else {"device": "not recorded"}
-    device = {key: last[key] for key in ("device", "computed_in", "driver") if key in last}
+    device = {"device": "not recorded"}
+    for path in sorted(plan.out.glob("models/*/record.json")):
+        last = files.read_json(path) or {}
+        device |= {key: last[key] for key in ("device", "computed_in", "driver") if key in last}
     entries = {n.name: run_cache.read(plan.out, n.name) for n in plan.every}
     done = {n: {"seconds": e["seconds"]} for n, e in entries.items() if e and e["finished"]}
     outcome |= {"profile": Path(plan.profile).stem, "at_once": plan.at_once, "notebooks": done}

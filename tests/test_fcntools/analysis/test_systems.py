@@ -103,7 +103,10 @@ def test_chance_by_hand_and_by_seeds_of_no_effect():
     assert found[1] == pytest.approx(1 - tail)
     assert chance(rows.iloc[1], rows.iloc[0]) == found[1]
     seeds = np.random.default_rng(0).normal(size=(2, 20000, 3))
-    drawn = [{"mean_iou": s.mean(-1), "spread": s.std(-1, ddof=1), "seeds": 3} for s in seeds]
+    drawn = [
+        pd.DataFrame({"mean_iou": s.mean(-1), "spread": s.std(-1, ddof=1), "seeds": 3})
+        for s in seeds
+    ]
     assert np.mean(chance(*drawn) < 0.05) < 0.05  # two standard errors: 0.116
 
 

@@ -83,7 +83,7 @@ def test_branches_share_their_first_convolution_and_pools_see_few_channels():
     network, spec = trained(), [tf.TensorSpec([1, 33, 33, 3])]
     plain, folded = (
         tf.function(f, spec, autograph=False).get_concrete_function().graph.get_operations()
-        for f in (network.fused, Folded(network).run)
+        for f in (network.fused, Folded(network).fused)
     )
     counts = [sum(op.type == "Conv2D" for op in ops) for ops in (plain, folded)]
     # Of the 11 blocks nine do three in one, Mixed_7a two, and Mixed_6a has one 1 x 1 start.

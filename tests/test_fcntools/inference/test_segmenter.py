@@ -10,6 +10,7 @@ import tensorflow as tf
 from model_maker import make_network
 
 from fcnlib.errors import InputError
+from fcntools.analysis import networks_2017  # noqa: F401  (builds the other fusion)
 from fcntools.inference import crf
 from fcntools.inference import segmenter as inference
 from fcntools.inference.segmenter import Box, Segmenter, reach, tiles
@@ -31,7 +32,7 @@ def whole(network, image):
 @pytest.mark.parametrize(("height", "width", "side"), [(7, 5, 32), (64, 97, 32), (100, 64, 64)])
 def test_the_cores_cover_every_pixel_once(height, width, side):
     covered = np.zeros((height, width), int)
-    for core in tiles(height, width, side):
+    for core in tiles((height, width), side):
         core.cut(covered)[:] += 1
     assert np.array_equal(covered, np.ones((height, width)))
 
@@ -42,7 +43,7 @@ def test_tiles_give_the_answer_of_the_whole_image(stride, height, width):
     wanted = whole(network, image)
     segmenter = Segmenter(network, tile=300)
     assert segmenter.side == 320
-    for core in tiles(height, width, segmenter.side):
+    for core in tiles((height, width), segmenter.side):
         found = segmenter.probabilities(image, core)
         np.testing.assert_allclose(found, core.cut(wanted), atol=2e-4)
     done = []
@@ -58,7 +59,7 @@ def test_tiles_with_flips_and_scales_give_the_answer_of_the_whole_image():
     wanted = Segmenter(network, **settings).probabilities(image)
     segmenter = Segmenter(network, tile=300, **settings)
     assert np.ptp(wanted, axis=1).max() > 0.2, "the test shows nothing"
-    for core in list(tiles(*image.shape[:2], segmenter.side))[1::3]:
+    for core in list(tiles(image.shape[:2], segmenter.side))[1::3]:
         found = segmenter.probabilities(image, core)
         np.testing.assert_allclose(found, core.cut(wanted), atol=1e-3)
 

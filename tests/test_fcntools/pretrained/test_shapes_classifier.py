@@ -143,13 +143,6 @@ def test_pictures_are_listed_by_class_index(objects):
     assert len(paths) == 45 and np.all(np.diff(labels) >= 0) and labels.dtype == np.int32
 
 
-def test_hidden_files_are_no_pictures_of_a_class(tmp_path):
-    (tmp_path / "ring").mkdir()
-    for name in ("._0.png", "1.jfif", "0.png", "notes.txt"):
-        (tmp_path / "ring" / name).touch()
-    assert [path.name for path in class_files(tmp_path, ["ring"])[0]] == ["0.png", "1.jfif"]
-
-
 def test_generated_objects_are_listed(tiny_shapes):
     assert len(class_files(tiny_shapes / "objects" / "train")[0]) == 4 * SHAPES.num_classes
 
