@@ -44,11 +44,7 @@ class PackedFile:
         return f"{self.shard}: {self.entry}"
 
     def read_bytes(self) -> bytes:
-        """Return the content.
-
-        Raises:
-            InputError: the shard is missing or damaged.
-        """
+        """Return the content; an InputError where the shard is missing or damaged."""
         start, length = self.place
         try:
             data = _uncompressed(self.shard, *self.record)[start : start + length]

@@ -185,7 +185,8 @@ class _Run:
 
     def __init__(self, plan: RunPlan, resume: bool, common: str):
         self.plan, self.resume, self.common = plan, resume, common
-        self.names = [n.name for n in plan.chosen]
+        self.cells = {n.name: len(n.node.cells) + 1 for n in plan.chosen}  # + what is injected
+        self.names = list(self.cells)
         self.running: list[_Execution] = []
         self.shown = 0.0
 
@@ -195,7 +196,7 @@ class _Run:
         What runs beside a failing notebook goes on to its end, and nothing begins (`make -j`).
         """
         waiting, failures = list(self.plan.chosen), []
-        with progress.bar(len(self.names), "notebooks", "notebook") as self.bar:
+        with progress.bar(sum(self.cells.values()), "notebooks", "cell") as self.bar:
             try:
                 while self.running or (waiting and not failures):
                     unfinished = [*waiting, *(e.notebook for e in self.running)]
@@ -208,7 +209,7 @@ class _Run:
                         if failure := self.finish(execution):
                             failures.append(failure)
                             self.bar.say(f"fcnlib: {failure}")  # at once: others may take hours
-                    self.show()
+                    self.show(waiting)
                     time.sleep(_POLL)
             except BaseException:
                 _stop([e.process for e in self.running])
@@ -229,9 +230,8 @@ class _Run:
         entry = run_cache.read(out, name)
         same = entry and entry["digest"] == digest
         if self.resume and same and entry["finished"] and page.is_file():
-            words = f": unchanged, not run again ({tqdm.format_interval(entry['seconds'])})"
-            self.say(name, words)
-            self.bar.update()
+            self.say(name, f": unchanged, not run again ({tqdm.format_interval(entry['seconds'])})")
+            self.bar.total -= self.cells.pop(name)
             return
         self.say(name)
         if not self.resume or (entry and not same):
@@ -271,23 +271,23 @@ class _Run:
             run_cache.write(execution.log, **about, finished=not failure)
         state = "stopped" if stopped else "failed" if failure else "done"
         self.say(name, f": {state} ({tqdm.format_interval(seconds)})")
-        self.bar.update()
         return failure and f"{failure}\nas far as it got: notebooks/{name}.ipynb in {self.plan.out}"
 
     def say(self, name: str, words: str = "") -> None:
         self.bar.say(f"[{self.names.index(name) + 1}/{len(self.names)}] {name}{words}")
 
-    def show(self) -> None:
-        """Draw the bar again from time to time."""
-        if time.monotonic() - self.shown > _TICK and sys.stderr.isatty():
+    def show(self, waiting: Sequence[Notebook]) -> None:
+        """Draw the bar again from time to time; in a log that is a line now and then."""
+        if time.monotonic() - self.shown > _TICK:
             self.shown, words = time.monotonic(), {}
+            to_go = sum(self.cells[n.name] for n in waiting)
             for execution in self.running:
                 _, cell, printed = execution.state()
-                words[execution.notebook.name] = " ".join(
-                    ("cell", str(cell), *printed.splitlines()[-1:])
-                )
-            self.bar.update(0, **words)
-            self.bar.refresh()
+                to_go += self.cells[execution.notebook.name] - cell
+                words[execution.notebook.name] = f"cell {cell} {printed.rpartition(chr(10))[2]}"
+            self.bar.update(self.bar.total - to_go - self.bar.n, **words)
+            if sys.stderr.isatty():
+                self.bar.refresh()
 
 
 def _end_with_parent() -> None:
