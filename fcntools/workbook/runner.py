@@ -284,7 +284,8 @@ class _Run:
             for execution in self.running:
                 _, cell, printed = execution.state()
                 to_go += self.cells[execution.notebook.name] - cell
-                words[execution.notebook.name] = f"cell {cell} {printed.rpartition(chr(10))[2]}"
+                said = ["cell", str(cell), *printed.splitlines()[-1:]]
+                words[execution.notebook.name] = " ".join(said)
             self.bar.update(self.bar.total - to_go - self.bar.n, **words)
             if sys.stderr.isatty():
                 self.bar.refresh()
