@@ -6,8 +6,9 @@ import os
 
 # Before TensorFlow or OpenMP is loaded; notebooks and subprocesses inherit them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
+_CORES = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"  # two workers share two cores
+os.environ.setdefault("OMP_NUM_THREADS", _CORES)
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", _CORES)
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 
 import random

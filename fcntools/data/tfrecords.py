@@ -44,7 +44,11 @@ class PackedFile:
         return f"{self.shard}: {self.entry}"
 
     def read_bytes(self) -> bytes:
-        """Return the content; an InputError where the shard is missing or damaged."""
+        """Return the content.
+
+        Raises:
+            InputError: the shard is missing or damaged.
+        """
         start, length = self.place
         try:
             data = _uncompressed(self.shard, *self.record)[start : start + length]
@@ -91,7 +95,7 @@ def _record(root: Path, entry: dict[str, Any]) -> Record:
 
 
 def pack(dataset: Dataset, target: Path) -> Dataset:
-    """Return a data set whose images and masks are written, byte for byte, into indexed shards.
+    """Write images and masks, byte for byte, into indexed shards; open them as a data set.
 
     A pair in several splits is written once; a split without masks is left out.
 
@@ -105,8 +109,8 @@ def pack(dataset: Dataset, target: Path) -> Dataset:
     if not chosen:
         raise InputError(f"{dataset.root}: no split with masks to pack")
     pairs = list(dict.fromkeys(pair for records in chosen.values() for pair in records))
-    number = {pair: i for i, pair in enumerate(pairs)}
     index = {"version": VERSION, "name": dataset.name, "labels": dataset.labels.to_dict()}
+    number = {pair: i for i, pair in enumerate(pairs)}
     index["splits"] = {s: [number[pair] for pair in records] for s, records in chosen.items()}
     with files.scratch(target) as half:
         half.mkdir()
@@ -118,8 +122,7 @@ def pack(dataset: Dataset, target: Path) -> Dataset:
 def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict[str, Any]]:
     from fcnlib.runtime.compat import tf  # late: reading needs none
 
-    entries, seen = [], {}
-    shards, one = -(-len(pairs) // SHARD), folder / "one"
+    entries, seen, shards, one = [], {}, -(-len(pairs) // SHARD), folder / "one"
     with progress.bar(len(pairs), f"packing {dataset.name}", "pair") as bar:
         for number, pair in enumerate(pairs):
             read_pair(pair, dataset.labels, seen)  # refuses a faulty one
@@ -135,11 +138,10 @@ def _write(dataset: Dataset, folder: Path, pairs: Sequence[Record]) -> list[dict
                     writer.write(example.SerializeToString(deterministic=True))
             except tf.errors.OpError as error:  # such as a full disk
                 raise InputError(f"{folder}: cannot be written ({error.message})") from None
-            record = one.read_bytes()
-            entries.append({"name": pair.name, "shard": path.name})
+            record, whole = one.read_bytes(), gzip.decompress(one.read_bytes())
             with path.open("ab") as shard:
-                entries[-1]["record"] = [shard.tell(), shard.write(record)]
-            whole = gzip.decompress(record)
+                at = [shard.tell(), shard.write(record)]
+            entries.append({"name": pair.name, "shard": path.name, "record": at})
             for kind, (entry, data) in contents.items():
                 place = [whole.index(data), len(data)]
                 entries[-1][kind] = [entry, hashlib.sha256(data).hexdigest(), place]
