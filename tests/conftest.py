@@ -6,9 +6,9 @@ import os
 
 # Before TensorFlow or OpenMP is loaded; notebooks and subprocesses inherit them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-_CORES = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"  # two workers share two cores
-os.environ.setdefault("OMP_NUM_THREADS", _CORES)
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", _CORES)
+# Two workers of `pytest -n 2` share two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", os.environ["OMP_NUM_THREADS"])
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 
 import random
@@ -24,6 +24,8 @@ from fcntools.synthetic import shapes
 # A shell that starts the tests in the background has told them to ignore Ctrl-C, which some raise.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A worker takes a file at a time: the longest come first, so that none is waited for at the end.
+LONGEST = "test_notebooks.py", "test_systems.py", "test_distributed.py"
 NO_BROWSER = "no Chromium here; to have it: apt-get install chromium"
 
 TINY_SHAPES = ShapesConfig(
@@ -50,6 +52,11 @@ def seeds():
     np.random.seed(0)  # noqa: NPY002  (what old code of others draws from)
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(0)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
