@@ -147,11 +147,11 @@ def _nearest(shape, size, offset, crop: int) -> tuple[list[tf.Tensor], tf.Tensor
 
 def _cut(image, size, offset, crop: int) -> tf.Tensor:
     """Resize an image to `size` and cut the crop at `offset`: float32, -127.5..127.5, 0 outside."""
-    half_pixel_centers = tf.cast(image, tf.float32) - _GREY
+    centred = tf.cast(image, tf.float32) - _GREY
     scale = tf.cast(size, tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
     place = {"size": [crop, crop], "scale": scale, "translation": -tf.cast(offset, tf.float32)}
     smooth = {"kernel_type": "triangle", "antialias": True}
-    return tf.raw_ops.ScaleAndTranslate(images=half_pixel_centers[None], **place, **smooth)[0]
+    return tf.raw_ops.ScaleAndTranslate(images=centred[None], **place, **smooth)[0]
 
 
 def _recolour(pixels, inside, draws, jitter: float, tint: float = 0.0) -> tf.Tensor:

@@ -285,7 +285,8 @@ def scored_as(config: Config, dataset: Dataset, folder: Path) -> tuple[str, dict
         ending = f"-{key}".replace(", ", "-").replace(" ", "-")
     places = run_record.relative(config.path("data_dir")), data.data_dir
     if own["dataset"] != data.dataset or own["data_dir"] not in places:
-        known, there = record.get("data", {}).get(split_name(split, limit)), split in dataset.splits
+        digests, there = record.get("data"), split in dataset.splits  # older: one digest
+        known = isinstance(digests, dict) and digests.get(split_name(split, limit))
         if not there or known != split_digest(dataset, dataset.records(split, limit)):
             ending = (ending or f"-{data.eval_split}") + f"-{digest[:8]}"
     return ending, about

@@ -38,7 +38,7 @@ def launch(words: Sequence[str], workers: int) -> int:
     env = threads | os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", LAUNCHED: str(held)}
     team: list[subprocess.Popen] = []
     # Ctrl-C comes here alone, and is passed on.
-    before = signal.signal(signal.SIGINT, lambda *_: team[0].send_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGINT, lambda *_: team and team[0].send_signal(signal.SIGINT))
     try:
         for rank in range(workers):
             task = {"cluster": {"worker": nodes}, "task": {"type": "worker", "index": rank}}

@@ -27,6 +27,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[str], Config]:
     record = files.read_json(path)
     try:
         words = shlex.split(str(record["command"]))[1:]
+        words = [word for word in words if word != "--deterministic"]  # once an option; a setting
         settings = {str(key): value for key, value in record["config"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"{path}: no record of a run; give a run's record.json") from None
@@ -55,7 +56,7 @@ def changes(record: dict[str, Any], config: Config) -> list[str]:
     was = {"commit": record.get("commit"), "cpu": record.get("machine", {}).get("cpu")}
     was |= record.get("versions", {})
     now = {"commit": commit, "cpu": run_record.machine()["cpu"], **run_record.versions()}
-    if "data" in record:
+    if isinstance(record.get("data"), dict):  # older records hold one digest
         digests = run_digests(config, synthetic.prepare(config))
         was |= {f"data of {split}": digest for split, digest in record["data"].items()}
         now |= {f"data of {split}": digest for split, digest in digests.items()}

@@ -198,6 +198,8 @@ def unpack(archive: Path, folder: Path, inner: str = ".") -> Path:
                     while opened.fileobj.read(CHUNK):  # to the checksum of a compressed one
                         pass
         except Exception as error:  # a damaged archive fails in many ways
+            if getattr(error, "errno", None):  # such as a full disk
+                raise InputError(f"{folder}: cannot be written ({error})") from None
             reason = " ".join(str(error).split())
             said = f"cannot be unpacked ({reason}); delete it and get it again"
             raise InputError(f"{archive}: {said}") from None

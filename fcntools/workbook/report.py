@@ -71,7 +71,7 @@ def networks(run: Path) -> list[dict[str, Any]]:
     for path in (run / "models").glob("*/metrics.json"):
         tree = dictionary(path)
         values = tree.get("scores", tree)
-        if "mean_iou" in values:
+        if isinstance(values.get("mean_iou"), int | float):
             name = tree.get("network") or path.parent.name.replace("fcn-", "FCN-")
             row = {"name": name, **{key: values.get(key) for key in (*METRICS, "iou")}}
             rows.append(row | {k: tree.get(k) for k in ("classes", "dataset", "split", "images")})
@@ -97,8 +97,11 @@ def _figures(run: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the figures of each notebook by its name."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(run.glob("figures/*/*.png")):
-        with PIL.Image.open(path) as picture:
-            size = picture.size  # the page keeps the place free
+        try:
+            with PIL.Image.open(path) as picture:
+                size = picture.size  # the page keeps the place free
+        except OSError:  # a damaged one must not hide why a run failed
+            continue
         about = {"title": path.stem.replace("_", " ")} | dictionary(path.with_suffix(".json"))
         place = path.relative_to(run).with_suffix("").as_posix()
         about |= {"place": place, "size": size, "svg": path.with_suffix(".svg").is_file()}

@@ -163,7 +163,7 @@ def run(plan: RunPlan, resume: bool = False) -> Path:
         started = run_record.start()
         data = run_digests(plan.config, synthetic.prepare(plan.config))
         before = (files.read_json(plan.out / "record.json") or {}).get("data", data)
-        for split in changed(before, data) if resume else ():
+        for split in changed(before, data) if resume and isinstance(before, dict) else ():
             print(f"{split}: changed since; what was made from it is made again", file=sys.stderr)
         if not resume and plan.chosen == plan.every:
             run_cache.clean(plan.out)
