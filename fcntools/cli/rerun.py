@@ -26,8 +26,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[str], Config]:
     path = path / "record.json" if path.is_dir() else path
     record = files.read_json(path)
     try:
-        words = shlex.split(str(record["command"]))[1:]
-        words = [word for word in words if word != "--deterministic"]  # once an option; a setting
+        words = shlex.split(str(record["command"]).replace(" --deterministic", ""))[1:]  # a setting
         settings = {str(key): value for key, value in record["config"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"{path}: no record of a run; give a run's record.json") from None

@@ -29,7 +29,7 @@ _TITLE_LETTER = 0.12  # inches: the width of a letter, at most on average
 
 
 def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
-    """Return the path of a figure written as .png and .svg, with title and alt beside as .json.
+    """Return the path of a figure written as .png and .svg, with title, alt and size as .json.
 
     Args:
         figure: drawn.
@@ -42,7 +42,8 @@ def save_figure(figure: Figure, path: Path, title: str, alt: str) -> Path:
         for ending, metadata in ((".svg", {"Date": None}), (".png", {})):
             with replacing(png.with_suffix(ending)) as part:
                 figure.savefig(part, dpi=DPI, metadata=metadata)
-    write_json(png.with_suffix(".json"), {"title": title, "alt": alt})
+    size = [round(side * DPI) for side in figure.get_size_inches()]
+    write_json(png.with_suffix(".json"), {"title": title, "alt": alt, "size": size})
     return png
 
 

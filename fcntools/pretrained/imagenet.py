@@ -177,11 +177,8 @@ def _keras_names(path: Path, found: Mapping[str, Any]) -> dict[str, str]:
 def _runs(
     kind: str, part: str, shapes: Sequence[tuple[int, ...]], found: Mapping[str, Any]
 ) -> list[tuple[int, list[str]]]:
-    """Name so many layers of a kind in a row, from each number on; those that fit best are first.
-
-    The first layer has no number in a fresh Keras 3, 1 in the released files (Keras 2), and a later
-    one where other layers were made before.
-    """
+    """Name so many layers of a kind in a row, from each number on; the best fit is first."""
+    # The first: no number in a fresh Keras 3, 1 in Keras 2, a later one where others came before.
     matches = [re.fullmatch(rf"{kind}(?:_(\d{{1,9}}))?/{part}", name) for name in found]
     runs = []
     for first in sorted({int(match[1] or 0) for match in matches if match} or {0}):

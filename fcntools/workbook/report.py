@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import PIL.Image
 from jinja2 import Environment, FileSystemLoader
 from tqdm import tqdm
 
@@ -97,14 +96,11 @@ def _figures(run: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the figures of each notebook by its name."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(run.glob("figures/*/*.png")):
-        try:
-            with PIL.Image.open(path) as picture:
-                size = picture.size  # the page keeps the place free
-        except OSError:  # a damaged one must not hide why a run failed
-            continue
-        about = {"title": path.stem.replace("_", " ")} | dictionary(path.with_suffix(".json"))
+        # The page keeps a place of this size free, in pixels.
+        about = {"title": path.stem.replace("_", " "), "size": (0, 0)}
+        about |= dictionary(path.with_suffix(".json"))
         place = path.relative_to(run).with_suffix("").as_posix()
-        about |= {"place": place, "size": size, "svg": path.with_suffix(".svg").is_file()}
+        about |= {"place": place, "svg": path.with_suffix(".svg").is_file()}
         groups.setdefault(path.parent.name, []).append(about)
     return groups
 

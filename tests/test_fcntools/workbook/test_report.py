@@ -33,7 +33,7 @@ def finished(tmp_path):
     for name in ("00_data", "03_skip fusion"):
         path = write_notebook(out / "notebooks" / f"{name}.ipynb", "1 + 1")
         html_pages.write_page(path)
-    told = {"title": "Skips help <b>borders</b>", "alt": 'Bars, "8s" highest'}
+    told = {"title": "Skips help <b>borders</b>", "alt": 'Bars, "8s" highest', "size": [400, 300]}
     picture(out / "figures" / "03_skip fusion" / "bars #1.png", 400, 300, told)
     picture(out / "figures" / "03_skip fusion" / "wide.png", 900, 200)
     for stride, value in ((8, 0.7), (32, 0.5), (16, 0.625)):
