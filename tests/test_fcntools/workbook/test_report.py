@@ -35,7 +35,8 @@ def finished(tmp_path):
         html_pages.write_page(path)
     told = {"title": "Skips help <b>borders</b>", "alt": 'Bars, "8s" highest', "size": [400, 300]}
     picture(out / "figures" / "03_skip fusion" / "bars #1.png", 400, 300, told)
-    picture(out / "figures" / "03_skip fusion" / "wide.png", 900, 200)
+    picture(out / "figures" / "03_skip fusion" / "wide.png", 900, 200, {"size": [900, 200]})
+    picture(out / "figures" / "03_skip fusion" / "older.png", 300, 300)
     for stride, value in ((8, 0.7), (32, 0.5), (16, 0.625)):
         iou = [value] * 8 + [None]
         row = {"network": f"FCN-{stride}s", "split": "val", "images": 5, "mean_iou": value}
@@ -100,6 +101,7 @@ def test_titles_are_text_and_alt_text_comes_from_the_notebook(finished):
     assert "Skips help &lt;b&gt;borders&lt;/b&gt;" in text
     assert 'alt="Bars, &#34;8s&#34; highest" width="400" height="300"' in text
     assert 'alt="wide" width="900" height="200"' in text
+    assert 'alt="older" loading' in text, "its size was not kept"
     assert text.count('class="broad"') == 1
     assert "&lt;i&gt;all&lt;/i&gt;" in text
     assert "About 00_data &amp; more" in text
