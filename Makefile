@@ -17,7 +17,7 @@ workbook: .venv/fcnlib ## run every notebook into results/runs/quick; ARGS="--pr
 	$(BIN)/fcnlib run $(ARGS)
 
 test: lint ## lint and the whole test suite; ARGS="-k metrics" for a part
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20 $(ARGS)
 
 lint: .venv/fcnlib ## code style, and the form of what is written: pins, environments, pages
 	$(BIN)/ruff check .
